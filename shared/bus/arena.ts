@@ -1,0 +1,75 @@
+// Message bytes lie in slabs of one large shared buffer. The buffer is reserved, not committed:
+// the operating system backs a page only when it is first touched.
+
+export const slabBytes: number = 2 * 1024 * 1024
+
+/** What is handed to a thread so that it sees the same arena. */
+export interface ArenaMemory {
+  readonly data: SharedArrayBuffer
+  readonly owners: SharedArrayBuffer
+}
+
+/** Reserves an arena of at least `bytes`, rounded up to whole slabs. Throws RangeError when refused. */
+export function createArena(bytes: number): ArenaMemory {
+  const slabs = Math.max(4, Math.ceil(bytes / slabBytes))
+  return {
+    data: new SharedArrayBuffer(slabs * slabBytes),
+    owners: new SharedArrayBuffer((slabs + 1) * 4),
+  }
+}
+
+/** One thread's view of the arena. */
+export class Arena {
+  readonly slabCount: number
+  private readonly data: SharedArrayBuffer
+  // Per slab: 0 free, else the tag of the link that writes it. The last word counts slabs in use.
+  private readonly owners: Int32Array
+  private readonly views: (Buffer | undefined)[]
+
+  constructor(memory: ArenaMemory) {
+    this.data = memory.data
+    this.owners = new Int32Array(memory.owners)
+    this.slabCount = this.owners.length - 1
+    this.views = new Array<Buffer | undefined>(this.slabCount).fill(undefined)
+  }
+
+  // HOT: once per delivery and publish
+  /** The bytes of one slab. */
+  slab(index: number): Buffer {
+    return this.views[index] ?? this.view(index)
+  }
+
+  /** Takes a free slab for `owner` (> 0), lowest first so that warm memory is used again; -1 if none. */
+  acquire(owner: number): number {
+    for (let i = 0; i < this.slabCount; i++) {
+      if (Atomics.load(this.owners, i) !== 0) continue
+      if (Atomics.compareExchange(this.owners, i, 0, owner) === 0) {
+        Atomics.add(this.owners, this.slabCount, 1)
+        return i
+      }
+    }
+    return -1
+  }
+
+  /** Gives a slab back. */
+  free(index: number): void {
+    Atomics.store(this.owners, index, 0)
+    Atomics.sub(this.owners, this.slabCount, 1)
+  }
+
+  /** The tag of the link that took the slab, 0 when free. */
+  owner(index: number): number {
+    return Atomics.load(this.owners, index)
+  }
+
+  /** Slabs in use. */
+  used(): number {
+    return Atomics.load(this.owners, this.slabCount)
+  }
+
+  private view(index: number): Buffer {
+    const made = Buffer.from(this.data, index * slabBytes, slabBytes)
+    this.views[index] = made
+    return made
+  }
+}

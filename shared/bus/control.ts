@@ -1,0 +1,158 @@
+// Control ops: rare, msgpack, request and reply. Ops marked [registry] go to shard 0, [owner] to the
+// shard of the queue, [all] to every shard, [ingress] to the shard that a channel publishes through.
+
+import { Packr } from 'msgpackr'
+
+/** AMQP-like arguments as they travel: name -> field value (see shared/message/value.ts). */
+export type WireArguments = Readonly<Record<string, unknown>>
+
+/** Gateway -> shard. `connection` and `channel` are the gateway's slot numbers. */
+export type ControlOp =
+  | {
+      /** [registry] Reply `{ user, tags }`. Scope of refusals is connection, code 403. */
+      readonly op: 'authenticate'
+      readonly mechanism: string
+      readonly user: string
+      /** Undefined when the transport proved the identity (EXTERNAL). */
+      readonly password: string | undefined
+      readonly loopback: boolean
+    }
+  | {
+      /** [registry] first, with checks; then as a notice to the other shards. `owner` is unique in the node's life. */
+      readonly op: 'openConnection'
+      readonly connection: number
+      readonly owner: string
+      readonly user: string
+      readonly vhost: string
+      /** Bytes that may be on their way to this connection's socket, per shard. */
+      readonly window: number
+    }
+  /** [all] Reply when its unacknowledged messages are back, its consumers gone and (registry) its exclusive queues deleted. */
+  | { readonly op: 'closeConnection'; readonly connection: number }
+  /** [all], notice. */
+  | { readonly op: 'openChannel'; readonly connection: number; readonly channel: number }
+  /** [all] Reply when unacknowledged messages are back in their queues. */
+  | { readonly op: 'closeChannel'; readonly channel: number }
+  /** [all], notice. `limit` 0 ends token mode. */
+  | { readonly op: 'globalPrefetch'; readonly channel: number; readonly limit: number }
+  /** [ingress] Reply when everything the channel published before is where it was routed. */
+  | { readonly op: 'fence'; readonly channel: number }
+  /** [ingress] Reply when all publishes of the transaction are as durable as promised. */
+  | { readonly op: 'txCommit'; readonly channel: number }
+  | { readonly op: 'txRollback'; readonly channel: number }
+  /** [registry] */
+  | {
+      readonly op: 'exchangeDeclare'
+      readonly connection: number
+      readonly exchange: string
+      readonly type: string
+      readonly passive: boolean
+      readonly durable: boolean
+      readonly autoDelete: boolean
+      readonly internal: boolean
+      readonly arguments: WireArguments
+    }
+  | {
+      readonly op: 'exchangeDelete'
+      readonly connection: number
+      readonly exchange: string
+      readonly ifUnused: boolean
+    }
+  | {
+      readonly op: 'exchangeBind' | 'exchangeUnbind'
+      readonly connection: number
+      readonly destination: string
+      readonly source: string
+      readonly routingKey: string
+      readonly arguments: WireArguments
+    }
+  /** Reply `{ queue, messages, consumers }`. */
+  | {
+      readonly op: 'queueDeclare'
+      readonly connection: number
+      readonly queue: string
+      readonly passive: boolean
+      readonly durable: boolean
+      readonly exclusive: boolean
+      readonly autoDelete: boolean
+      readonly arguments: WireArguments
+    }
+  | {
+      readonly op: 'queueBind' | 'queueUnbind'
+      readonly connection: number
+      readonly queue: string
+      readonly exchange: string
+      readonly routingKey: string
+      readonly arguments: WireArguments
+    }
+  /** Reply `{ messages }`. */
+  | {
+      readonly op: 'queueDelete'
+      readonly connection: number
+      readonly queue: string
+      readonly ifUnused: boolean
+      readonly ifEmpty: boolean
+    }
+  /** [owner] Reply `{ messages }`. */
+  | { readonly op: 'queuePurge'; readonly connection: number; readonly queue: string }
+  /**
+   * [owner] Reply `{}` before the first delivery; for `amq.rabbitmq.reply-to` (any shard) `{ replyTo }`,
+   * the full name to put in place of the pseudo queue's name in reply-to.
+   */
+  | {
+      readonly op: 'consume'
+      readonly channel: number
+      readonly consumer: number
+      readonly queue: string
+      readonly tag: string
+      readonly noAck: boolean
+      readonly exclusive: boolean
+      /** Unacknowledged deliveries allowed; 0: any number. */
+      readonly prefetch: number
+      readonly arguments: WireArguments
+    }
+  /** [owner] Reply after the last delivery. */
+  | { readonly op: 'cancel'; readonly channel: number; readonly consumer: number }
+  /** [owner] Answered by a `got` record, or by an error reply. */
+  | {
+      readonly op: 'get'
+      readonly channel: number
+      readonly queue: string
+      readonly noAck: boolean
+    }
+  /** [registry] The internal API: see core/topology. Reply as there. */
+  | { readonly op: 'admin'; readonly command: Readonly<Record<string, unknown>> }
+
+/** An error that the session turns into its protocol's own. `text` is whole: `NOT_FOUND - no queue ...`. */
+export interface PeerError {
+  readonly scope: 'channel' | 'connection'
+  readonly code: number
+  readonly text: string
+}
+
+/** Shard -> gateway, the answer to a request. */
+export type ControlReply = {
+  readonly error?: PeerError
+  readonly [field: string]: unknown
+}
+
+/** Shard -> gateway, unasked (a `control` record with request 0). */
+export type ShardEvent =
+  /** A publish failed; the shard ignores the channel until it is closed. class and method of basic.publish. */
+  | { readonly event: 'channelError'; readonly channel: number; readonly error: PeerError }
+  /** The queue is gone (or may no longer be read). */
+  | { readonly event: 'consumerCancelled'; readonly consumer: number }
+  /** An operator closes the connection, or its vhost went. */
+  | { readonly event: 'connectionClosed'; readonly connection: number; readonly error: PeerError }
+
+const packr = new Packr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' })
+
+/** msgpack of a control payload. */
+export function pack(value: unknown): Uint8Array {
+  return packr.pack(value)
+}
+
+/** The reverse of `pack`. The peer is a thread of ours: its shape is trusted. */
+export function unpack<T>(bytes: Uint8Array): T {
+  return packr.unpack(bytes) as T
+}

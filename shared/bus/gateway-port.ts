@@ -1,0 +1,332 @@
+// A gateway thread's end of the bus: what a session sees. One per thread, shared by its protocols.
+
+import { Arena } from './arena.ts'
+import type { ControlOp, ControlReply, ShardEvent } from './control.ts'
+import { pack, unpack } from './control.ts'
+import { Doorbell } from './doorbell.ts'
+import { ControlAssembler, Lane } from './lane.ts'
+import type { LinkMemory } from './link.ts'
+import type { GatewayStart } from './mail.ts'
+import { RingReader, RingWriter } from './ring.ts'
+import { SlabWriter } from './slab-writer.ts'
+import { SlotTable } from './slot-table.ts'
+import {
+  deliverEntryAt,
+  entryWords,
+  extentWords,
+  publishEntryAt,
+  publishWords,
+  Record,
+  settleWords,
+} from './wire.ts'
+
+/** Takes the deliveries of one consumer. `at` indexes `link.words` at the record's first entry word. */
+export interface DeliverySink {
+  onDeliver(link: GatewayLink, at: number, deliveryId: number, flags: number): void
+  /** The shard ended the consumer (its queue went). */
+  onCancelled(): void
+}
+
+/** Takes what a shard says to one channel. */
+export interface ChannelSink {
+  /** The next `count` publishes of the channel are acknowledged, or refused. */
+  onConfirm(count: number, nack: boolean): void
+  /** A mandatory publish found no queue; `at` as in `DeliverySink`. */
+  onReturn(link: GatewayLink, at: number, code: number): void
+  /** A publish was refused: see ShardEvent channelError. */
+  onError(event: Extract<ShardEvent, { event: 'channelError' }>): void
+  /** Global prefetch: the shard has messages but no token. */
+  onWant(link: GatewayLink): void
+  /** Global prefetch: tokens come back. */
+  onUnused(count: number): void
+}
+
+/** Takes what a shard says to one connection. */
+export interface ConnectionSink {
+  onClosed(event: Extract<ShardEvent, { event: 'connectionClosed' }>): void
+}
+
+/** `onGot` only for the op `get`: `ready` messages are left; with EntryFlag.empty there is no entry. */
+export interface RequestSink {
+  onReply(reply: ControlReply): void
+  onGot?(link: GatewayLink, at: number, deliveryId: number, flags: number, ready: number): void
+}
+
+/** One link of the port: the way to and from one shard. */
+export class GatewayLink {
+  readonly shard: number
+  readonly out: Lane
+  readonly in: RingReader
+  /** The words of the ring that deliveries come in. */
+  readonly words: Int32Array
+  readonly slabs: SlabWriter
+  readonly assembler: ControlAssembler
+  readonly toSeal: number[]
+  private readonly pins: Int32Array
+
+  constructor(shard: number, memory: LinkMemory, arena: Arena, shardBell: Doorbell) {
+    this.shard = shard
+    this.out = new Lane(new RingWriter(memory.toShard), shardBell)
+    this.in = new RingReader(memory.toGateway)
+    this.words = this.in.words
+    this.toSeal = []
+    this.slabs = new SlabWriter(arena, memory.id, (slab) => this.toSeal.push(slab))
+    this.assembler = new ControlAssembler()
+    this.pins = new Int32Array(memory.pins)
+  }
+
+  /** Keeps a slab from reuse after the record that named it is released; undo with `unpin`. */
+  pin(slab: number): void {
+    Atomics.add(this.pins, slab, 1)
+  }
+
+  unpin(slab: number): void {
+    Atomics.sub(this.pins, slab, 1)
+  }
+
+  // HOT: once per publish
+  /**
+   * Announces a message whose entry lies whole at (slab, at). The room must come from `slabs` and is
+   * closed by this. False when the ring is full: nothing happened, try again after a ring of the bell.
+   */
+  publish(
+    channel: number,
+    flags: number,
+    slab: number,
+    at: number,
+    exrkSize: number,
+    extraSize: number,
+    propsSize: number,
+    bodySize: number,
+  ): boolean {
+    const index = this.out.reserve(publishWords)
+    if (index < 0) return false
+    const words = this.out.ring.words
+    words[index] = (publishWords << 8) | Record.publish
+    words[index + 1] = channel
+    words[index + 2] = flags
+    words[index + 3] = slab
+    words[index + 4] = at
+    words[index + 5] = exrkSize
+    words[index + 6] = extraSize
+    words[index + 7] = propsSize
+    words[index + 8] = bodySize
+    words[index + 9] = 0
+    this.out.ring.commit(publishWords)
+    this.slabs.close(slab)
+    return true
+  }
+
+  /** As `publish` for a body in several extents: `extents` holds (slab, offset, size) of the further ones. */
+  publishExtents(
+    channel: number,
+    flags: number,
+    slab: number,
+    at: number,
+    exrkSize: number,
+    extraSize: number,
+    propsSize: number,
+    bodySize: number,
+    extents: readonly number[],
+  ): boolean {
+    const count = extents.length / extentWords
+    const size = publishWords + extents.length
+    const index = this.out.reserve(size)
+    if (index < 0) return false
+    const words = this.out.ring.words
+    words[index] = (size << 8) | Record.publish
+    words[index + 1] = channel
+    words[index + 2] = flags
+    words[index + 3] = slab
+    words[index + 4] = at
+    words[index + 5] = exrkSize
+    words[index + 6] = extraSize
+    words[index + 7] = propsSize
+    words[index + 8] = bodySize
+    words[index + 9] = count
+    words.set(extents, index + publishEntryAt + entryWords)
+    this.out.ring.commit(size)
+    this.slabs.close(slab)
+    for (let i = 0; i < count; i++) this.slabs.close(extents[i * extentWords] as number)
+    return true
+  }
+
+  // HOT: once per acknowledgement
+  /** Settles one delivery, or all of the channel's from this shard up to it. False when the ring is full. */
+  settle(channel: number, deliveryId: number, outcome: number, upTo: boolean): boolean {
+    const index = this.out.reserve(settleWords)
+    if (index < 0) return false
+    const words = this.out.ring.words
+    words[index] = (settleWords << 8) | Record.settle
+    words[index + 1] = channel
+    words[index + 2] = deliveryId
+    words[index + 3] = outcome
+    words[index + 4] = upTo ? 1 : 0
+    this.out.ring.commit(settleWords)
+    return true
+  }
+
+  /** Gives window back: `bytes` of deliveries of `connection` left the socket. False when the ring is full. */
+  credit(connection: number, bytes: number): boolean {
+    return this.pair(Record.credit, connection, bytes)
+  }
+
+  /** Grants global-prefetch tokens. False when the ring is full. */
+  grant(channel: number, count: number): boolean {
+    return this.pair(Record.grant, channel, count)
+  }
+
+  /** Seals what can be sealed, publishes the ring, gives read space back. */
+  flush(): void {
+    while (this.toSeal.length > 0) {
+      const index = this.out.reserve(2)
+      if (index < 0) break
+      this.out.ring.words[index] = (2 << 8) | Record.seal
+      this.out.ring.words[index + 1] = this.toSeal.pop() as number
+      this.out.ring.commit(2)
+    }
+    this.out.flush()
+  }
+
+  private pair(record: number, id: number, count: number): boolean {
+    const index = this.out.reserve(3)
+    if (index < 0) return false
+    const words = this.out.ring.words
+    words[index] = (3 << 8) | record
+    words[index + 1] = id
+    words[index + 2] = count
+    this.out.ring.commit(3)
+    return true
+  }
+}
+
+/** The bus as a gateway thread sees it. */
+export class GatewayPort {
+  readonly arena: Arena
+  readonly links: readonly GatewayLink[]
+  readonly shardCount: number
+  readonly connections: SlotTable<ConnectionSink>
+  readonly channels: SlotTable<ChannelSink>
+  readonly consumers: SlotTable<DeliverySink>
+  readonly nodeWords: Int32Array
+  private readonly bell: Doorbell
+  private readonly shardBells: readonly Doorbell[]
+  private readonly requests: SlotTable<RequestSink>
+
+  constructor(start: GatewayStart) {
+    this.arena = new Arena(start.arena)
+    this.bell = new Doorbell(start.bell)
+    this.shardBells = start.shardBells.map((memory) => new Doorbell(memory))
+    this.links = start.links.map(
+      (memory, shard) =>
+        new GatewayLink(shard, memory, this.arena, this.shardBells[shard] as Doorbell),
+    )
+    this.shardCount = this.links.length
+    this.nodeWords = new Int32Array(start.nodeWords)
+    this.connections = new SlotTable()
+    this.channels = new SlotTable()
+    this.consumers = new SlotTable()
+    this.requests = new SlotTable()
+  }
+
+  /** Sends `op` to a shard; `sink` gets the one answer. Never refuses: control ops wait for room in order. */
+  request(shard: number, op: ControlOp, sink: RequestSink): void {
+    const request = this.requests.add(sink)
+    this.link(shard).out.control(Record.control, request, pack(op))
+  }
+
+  /** Sends `op` without an answer. */
+  notify(shard: number, op: ControlOp): void {
+    this.link(shard).out.control(Record.control, 0, pack(op))
+  }
+
+  link(shard: number): GatewayLink {
+    return this.links[shard] as GatewayLink
+  }
+
+  /** Publishes everything written since the last flush; call once per turn of the event loop. */
+  flush(): void {
+    for (const link of this.links) link.flush()
+  }
+
+  /** Handles every record that is visible now. True when there was any. */
+  drain(): boolean {
+    let any = false
+    for (const link of this.links) {
+      if (!link.in.look()) continue
+      any = true
+      this.drainLink(link)
+      if (link.in.release()) (this.shardBells[link.shard] as Doorbell).ring()
+    }
+    return any
+  }
+
+  /**
+   * Calls `onRing` once, as soon as a shard has something for this thread (or has made room). `seen`
+   * comes from `mark()`, read before the last `drain`. True when that is the case already.
+   */
+  sleep(seen: number, onRing: () => void): boolean {
+    return this.bell.sleepAsync(seen, onRing)
+  }
+
+  /** See `sleep`. */
+  mark(): number {
+    return this.bell.seen()
+  }
+
+  // HOT: the loop over deliveries
+  private drainLink(link: GatewayLink): void {
+    const words = link.words
+    for (let i = link.in.next(); i >= 0; i = link.in.next()) {
+      const type = (words[i] as number) & 255
+      if (type === Record.deliver) {
+        const consumer = this.consumers.get(words[i + 1] as number)
+        // A consumer may have gone while its last deliveries were on their way.
+        consumer?.onDeliver(
+          link,
+          i + deliverEntryAt,
+          words[i + 2] as number,
+          words[i + 3] as number,
+        )
+      } else if (type === Record.confirm) {
+        const channel = this.channels.get(words[i + 1] as number)
+        channel?.onConfirm(words[i + 2] as number, words[i + 3] === 1)
+      } else {
+        this.onRare(link, type, i)
+      }
+    }
+  }
+
+  private onRare(link: GatewayLink, type: number, i: number): void {
+    const words = link.words
+    const first = words[i + 1] as number
+    if (type === Record.returned) {
+      this.channels.get(first)?.onReturn(link, i + deliverEntryAt, words[i + 2] as number)
+    } else if (type === Record.got) {
+      const size = (words[i] as number) >>> 8
+      const sink = this.requests.remove(first)
+      sink?.onGot?.(
+        link,
+        i + deliverEntryAt,
+        words[i + 2] as number,
+        words[i + 3] as number,
+        words[i + size - 1] as number,
+      )
+    } else if (type === Record.want) {
+      this.channels.get(first)?.onWant(link)
+    } else if (type === Record.unused) {
+      this.channels.get(first)?.onUnused(words[i + 2] as number)
+    } else {
+      const payload = link.assembler.take(link.in, i)
+      if (payload === undefined) return
+      if (type === Record.reply) this.requests.remove(first)?.onReply(unpack<ControlReply>(payload))
+      else this.onEvent(unpack<ShardEvent>(payload))
+    }
+  }
+
+  private onEvent(event: ShardEvent): void {
+    if (event.event === 'channelError') this.channels.get(event.channel)?.onError(event)
+    else if (event.event === 'consumerCancelled') this.consumers.get(event.consumer)?.onCancelled()
+    else this.connections.get(event.connection)?.onClosed(event)
+  }
+}

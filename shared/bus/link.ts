@@ -1,0 +1,34 @@
+// The memory that joins one gateway thread to one shard, and one shard to another.
+
+import { createRing } from './ring.ts'
+
+/** Ring sizes: 256 KiB each way stays in a core's second-level cache and holds 6 000 publishes. */
+const ringWords = 64 * 1024
+
+/** One gateway x shard link. `id` is unique in the node's life and > 0: it also tags slabs. */
+export interface LinkMemory {
+  readonly id: number
+  readonly toShard: SharedArrayBuffer
+  readonly toGateway: SharedArrayBuffer
+  /** Int32 per slab: bodies that the gateway still reads although it released the record. */
+  readonly pins: SharedArrayBuffer
+}
+
+/** Makes the memory of a link; `slabCount` is the arena's. */
+export function createLink(id: number, slabCount: number): LinkMemory {
+  return {
+    id,
+    toShard: createRing(ringWords),
+    toGateway: createRing(ringWords),
+    pins: new SharedArrayBuffer(slabCount * 4),
+  }
+}
+
+/** Words shared by all threads of a node: the alarms that block publishers. */
+export const NodeWord = { alarms: 0, shutdown: 1 } as const
+/** Bits of `NodeWord.alarms`, with the reason that connection.blocked gives. */
+export const Alarm = { memory: 1, disk: 2 } as const
+
+export function createNodeWords(): SharedArrayBuffer {
+  return new SharedArrayBuffer(64)
+}

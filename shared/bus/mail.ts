@@ -1,0 +1,69 @@
+// What main posts to the threads it starts, and what they post back. Shards read mail with
+// receiveMessageOnPort when their doorbell says so; gateways have an event loop.
+
+import type { ArenaMemory } from './arena.ts'
+import type { LinkMemory } from './link.ts'
+
+/** `workerData` of a shard thread. `settings` is the resolved configuration (plain object). */
+export interface ShardStart {
+  readonly shard: number
+  readonly shards: number
+  readonly arena: ArenaMemory
+  readonly nodeWords: SharedArrayBuffer
+  /** Doorbell memory of every shard, by index. */
+  readonly bells: readonly SharedArrayBuffer[]
+  /** rings[i]: written by this shard, read by shard i; `fromShards[i]` the reverse. Undefined at its own index. */
+  readonly toShards: readonly (SharedArrayBuffer | undefined)[]
+  readonly fromShards: readonly (SharedArrayBuffer | undefined)[]
+  readonly settings: unknown
+}
+
+/** Main -> shard. */
+export type ShardMail =
+  | {
+      readonly mail: 'gateway'
+      readonly link: LinkMemory
+      readonly bell: SharedArrayBuffer
+      readonly name: string
+    }
+  | { readonly mail: 'gatewayLost'; readonly link: number }
+  | { readonly mail: 'stop' }
+
+/** `workerData` of a gateway thread. */
+export interface GatewayStart {
+  /** Unique per started gateway, also after a restart. */
+  readonly gateway: number
+  readonly name: string
+  /** Protocols to serve on this thread. */
+  readonly protocols: readonly string[]
+  readonly arena: ArenaMemory
+  readonly nodeWords: SharedArrayBuffer
+  readonly bell: SharedArrayBuffer
+  readonly shardBells: readonly SharedArrayBuffer[]
+  /** One link per shard, by shard index. */
+  readonly links: readonly LinkMemory[]
+  readonly settings: unknown
+}
+
+/** Main -> gateway. */
+export type GatewayMail =
+  | { readonly mail: 'listen' }
+  | { readonly mail: 'shutdown'; readonly reason: string }
+
+/** Any thread -> main. */
+export type ThreadReport =
+  | { readonly report: 'ready' }
+  | {
+      readonly report: 'listening'
+      readonly protocol: string
+      readonly address: string
+      readonly port: number
+    }
+  | { readonly report: 'failed'; readonly text: string }
+  | { readonly report: 'stopped' }
+  | {
+      readonly report: 'log'
+      readonly level: 'debug' | 'info' | 'warn' | 'error'
+      readonly msg: string
+      readonly fields?: object
+    }

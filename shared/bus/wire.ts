@@ -1,0 +1,81 @@
+// The hot records of the bus. Each is Int32 words; word 0 = length << 8 | type (see ring.ts).
+//
+// An *entry* is a message's bytes in a slab, contiguous: [exrk][props][body].
+//   exrk   exchange shortstr, routing-key shortstr (len byte + bytes each), as on the 0-9-1 wire;
+//          with flag extraKeys also: count byte, then that many shortstrs (from CC and BCC)
+//   props  property flags and property list of the 0-9-1 content header, verbatim
+// Every record that carries an entry has the same seven words, at an offset that differs by record:
+//   +0 slab  +1 offset  +2 exrk size | (without extra keys: deliver copies this many bytes)
+//   +3 extra keys size  +4 props size  +5 body size  +6 further extents
+// followed by three words (slab, offset, size) per further extent of the body. The first extent
+// holds exrk, extra keys and props whole, and what of the body fits behind them.
+
+export const Record = {
+  /** Gateway -> shard. [1] channel [2] flags [3..9] entry, extents */
+  publish: 1,
+  /** Gateway -> shard: no more publishes will refer to this slab. [1] slab */
+  seal: 2,
+  /** Gateway -> shard. [1] channel [2] delivery id [3] outcome [4] 1: all up to and with the id */
+  settle: 3,
+  /** Gateway -> shard: bytes of deliveries that left the socket. [1] connection [2] bytes */
+  credit: 4,
+  /** Gateway -> shard: tokens of a channel with global prefetch. [1] channel [2] count */
+  grant: 5,
+  /** Shard -> gateway. [1] consumer [2] delivery id [3] flags [4..10] entry, extents */
+  deliver: 6,
+  /** Shard -> gateway: answer to `get`. [1] request id [2] delivery id [3] flags [4..10] entry [last] ready messages left */
+  got: 7,
+  /** Shard -> gateway: the next `count` publishes are settled so. [1] channel [2] count [3] 0 ack, 1 nack */
+  confirm: 8,
+  /** Shard -> gateway. [1] channel [2] reply code [3] unused [4..10] entry, extents */
+  returned: 9,
+  /** Shard -> gateway: a channel with global prefetch has messages but no token. [1] channel */
+  want: 10,
+  /** Shard -> gateway: tokens that found no message. [1] channel [2] count */
+  unused: 11,
+  /** Both ways, msgpack. [1] request id (0: one-way) [2] bytes in this part [3] 1: more parts follow, then bytes */
+  control: 12,
+  /** Both ways, msgpack: the answer. As control. */
+  reply: 13,
+  /** Shard -> shard. [1] token [2] flags [3..9] entry, extents, then count and queue ids */
+  forward: 14,
+  /** Shard -> shard: forwarded publishes up to a token are as durable as promised. [1] token [2] 0 ack, 1 nack */
+  forwarded: 15,
+} as const
+
+/** Flags of publish, deliver, got and forward. */
+export const EntryFlag = {
+  mandatory: 1,
+  persistent: 2,
+  /** The channel is in confirm mode: this publish must be answered. */
+  confirm: 4,
+  redelivered: 8,
+  /** Part of an open transaction: hold until commit. */
+  transactional: 16,
+  /** The props contain a header table. */
+  headers: 32,
+  /** `got`: the queue was empty, there is no entry. */
+  empty: 64,
+  /** `deliver`, `got`: settled on delivery, no delivery id. */
+  settled: 128,
+} as const
+
+/** Outcomes of settle. */
+export const Outcome = {
+  /** Processed: forget it. */
+  complete: 0,
+  /** Back to its place in the queue. */
+  requeue: 1,
+  /** Dead-letter or drop. */
+  discard: 2,
+} as const
+
+export const publishEntryAt = 3
+export const deliverEntryAt = 4
+export const entryWords = 7
+export const extentWords = 3
+export const publishWords: number = publishEntryAt + entryWords
+export const deliverWords: number = deliverEntryAt + entryWords
+export const settleWords = 5
+export const confirmWords = 4
+export const controlHeaderWords = 4
