@@ -79,3 +79,15 @@ export const deliverWords: number = deliverEntryAt + entryWords
 export const settleWords = 5
 export const confirmWords = 4
 export const controlHeaderWords = 4
+
+/** Bytes of window that a delivery costs; shard and gateway count alike. */
+export function deliveryCost(exrkSize: number, propsSize: number, bodySize: number): number {
+  // 64: frame headers, consumer tag and delivery tag, roughly.
+  return 64 + exrkSize + propsSize + bodySize
+}
+
+/**
+ * Window of a connection per shard: enough to keep a socket busy over a scheduling quantum (4 ms at
+ * 250 MB/s), little enough that 10 000 stuck clients cost what they are allowed to.
+ */
+export const connectionWindow: number = 1024 * 1024
