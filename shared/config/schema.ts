@@ -1,0 +1,330 @@
+// Every setting of Warren, once: rabbitmq.conf key, kind, bounds, default and its explanation. The
+// type `Config`, the loader, `warren config` and the table in README.md all come from here. Keys
+// that RabbitMQ has keep its name, unit and default; the others are Warren's own. A change takes
+// effect at the next start.
+
+import type { SettingTable, SettingValue } from './setting.ts'
+
+/** The table, with literal types. */
+export const settings = {
+  'listeners.tcp': {
+    type: 'listeners',
+    default: [{ name: 'default', host: '', port: 5672 }],
+    env: 'RABBITMQ_NODE_PORT',
+    doc: 'Where AMQP is served. Setting any listener replaces the default one.',
+  },
+  'listeners.ssl': {
+    type: 'listeners',
+    default: [],
+    doc: 'Where AMQP over TLS is served, usually on 5671; needs a certificate and its key.',
+  },
+  'tcp_listen_options.backlog': {
+    type: 'integer',
+    default: 128,
+    min: 1,
+    max: 65535,
+    doc: 'Connections the operating system may queue before they are accepted.',
+  },
+  'tcp_listen_options.nodelay': {
+    type: 'boolean',
+    default: true,
+    doc: "Send small packets at once (TCP_NODELAY: no waiting by Nagle's algorithm).",
+  },
+  'tcp_listen_options.keepalive': {
+    type: 'boolean',
+    default: false,
+    doc: 'Let the operating system probe idle connections (SO_KEEPALIVE).',
+  },
+  handshake_timeout: {
+    type: 'duration',
+    default: 10000,
+    min: 1,
+    max: 3600000,
+    doc: 'How long a new connection may take until connection.open.',
+  },
+  ssl_handshake_timeout: {
+    type: 'duration',
+    default: 5000,
+    min: 1,
+    max: 3600000,
+    doc: 'How long the TLS handshake may take.',
+  },
+  'ssl_options.cacertfile': {
+    type: 'string',
+    default: '',
+    doc: 'PEM file with the authorities that may sign client certificates.',
+  },
+  'ssl_options.certfile': {
+    type: 'string',
+    default: '',
+    doc: "PEM file with the server's certificate, intermediate ones after it.",
+  },
+  'ssl_options.keyfile': {
+    type: 'string',
+    default: '',
+    doc: "PEM file with the certificate's private key.",
+  },
+  'ssl_options.password': {
+    type: 'string',
+    default: '',
+    secret: true,
+    doc: 'Passphrase of an encrypted private key.',
+  },
+  'ssl_options.verify': {
+    type: 'enum',
+    values: ['verify_none', 'verify_peer'],
+    default: 'verify_none',
+    doc: 'Whether a client certificate is asked for and checked.',
+  },
+  'ssl_options.fail_if_no_peer_cert': {
+    type: 'boolean',
+    default: false,
+    doc: 'With `verify_peer`: refuse clients that present no certificate.',
+  },
+  'ssl_options.versions': {
+    type: 'list',
+    values: ['tlsv1.3', 'tlsv1.2'],
+    default: ['tlsv1.3', 'tlsv1.2'],
+    doc: 'TLS versions that are offered.',
+  },
+  ssl_cert_login_from: {
+    type: 'enum',
+    values: ['distinguished_name', 'common_name', 'subject_alternative_name'],
+    default: 'distinguished_name',
+    doc: 'What of a client certificate is the user name for EXTERNAL.',
+  },
+  heartbeat: {
+    type: 'integer',
+    default: 60,
+    min: 0,
+    max: 65535,
+    unit: 's',
+    doc: 'Heartbeat interval proposed to clients; 0 proposes none.',
+  },
+  frame_max: {
+    type: 'bytes',
+    default: 131072,
+    min: 8192,
+    max: 2147483647,
+    doc: 'Largest frame proposed to clients.',
+  },
+  initial_frame_max: {
+    type: 'bytes',
+    default: 8192,
+    min: 4096,
+    max: 2147483647,
+    doc: 'Largest frame before connection.tune-ok.',
+  },
+  channel_max: {
+    type: 'integer',
+    default: 2047,
+    min: 0,
+    max: 65535,
+    aliases: ['max_channels_per_connection'],
+    doc: 'Channels per connection; 0 leaves only the protocol's 65535.',
+  },
+  max_connections: {
+    type: 'integer',
+    default: 'infinity',
+    min: 0,
+    max: 1000000000,
+    aliases: ['connection_max'],
+    doc: 'Client connections to this node.',
+  },
+  consumer_max_per_channel: {
+    type: 'integer',
+    default: 'infinity',
+    min: 1,
+    max: 1000000000,
+    doc: 'Consumers per channel.',
+  },
+  max_message_size: {
+    type: 'bytes',
+    default: 16777216,
+    min: 1,
+    max: 536870912,
+    doc: 'Largest message body; a larger one closes its channel with 406.',
+  },
+  'vm_memory_high_watermark.relative': {
+    type: 'ratio',
+    default: 0.6,
+    min: 0,
+    max: 1,
+    doc: "Part of the machine's (or container's) memory above which publishers are blocked.",
+  },
+  'vm_memory_high_watermark.absolute': {
+    type: 'bytes',
+    default: 0,
+    min: 0,
+    max: 9007199254740991,
+    doc: 'The same in bytes; wins over the relative one unless it is 0.',
+  },
+  default_vhost: {
+    type: 'string',
+    default: '/',
+    env: 'RABBITMQ_DEFAULT_VHOST',
+    doc: 'Virtual host that is there from the first start.',
+  },
+  default_vhosts: {
+    type: 'list',
+    default: [],
+    doc: 'Further virtual hosts, one name each.',
+  },
+  default_user: {
+    type: 'string',
+    default: 'guest',
+    env: 'RABBITMQ_DEFAULT_USER',
+    doc: 'User that is there from the first start.',
+  },
+  default_pass: {
+    type: 'string',
+    default: 'guest',
+    secret: true,
+    env: 'RABBITMQ_DEFAULT_PASS',
+    doc: 'Password of the default user.',
+  },
+  default_user_tags: {
+    type: 'flags',
+    default: ['administrator'],
+    doc: 'Tags of the default user.',
+  },
+  'default_permissions.configure': {
+    type: 'string',
+    default: '.*',
+    doc: 'What the default user may declare and delete in the default virtual host (a regular expression).',
+  },
+  'default_permissions.write': {
+    type: 'string',
+    default: '.*',
+    doc: 'What the default user may publish to.',
+  },
+  'default_permissions.read': {
+    type: 'string',
+    default: '.*',
+    doc: 'What the default user may consume from.',
+  },
+  default_users: {
+    type: 'records',
+    default: [],
+    fields: {
+      name: {
+        type: 'string',
+        default: '',
+        doc: 'User name, where it differs from NAME in the key',
+      },
+      password: { type: 'string', default: '', secret: true, doc: 'empty: no password login' },
+      tags: { type: 'words', default: '', doc: 'separated by commas' },
+      configure: { type: 'string', default: '.*', doc: 'permission' },
+      write: { type: 'string', default: '.*', doc: 'permission' },
+      read: { type: 'string', default: '.*', doc: 'permission' },
+      vhost_pattern: {
+        type: 'string',
+        default: '.*',
+        doc: 'regular expression for the virtual hosts where the permissions hold',
+      },
+    },
+    doc: 'Further users.',
+  },
+  loopback_users: {
+    type: 'flags',
+    default: ['guest'],
+    doc: 'Users that may connect from this machine only.',
+  },
+  anonymous_login_user: {
+    type: 'string',
+    default: 'guest',
+    doc: 'User that ANONYMOUS logs in as; `none` turns ANONYMOUS off.',
+  },
+  anonymous_login_pass: {
+    type: 'string',
+    default: 'guest',
+    secret: true,
+    doc: 'Password used for ANONYMOUS; `none` turns ANONYMOUS off.',
+  },
+  auth_mechanisms: {
+    type: 'list',
+    values: ['PLAIN', 'AMQPLAIN', 'ANONYMOUS', 'EXTERNAL'],
+    default: ['PLAIN', 'AMQPLAIN', 'ANONYMOUS'],
+    doc: 'SASL mechanisms that are offered; EXTERNAL shows only to clients with a checked certificate.',
+  },
+  'deprecated_features.permit.transient_nonexcl_queues': {
+    type: 'boolean',
+    default: true,
+    doc: 'Whether queues may be neither durable nor exclusive.',
+  },
+  'deprecated_features.permit.global_qos': {
+    type: 'boolean',
+    default: true,
+    doc: 'Whether basic.qos may set one prefetch for the whole channel.',
+  },
+  cluster_name: {
+    type: 'string',
+    default: '',
+    derived: 'warren@ and the host name',
+    doc: 'Name announced to clients.',
+  },
+  'product.name': {
+    type: 'string',
+    default: 'Warren',
+    doc: 'Product announced to clients.',
+  },
+  'product.version': {
+    type: 'string',
+    default: '4.2.1',
+    doc: 'Version announced to clients: the level of RabbitMQ that is matched, since client libraries turn features on by it.',
+  },
+  'log.console': {
+    type: 'boolean',
+    default: true,
+    doc: 'Write the log to standard output.',
+  },
+  'log.console.level': {
+    type: 'enum',
+    values: ['debug', 'info', 'warning', 'error', 'none'],
+    default: 'info',
+    aliases: ['log.level', 'log.default.level'],
+    doc: 'Least severe log lines that are written.',
+  },
+  'log.console.formatter': {
+    type: 'enum',
+    values: ['plaintext', 'json'],
+    default: 'plaintext',
+    aliases: ['log.formatter'],
+    doc: 'Form of the log lines.',
+  },
+  shards: {
+    type: 'integer',
+    default: 0,
+    min: 1,
+    max: 64,
+    derived: 'cores - 1, at least 1',
+    doc: 'Threads that own queues.',
+  },
+  'gateways.amqp.workers': {
+    type: 'integer',
+    default: 1,
+    min: 1,
+    max: 64,
+    doc: 'Threads that serve AMQP connections; more than 1 needs Node 22.12 or newer.',
+  },
+  'gateways.amqp.isolation': {
+    type: 'enum',
+    values: ['thread', 'process'],
+    default: 'thread',
+    doc: 'Run the AMQP gateway as a thread, or as an operating-system process of its own.',
+  },
+  data_dir: {
+    type: 'string',
+    default: 'warren-data',
+    doc: 'Folder for everything that is kept on disk.',
+  },
+} as const
+
+/** A key of the configuration. */
+export type ConfigKey = keyof typeof settings
+
+/** The effective configuration: every setting's value by its key. Plain data, so threads can be sent it. */
+export type Config = { readonly [K in ConfigKey]: SettingValue<(typeof settings)[K]> }
+
+/** The same table for code that walks it; the annotation also makes the compiler check every row. */
+export const settingTable: SettingTable = settings
