@@ -121,7 +121,7 @@ export const settings = {
     min: 0,
     max: 65535,
     aliases: ['max_channels_per_connection'],
-    doc: 'Channels per connection; 0 leaves only the protocol's 65535.',
+    doc: 'Channels per connection; 0 leaves only the limit of the protocol, 65535.',
   },
   max_connections: {
     type: 'integer',
