@@ -1,7 +1,7 @@
 // A cursor that reads big-endian values from a byte range and never past its end.
 
 import { DecodeError } from './decode-error.ts'
-import { decodeUtf8 } from './utf8.ts'
+import { decodeUtf8, decodeUtf8Lossy } from './utf8.ts'
 
 // One scratch for all readers: a float is read at once, never across calls.
 const floatBytes = new Uint8Array(8)
@@ -104,6 +104,13 @@ export class Reader {
     const from = this.take(size)
     const text = decodeUtf8(this.bytes, from, this.at)
     return text === undefined ? this.fail('Malformed UTF-8 in shortstr') : text
+  }
+
+  /** As shortstr, but ill-formed UTF-8 becomes U+FFFD instead of an error. */
+  lossyShortstr(): string {
+    const size = this.u8()
+    const from = this.take(size)
+    return decodeUtf8Lossy(this.bytes, from, this.at)
   }
 
   /** Text with a four-byte length in front; must be UTF-8. */

@@ -26,6 +26,16 @@ export function encodeUtf8(text: string): Uint8Array {
   return new TextEncoder().encode(text)
 }
 
+/** `text` with a one-byte length in front; RangeError above 255 bytes of UTF-8. */
+export function shortstrBytes(text: string): Uint8Array {
+  const encoded = encodeUtf8(text)
+  if (encoded.length > 255) throw new RangeError(`${encoded.length} bytes are no shortstr`)
+  const out = new Uint8Array(1 + encoded.length)
+  out[0] = encoded.length
+  out.set(encoded, 1)
+  return out
+}
+
 /** Bytes that `text` takes in UTF-8. */
 export function utf8Size(text: string): number {
   return Buffer.byteLength(text, 'utf8')
