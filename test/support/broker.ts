@@ -1,0 +1,163 @@
+// Runs Warren as its users do, as a process of its own with a port and a data directory; or
+// attaches to the broker that WARREN_TEST_BROKER=host:port names, so that the same tests can
+// judge another broker.
+
+import type { ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
+import { connect, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { eventually, within } from './wait.ts'
+
+/** A broker that tests can connect to. */
+export interface Broker {
+  readonly host: string
+  readonly port: number
+  /** Undefined for a broker that the tests did not start. */
+  readonly process: WarrenProcess | undefined
+  stop(): Promise<void>
+}
+
+export interface Exit {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+export interface WarrenProcess {
+  readonly pid: number
+  readonly exited: Promise<Exit>
+  /** Everything that it has printed so far, both streams in order of arrival. */
+  output(): string
+  kill(signal: NodeJS.Signals): void
+}
+
+export interface StartOptions {
+  /** `key=value` settings as for `--set`. */
+  readonly settings?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+}
+
+const MAIN = fileURLToPath(new URL('../../dist/core/main.js', import.meta.url))
+const READY_TIMEOUT_MS = 15_000
+// A broker stops within 5 s by contract; what takes longer is killed and fails the test.
+const STOP_TIMEOUT_MS = 7000
+
+/** The broker named by WARREN_TEST_BROKER, if there is one. */
+export function externalBroker(): Broker | undefined {
+  const address = process.env['WARREN_TEST_BROKER']
+  if (address === undefined || address === '') return undefined
+  const [host = '127.0.0.1', port = '5672'] = address.split(':')
+  return { host, port: Number(port), process: undefined, stop: async () => {} }
+}
+
+/** Starts Warren on a free loopback port and waits until it serves. */
+export async function startWarren(options: StartOptions = {}): Promise<Broker> {
+  const port = await freePort()
+  const dataDir = await mkdtemp(join(tmpdir(), 'warren-test-'))
+  const settings = [`listeners.tcp.local=127.0.0.1:${port}`, ...(options.settings ?? [])]
+  const args = ['start', '--data-dir', dataDir, ...settings.flatMap((item) => ['--set', item])]
+  const child = runWarren(args, options.env)
+  try {
+    await waitUntilReady(child)
+  } catch (error) {
+    child.kill('SIGKILL')
+    throw error
+  }
+  const stop = async (): Promise<void> => {
+    child.kill('SIGTERM')
+    try {
+      await within('the broker stops', child.exited, STOP_TIMEOUT_MS)
+    } finally {
+      child.kill('SIGKILL')
+      await child.exited
+      await rm(dataDir, { recursive: true, force: true })
+    }
+  }
+  return { host: '127.0.0.1', port, process: child, stop }
+}
+
+/** Runs the `warren` command; the caller waits for what it expects of it. */
+export function runWarren(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): WarrenProcess {
+  if (!existsSync(MAIN)) throw new Error(`${MAIN} is missing: run "npm run build" first`)
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  return watch(child)
+}
+
+/** Resolves when the broker has printed that it is ready; fails when it exits before. */
+export async function waitUntilReady(child: WarrenProcess): Promise<void> {
+  let exit: Exit | undefined
+  void child.exited.then((value) => {
+    exit = value
+  })
+  const settled = (): boolean => READY.test(child.output()) || exit !== undefined
+  await eventually('the broker prints that it is ready', settled, READY_TIMEOUT_MS)
+  if (exit !== undefined) {
+    throw new Error(`warren exited with ${exit.code ?? exit.signal}:\n${child.output()}`)
+  }
+}
+
+/** A loopback port that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', resolve)
+  })
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => {
+    server.close(resolve)
+  })
+  return port
+}
+
+/** True when something accepts connections there. */
+export function accepts(port: number, host = '127.0.0.1'): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ port, host })
+    const answer = (value: boolean) => () => {
+      socket.destroy()
+      resolve(value)
+    }
+    socket.once('connect', answer(true))
+    socket.once('error', answer(false))
+  })
+}
+
+const READY = /\bready\b/i
+
+function watch(child: ChildProcess): WarrenProcess {
+  let output = ''
+  const take = (chunk: Buffer): void => {
+    output += chunk.toString('utf8')
+  }
+  child.stdout?.on('data', take)
+  child.stderr?.on('data', take)
+  const killAtExit = (): void => {
+    child.kill('SIGKILL')
+  }
+  process.once('exit', killAtExit)
+  const exited = new Promise<Exit>((resolve) => {
+    child.once('close', (code, signal) => {
+      process.off('exit', killAtExit)
+      resolve({ code, signal })
+    })
+  })
+  return {
+    pid: child.pid ?? -1,
+    exited,
+    output: () => output,
+    kill: (signal) => {
+      child.kill(signal)
+    },
+  }
+}

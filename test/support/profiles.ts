@@ -1,0 +1,51 @@
+// The brokers that every conformance test runs on. A deployment's number of shards and the
+// isolation of its gateways must not show in what clients see.
+
+import { afterAll, afterEach, beforeAll, describe } from 'vitest'
+import { externalBroker, startWarren } from './broker.ts'
+import { Clients } from './clients.ts'
+
+export interface Profile {
+  readonly name: string
+  readonly settings: readonly string[]
+}
+
+export const PROFILES: readonly Profile[] = [
+  { name: '1 shard', settings: ['shards=1'] },
+  { name: '3 shards', settings: ['shards=3'] },
+  { name: 'gateway process', settings: ['shards=1', 'gateways.amqp.isolation=process'] },
+]
+
+export interface BrokerOptions {
+  /** For tests that set the broker up or look inside: skipped on a broker we did not start. */
+  readonly warrenOnly?: boolean
+  readonly settings?: readonly string[]
+}
+
+/** Runs the tests in `body` on every profile; `use` gives the clients of the current test. */
+export function describeBrokers(
+  title: string,
+  body: (use: () => Clients) => void,
+  options: BrokerOptions = {},
+): void {
+  const external = externalBroker()
+  if (external !== undefined) {
+    const suite = options.warrenOnly === true ? describe.skip : describe
+    suite(`${title} [${external.host}:${external.port}]`, () => {
+      const clients = new Clients(external)
+      afterEach(() => clients.tidy())
+      body(() => clients)
+    })
+    return
+  }
+  describe.each(PROFILES)(`${title} [$name]`, (profile) => {
+    let clients: Clients
+    beforeAll(async () => {
+      const settings = [...profile.settings, ...(options.settings ?? [])]
+      clients = new Clients(await startWarren({ settings }))
+    }, 30_000)
+    afterEach(() => clients.tidy())
+    afterAll(() => clients.broker.stop())
+    body(() => clients)
+  })
+}

@@ -1,0 +1,34 @@
+// Waiting on conditions, so that no test has to guess how long something takes.
+
+const PAUSE_MS = 5
+
+/** Waits until `condition` returns something true and returns it; fails after `timeoutMs`. */
+export async function eventually<T>(
+  what: string,
+  condition: () => T | Promise<T>,
+  timeoutMs = 8000,
+): Promise<NonNullable<T>> {
+  const deadline = Date.now() + timeoutMs
+  for (;;) {
+    const value = await condition()
+    if (value) return value
+    if (Date.now() >= deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`)
+    await pause(PAUSE_MS)
+  }
+}
+
+/** Fails when `promise` has not settled after `timeoutMs`. */
+export function within<T>(what: string, promise: Promise<T>, timeoutMs = 8000): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const expire = (): void => reject(new Error(`not within ${timeoutMs} ms: ${what}`))
+    const timer = setTimeout(expire, timeoutMs)
+    promise.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
+}
+
+/** For things that must not happen: gives them this long to happen. */
+export function pause(durationMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, durationMs)
+  })
+}
