@@ -1,0 +1,178 @@
+// From a message to the set of its queues: bindings, exchange-to-exchange bindings, alternate
+// exchanges, CC and BCC keys. Each queue is in the result once, whatever ways lead to it.
+
+import { Buffer } from 'node:buffer'
+import type {
+  ExchangeRecord,
+  MessageFacts,
+  QueueRecord,
+  RouteTarget,
+  VhostRecord,
+} from '../topology/records.ts'
+
+/** Where a message goes. Made once by `newRoute` and filled again and again, or kept by a cache. */
+export interface Route {
+  /** The exchange it was published to; undefined: there is none of that name (404). */
+  exchange: ExchangeRecord | undefined
+  /** The queues, each once. */
+  readonly queues: QueueRecord[]
+  /** Whether every message with the same exchange and keys goes the same way until the topology changes. */
+  cacheable: boolean
+}
+
+/** An empty result to fill. */
+export function newRoute(): Route {
+  return { exchange: undefined, queues: [], cacheable: true }
+}
+
+/** A message without headers or properties. */
+export const noFacts: MessageFacts = {
+  headers: () => undefined,
+  property: () => undefined,
+}
+
+const encoder = new TextEncoder()
+
+/** Routes messages of one shard. One router per topology: it marks the records it has seen. */
+export class Router {
+  readonly #input: {
+    bytes: Uint8Array
+    keyStart: number
+    keyEnd: number
+    facts: MessageFacts
+    random: () => number
+  }
+  readonly #targets: RouteTarget[] = []
+  readonly #work: ExchangeRecord[] = []
+  #stamp = 0
+  // Further keys: start and end of each in the input's bytes.
+  readonly #extraKeys: number[] = []
+
+  /** `random` gives whole numbers, 0 to 2^32 - 1, for the exchange types that choose by chance. */
+  constructor(random: () => number) {
+    this.#input = { bytes: new Uint8Array(0), keyStart: 0, keyEnd: 0, facts: noFacts, random }
+  }
+
+  /**
+   * Fills `into` with the route of one message. At `exrkAt` of `bytes` lie exchange and routing key
+   * as shortstrs; at `extraAt` a count byte and as many shortstrs (CC and BCC keys), -1 where there
+   * are none. Checks neither permissions nor `internal`.
+   */
+  // HOT: on every miss of the shard's route cache; no allocation.
+  route(
+    vhost: VhostRecord,
+    bytes: Uint8Array,
+    exrkAt: number,
+    extraAt: number,
+    facts: MessageFacts,
+    into: Route,
+  ): void {
+    const exchangeEnd = exrkAt + 1 + (bytes[exrkAt] as number)
+    const keyStart = exchangeEnd + 1
+    const keyEnd = keyStart + (bytes[exchangeEnd] as number)
+    const exchange = vhost.exchangesByBytes.find(bytes, exrkAt + 1, exchangeEnd)
+    this.#extraKeys.length = 0
+    if (extraAt >= 0) this.#readExtraKeys(bytes, extraAt)
+    this.#start(exchange, bytes, keyStart, keyEnd, facts, into)
+  }
+
+  /** `route` for names that are text: dead-lettering, the internal API. Not for hot paths. */
+  routeText(
+    vhost: VhostRecord,
+    exchangeName: string,
+    keys: readonly string[],
+    facts: MessageFacts,
+    into: Route,
+  ): void {
+    const encoded = keys.map((key) => encoder.encode(key))
+    const bytes = Buffer.concat(encoded)
+    const exchange = vhost.exchanges.get(exchangeName)
+    const keyEnd = encoded[0]?.length ?? 0
+    this.#extraKeys.length = 0
+    let at = keyEnd
+    for (const key of encoded.slice(1)) {
+      this.#extraKeys.push(at, at + key.length)
+      at += key.length
+    }
+    this.#start(exchange, bytes, 0, keyEnd, facts, into)
+  }
+
+  #readExtraKeys(bytes: Uint8Array, extraAt: number): void {
+    const count = bytes[extraAt] as number
+    let at = extraAt + 1
+    for (let i = 0; i < count; i++) {
+      const end = at + 1 + (bytes[at] as number)
+      this.#extraKeys.push(at + 1, end)
+      at = end
+    }
+  }
+
+  #start(
+    exchange: ExchangeRecord | undefined,
+    bytes: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    facts: MessageFacts,
+    into: Route,
+  ): void {
+    into.exchange = exchange
+    into.queues.length = 0
+    into.cacheable = true
+    if (exchange === undefined) return
+    const input = this.#input
+    input.bytes = bytes
+    input.keyStart = keyStart
+    input.keyEnd = keyEnd
+    input.facts = facts
+    this.#stamp = (this.#stamp + 1) | 0
+    exchange.routeMark = this.#stamp
+    this.#work.push(exchange)
+    for (;;) {
+      const next = this.#work.pop()
+      if (next === undefined) break
+      this.#visit(next, keyStart, keyEnd, into)
+    }
+    this.#targets.length = 0
+    input.facts = noFacts
+  }
+
+  #visit(exchange: ExchangeRecord, keyStart: number, keyEnd: number, into: Route): void {
+    const input = this.#input
+    const targets = this.#targets
+    const table = exchange.table
+    targets.length = 0
+    input.keyStart = keyStart
+    input.keyEnd = keyEnd
+    table.match(input, targets)
+    if (this.#extraKeys.length > 0 && table.matchesEveryKey) this.#matchExtraKeys(exchange)
+    if (!table.cacheable) into.cacheable = false
+    if (targets.length === 0) this.#visitAlternate(exchange)
+    for (let i = 0; i < targets.length; i++) this.#reach(targets[i] as RouteTarget, into)
+  }
+
+  #matchExtraKeys(exchange: ExchangeRecord): void {
+    const input = this.#input
+    const keys = this.#extraKeys
+    for (let i = 0; i < keys.length; i += 2) {
+      input.keyStart = keys[i] as number
+      input.keyEnd = keys[i + 1] as number
+      exchange.table.match(input, this.#targets)
+    }
+  }
+
+  #visitAlternate(exchange: ExchangeRecord): void {
+    if (exchange.alternate === undefined) return
+    const alternate = exchange.vhost.exchanges.get(exchange.alternate)
+    // The mark cuts loops of alternates.
+    if (alternate === undefined || alternate.routeMark === this.#stamp) return
+    alternate.routeMark = this.#stamp
+    this.#work.push(alternate)
+  }
+
+  #reach(target: RouteTarget, into: Route): void {
+    if (target.routeMark === this.#stamp) return
+    target.routeMark = this.#stamp
+    if (target.kind === 'queue') into.queues.push(target)
+    else this.#work.push(target)
+  }
+}

@@ -1,0 +1,143 @@
+// The declared things, as every shard holds them. Plain records: made and linked by Topology alone,
+// read by the router and the shard. Only `routeMark` is the router's to write.
+
+import type { FieldTable } from '../../shared/message/value.ts'
+import type { ByteMap } from '../routing/byte-map.ts'
+import type { NameMatcher } from './name-matcher.ts'
+
+/** The queue types by the name of `x-queue-type`. */
+export type QueueTypeName = 'classic' | 'quorum' | 'stream'
+
+/** A virtual host and what is declared in it. */
+export interface VhostRecord {
+  /** Unique for the life of a node, never reused. */
+  readonly id: number
+  readonly name: string
+  readonly description: string
+  readonly tags: readonly string[]
+  readonly defaultQueueType: QueueTypeName | undefined
+  readonly exchanges: Map<string, ExchangeRecord>
+  readonly queues: Map<string, QueueRecord>
+  /** The same as `exchanges` and `queues`, found by the bytes of a name. */
+  readonly exchangesByBytes: ByteMap<ExchangeRecord>
+  readonly queuesByBytes: ByteMap<QueueRecord>
+}
+
+export interface QueueRecord {
+  readonly kind: 'queue'
+  /** Unique for the life of a node, ever increasing. */
+  readonly id: number
+  readonly vhost: VhostRecord
+  readonly name: string
+  readonly type: QueueTypeName
+  /** False for every exclusive queue. */
+  readonly durable: boolean
+  readonly autoDelete: boolean
+  /** The connection that alone may use an exclusive queue; undefined: not exclusive. */
+  readonly owner: string | undefined
+  readonly arguments: FieldTable
+  /** The shard that owns its messages. */
+  readonly shard: number
+  /** The bindings that lead here. */
+  readonly inbound: Set<BindingRecord>
+  /** Set when the queue is gone, for those who still hold the record. */
+  deleted: boolean
+  routeMark: number
+}
+
+export interface ExchangeRecord {
+  readonly kind: 'exchange'
+  /** Unique for the life of a node, ever increasing. */
+  readonly id: number
+  readonly vhost: VhostRecord
+  readonly name: string
+  readonly type: string
+  readonly durable: boolean
+  readonly autoDelete: boolean
+  readonly internal: boolean
+  readonly arguments: FieldTable
+  /** Name of the exchange that gets what matches nothing here. */
+  readonly alternate: string | undefined
+  /** The bindings from here, by `bindingIdentity`. */
+  readonly outbound: Map<string, BindingRecord>
+  /** The bindings that lead here. */
+  readonly inbound: Set<BindingRecord>
+  /** The bindings from here in the form that this type matches by. */
+  readonly table: BindingTable
+  deleted: boolean
+  routeMark: number
+}
+
+/** What a binding can lead to. */
+export type RouteTarget = QueueRecord | ExchangeRecord
+
+/** Identity: source, destination, routing key, arguments (sorted). */
+export interface BindingRecord {
+  readonly source: ExchangeRecord
+  readonly destination: RouteTarget
+  readonly routingKey: string
+  readonly arguments: FieldTable
+}
+
+/** The facts of a message that some exchange types look at; asked for only when needed. */
+export interface MessageFacts {
+  /** The header table, undefined where the message has none. */
+  headers(): FieldTable | undefined
+  /** A property as text, undefined where the message has none. */
+  property(name: 'message_id' | 'correlation_id' | 'timestamp'): string | undefined
+}
+
+/** What a binding table needs to know of a message. Fields are reused: read, never keep. */
+export interface RouteInput {
+  /** The routing key is `bytes[keyStart, keyEnd)`. */
+  readonly bytes: Uint8Array
+  readonly keyStart: number
+  readonly keyEnd: number
+  readonly facts: MessageFacts
+  /** The next random number, 0 to 2^32 - 1. */
+  readonly random: () => number
+}
+
+/** One exchange's bindings, in the form its type matches by. */
+export interface BindingTable {
+  /** Whether the routing key alone decides, so that a result holds for every message with that key. */
+  readonly cacheable: boolean
+  /** Whether each further key (CC, BCC) of a message is matched too, not only the first. */
+  readonly matchesEveryKey: boolean
+  add(binding: BindingRecord): void
+  remove(binding: BindingRecord): void
+  /** Appends the targets of a message to `out`; the same target may be appended twice. */
+  match(input: RouteInput, out: RouteTarget[]): void
+}
+
+export interface UserRecord {
+  readonly name: string
+  readonly passwordHash: string
+  readonly hashingAlgorithm: string
+  readonly tags: readonly string[]
+  /** By vhost name. */
+  readonly permissions: Map<string, PermissionRecord>
+  /** By vhost name, then by exchange name. */
+  readonly topicPermissions: Map<string, Map<string, TopicPermissionRecord>>
+}
+
+/** Patterns of one user in one vhost, as given. */
+export interface PermissionPatterns {
+  readonly configure: string
+  readonly write: string
+  readonly read: string
+}
+
+export interface PermissionRecord extends PermissionPatterns {
+  readonly matchers: {
+    readonly configure: NameMatcher
+    readonly write: NameMatcher
+    readonly read: NameMatcher
+  }
+}
+
+export interface TopicPermissionRecord {
+  readonly write: string
+  readonly read: string
+  readonly matchers: { readonly write: NameMatcher; readonly read: NameMatcher }
+}
