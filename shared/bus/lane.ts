@@ -30,7 +30,7 @@ export class Lane {
   // HOT: once per record
   /** As `RingWriter.reserve`; after -1 the reader will ring this side when there is room. */
   reserve(words: number): number {
-    if (this.backlog.length !== 0) return -1
+    if (this.backlog.length !== 0 && !this.drained()) return -1
     const index = this.ring.reserve(words)
     if (index < 0) {
       this.ring.awaitRoom()
@@ -42,9 +42,10 @@ export class Lane {
 
   /** True when a hot record of `words` would be taken now; otherwise asks for a ring of the bell. */
   hasRoom(words: number): boolean {
-    if (this.backlog.length === 0 && this.ring.hasRoom(words)) return true
+    if (this.backlog.length !== 0 && !this.drained()) return false
+    if (this.ring.hasRoom(words)) return true
     this.ring.awaitRoom()
-    return this.backlog.length === 0 && this.ring.hasRoom(words)
+    return this.ring.hasRoom(words)
   }
 
   /** Writes a control payload, or keeps it for the next `flush`. */
@@ -56,23 +57,28 @@ export class Lane {
       this.backlog.push({ type, request, bytes: payload.subarray(at, at + size), more })
       at += size
     } while (at < payload.length)
-    this.drain()
+    this.drained()
   }
 
   /** Shows everything written to the reader and wakes it. True when nothing is left waiting. */
   flush(): boolean {
-    this.drain()
+    const drained = this.drained()
     if (this.ring.publish()) this.bell.ring()
-    return this.backlog.length === 0
+    return drained
   }
 
-  private drain(): void {
+  /**
+   * Writes what waits; true when nothing is left. On false the reader has been asked for a ring, so
+   * whoever is refused because of the backlog gets that ring too.
+   */
+  private drained(): boolean {
     let done = 0
     for (const part of this.backlog) {
       if (!this.write(part)) break
       done++
     }
     if (done > 0) this.backlog.splice(0, done)
+    return this.backlog.length === 0
   }
 
   private write(part: ControlPart): boolean {
