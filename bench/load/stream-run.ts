@@ -1,0 +1,164 @@
+/** One run of producers against consumers: set up, warm up, measure, tear down. */
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { stampDelta, stampNow } from './clock.ts'
+import type { LoadConnection } from './connection.ts'
+import { FRAME_MAX, openConnection } from './connection.ts'
+import { startConsumer } from './consumer.ts'
+import { Histogram } from './histogram.ts'
+import { openIdleConnections } from './idle.ts'
+import type { LoadOptions } from './options.ts'
+import type { Producer } from './producer.ts'
+import { openProducer } from './producer.ts'
+import type { LoadResult, Usage } from './result.ts'
+import { usageNow } from './result.ts'
+import type { Topology } from './topology.ts'
+import { declareTopology, deleteTopology, planTopology } from './topology.ts'
+
+/** Time a broker gets to work off what was published before it says good-bye. */
+const CLOSE_TIMEOUT_MS = 15_000
+
+type Run = {
+  readonly options: LoadOptions
+  readonly topology: Topology
+  readonly control: LoadConnection
+  readonly consumers: readonly LoadConnection[]
+  readonly producers: readonly Producer[]
+  readonly idle: readonly LoadConnection[]
+  readonly latency: Histogram
+  readonly setupSeconds: number
+}
+
+type Counters = {
+  readonly usage: Usage
+  readonly delivered: number
+  readonly published: number
+  readonly confirmed: number
+  readonly bytesRead: number
+}
+
+/**
+ * Runs one stream of `options`. `onReady` is called once consumers stand, before anything is
+ * published (a split run's other half waits for it).
+ */
+export async function runStream(options: LoadOptions, onReady: () => void): Promise<LoadResult> {
+  const run = await setUp(options)
+  onReady()
+  for (const producer of run.producers) producer.start()
+  await sleep(options.warmup * 1000)
+  run.latency.reset()
+  const before = countersOf(run)
+  await sleep(options.seconds * 1000)
+  const after = countersOf(run)
+  for (const producer of run.producers) producer.stop()
+  const result = resultOf(run, before, after)
+  await tearDown(run)
+  return result
+}
+
+async function setUp(options: LoadOptions): Promise<Run> {
+  const startedAt = performance.now()
+  const topology = planTopology(options)
+  const control = await openConnection(options)
+  await control.openChannel(1)
+  if (options.role !== 'publish') await declareTopology(control, options, topology)
+  const idle = options.role === 'publish' ? [] : await openIdleConnections(options, control)
+  const latency = new Histogram()
+  const consumers: LoadConnection[] = []
+  const producers: Producer[] = []
+  if (options.role !== 'publish') {
+    for (let i = 0; i < options.consumers; i++) {
+      const connection = await openConnection(options, options.latency)
+      connection.events.onStamp = (stamp) => latency.record(stampDelta(stamp, stampNow()))
+      await connection.openChannel(1)
+      const queue = topology.queues[i % topology.queues.length] ?? ''
+      await startConsumer(connection, queue, options.ack, options.prefetch)
+      consumers.push(connection)
+    }
+  }
+  if (options.role !== 'consume') {
+    for (let i = 0; i < options.producers; i++)
+      producers.push(await addProducer(options, topology, i))
+  }
+  const setupSeconds = (performance.now() - startedAt) / 1000
+  return { options, topology, control, consumers, producers, idle, latency, setupSeconds }
+}
+
+async function addProducer(
+  options: LoadOptions,
+  topology: Topology,
+  index: number,
+): Promise<Producer> {
+  const connection = await openConnection(options)
+  await connection.openChannel(1)
+  const shape = {
+    exchange: topology.exchange,
+    routingKeys: topology.routingKeysOf(index),
+    bodySize: options.size,
+    persistent: options.persistent,
+    frameMax: FRAME_MAX,
+    channel: 1,
+  }
+  const rate = options.rate / options.producers
+  return openProducer(connection, shape, options.confirm, rate, options.latency)
+}
+
+function countersOf(run: Run): Counters {
+  let delivered = 0
+  let bytesRead = 0
+  let published = 0
+  let confirmed = 0
+  for (const consumer of run.consumers) {
+    delivered += consumer.scanner.deliveries
+    bytesRead += consumer.bytesRead
+  }
+  for (const producer of run.producers) {
+    published += producer.published()
+    confirmed += producer.confirmed()
+  }
+  return { usage: usageNow(), delivered, published, confirmed, bytesRead }
+}
+
+function resultOf(run: Run, before: Counters, after: Counters): LoadResult {
+  const seconds = (after.usage.atMs - before.usage.atMs) / 1000
+  const cpuUs = after.usage.cpuUs - before.usage.cpuUs
+  const delivered = after.delivered - before.delivered
+  const published = after.published - before.published
+  const messages = delivered > 0 ? delivered : published
+  const failure = failureOf(run)
+  const fanout = run.options.exchange === 'fanout' ? run.options.queues : 1
+  return {
+    mode: run.options.mode,
+    seconds,
+    deliveredPerS: delivered / seconds,
+    publishedPerS: published / seconds,
+    confirmedPerS: (after.confirmed - before.confirmed) / seconds,
+    roundsPerS: 0,
+    megabytesPerS: (after.bytesRead - before.bytesRead) / 1e6 / seconds,
+    setupSeconds: run.setupSeconds,
+    generatorCpuShare: cpuUs / 1e6 / seconds,
+    generatorUsPerMessage: messages > 0 ? cpuUs / messages : 0,
+    ...(run.options.latency ? { latencyUs: run.latency.summary() } : {}),
+    nacked: run.producers.reduce((sum, producer) => sum + producer.nacked(), 0),
+    backlog: after.published - after.delivered / fanout,
+    saturated: run.producers.some((producer) => producer.saturated()),
+    ...(failure === undefined ? {} : { error: failure.message }),
+  }
+}
+
+function failureOf(run: Run): Error | undefined {
+  const connections = [
+    run.control,
+    ...run.consumers,
+    ...run.producers.map((producer) => producer.connection),
+    ...run.idle,
+  ]
+  return connections.find((connection) => connection.failure !== undefined)?.failure
+}
+
+async function tearDown(run: Run): Promise<void> {
+  const connections = [...run.producers.map((p) => p.connection), ...run.consumers, ...run.idle]
+  await Promise.all(connections.map((connection) => connection.close(CLOSE_TIMEOUT_MS)))
+  if (run.options.role !== 'publish') await deleteTopology(run.control, run.topology)
+  await run.control.close(CLOSE_TIMEOUT_MS)
+}
