@@ -81,8 +81,8 @@ export class Reader {
   i64Exact(): number | bigint {
     const high = this.i32()
     const low = this.u32()
-    // -2^21 is the high half of -2^53, which itself is not a safe integer.
-    if (high > -0x200000 && high <= 0x1fffff) return high * 0x1_0000_0000 + low
+    const value = high * 0x1_0000_0000 + low
+    if (Number.isSafeInteger(value)) return value
     return (BigInt(high) << 32n) | BigInt(low)
   }
 

@@ -9,7 +9,7 @@ const floatView = new DataView(floatBytes.buffer)
 
 /**
  * Appends to `bytes` at position `at` and reallocates `bytes` when it is full, so take `bytes` anew
- * after writing. Set `at` to 0 to use the memory again.
+ * after writing (and after reserve(): `bytes[reserve(1)]` would write to the old memory). Set `at` to 0 to use the memory again.
  *
  * Values that do not fit their field are the caller's mistake and throw a RangeError.
  */
@@ -29,17 +29,20 @@ export class Writer {
 
   u8(value: number): void {
     checkRange(value, 0, 0xff)
-    this.bytes[this.reserve(1)] = value
+    const to = this.reserve(1)
+    this.bytes[to] = value
   }
 
   u16(value: number): void {
     checkRange(value, 0, 0xffff)
-    writeU16(this.bytes, this.reserve(2), value)
+    const to = this.reserve(2)
+    writeU16(this.bytes, to, value)
   }
 
   u32(value: number): void {
     checkRange(value, 0, 0xffff_ffff)
-    writeU32(this.bytes, this.reserve(4), value)
+    const to = this.reserve(4)
+    writeU32(this.bytes, to, value)
   }
 
   u64(value: number | bigint): void {
@@ -56,17 +59,20 @@ export class Writer {
 
   i8(value: number): void {
     checkRange(value, -0x80, 0x7f)
-    this.bytes[this.reserve(1)] = value
+    const to = this.reserve(1)
+    this.bytes[to] = value
   }
 
   i16(value: number): void {
     checkRange(value, -0x8000, 0x7fff)
-    writeU16(this.bytes, this.reserve(2), value)
+    const to = this.reserve(2)
+    writeU16(this.bytes, to, value)
   }
 
   i32(value: number): void {
     checkRange(value, -0x8000_0000, 0x7fff_ffff)
-    writeU32(this.bytes, this.reserve(4), value)
+    const to = this.reserve(4)
+    writeU32(this.bytes, to, value)
   }
 
   i64(value: number | bigint): void {

@@ -153,6 +153,11 @@ export class FrameDecoder {
     return this.end - this.at
   }
 
+  /** Bytes of carry-over memory that the decoder holds. */
+  carryCapacity(): number {
+    return this.carry.length
+  }
+
   // HOT: no allocation per frame; bench/micro/codec.ts
   /** Finds the next frame (or piece of a body frame) and sets its fields. */
   next(): FrameKind {
