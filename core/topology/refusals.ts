@@ -48,3 +48,8 @@ export function lockedQueue(queue: QueueRecord): PeerError {
 export function preconditionFailed(explanation: string): PeerError {
   return channelError('PRECONDITION_FAILED', explanation)
 }
+
+export function systemExchangeRefusal(name: string, vhost: string): PeerError {
+  const resource = resourceText('exchange', name, vhost)
+  return channelError('ACCESS_REFUSED', `deletion of system ${resource} not allowed`)
+}

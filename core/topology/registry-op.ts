@@ -1,0 +1,143 @@
+// What the registry is asked. The first group comes from clients, named and shaped as on the bus
+// (shared/bus/control.ts); the second from the node itself; the third from operators.
+
+import type { FieldTable } from '../../shared/message/value.ts'
+import type { QueueTypeName } from './records.ts'
+
+/** Who asks: user and vhost of a connection, and the id by which it owns exclusive queues. */
+export interface Actor {
+  readonly user: string
+  readonly vhost: string
+  readonly owner: string
+}
+
+export interface ExchangeDeclare {
+  readonly op: 'exchangeDeclare'
+  readonly exchange: string
+  readonly type: string
+  readonly passive: boolean
+  readonly durable: boolean
+  readonly autoDelete: boolean
+  readonly internal: boolean
+  readonly arguments: FieldTable
+}
+
+export interface ExchangeDelete {
+  readonly op: 'exchangeDelete'
+  readonly exchange: string
+  readonly ifUnused: boolean
+}
+
+export interface ExchangeBinding {
+  readonly op: 'exchangeBind' | 'exchangeUnbind'
+  readonly destination: string
+  readonly source: string
+  readonly routingKey: string
+  readonly arguments: FieldTable
+}
+
+export interface QueueDeclare {
+  readonly op: 'queueDeclare'
+  readonly queue: string
+  readonly passive: boolean
+  readonly durable: boolean
+  readonly exclusive: boolean
+  readonly autoDelete: boolean
+  readonly arguments: FieldTable
+}
+
+export interface QueueBinding {
+  readonly op: 'queueBind' | 'queueUnbind'
+  readonly queue: string
+  readonly exchange: string
+  readonly routingKey: string
+  readonly arguments: FieldTable
+}
+
+export interface QueueDelete {
+  readonly op: 'queueDelete'
+  readonly queue: string
+  readonly ifUnused: boolean
+  readonly ifEmpty: boolean
+}
+
+export interface Authenticate {
+  readonly op: 'authenticate'
+  readonly mechanism: string
+  /** Ignored for ANONYMOUS. */
+  readonly user: string
+  /** Undefined where the transport (EXTERNAL) or nothing (ANONYMOUS) proves the identity. */
+  readonly password: string | undefined
+  /** Whether the peer is on this machine. */
+  readonly loopback: boolean
+}
+
+export interface OpenConnection {
+  readonly op: 'openConnection'
+  readonly user: string
+  readonly vhost: string
+}
+
+/** Asked for a connection: `decide` needs its actor. */
+export type DeclareOp =
+  | ExchangeDeclare
+  | ExchangeDelete
+  | ExchangeBinding
+  | QueueDeclare
+  | QueueBinding
+  | QueueDelete
+
+/** From the node: effects that need no permission. */
+export type NodeOp =
+  /** The connection is gone: so are its exclusive queues. */
+  | { readonly op: 'ownerGone'; readonly owner: string }
+  /** The queue's last consumer left (auto-delete) or it expired; nothing if it is gone already. */
+  | { readonly op: 'queueGone'; readonly queueId: number }
+
+/** From operators. Refusals have no channel to close: their scope is to be ignored. */
+export type AdminOp =
+  | {
+      readonly op: 'addVhost'
+      readonly name: string
+      readonly description?: string | undefined
+      readonly tags?: readonly string[] | undefined
+      readonly defaultQueueType?: QueueTypeName | undefined
+    }
+  | { readonly op: 'deleteVhost'; readonly name: string }
+  | {
+      readonly op: 'addUser'
+      readonly name: string
+      /** Undefined where `passwordHash` is given; a user with neither cannot log in by password. */
+      readonly password?: string | undefined
+      readonly passwordHash?: string | undefined
+      readonly hashingAlgorithm?: string | undefined
+      readonly tags: readonly string[]
+    }
+  | { readonly op: 'changePassword'; readonly name: string; readonly password: string }
+  | { readonly op: 'setUserTags'; readonly name: string; readonly tags: readonly string[] }
+  | { readonly op: 'deleteUser'; readonly name: string }
+  | {
+      readonly op: 'setPermissions'
+      readonly user: string
+      readonly vhost: string
+      readonly configure: string
+      readonly write: string
+      readonly read: string
+    }
+  | { readonly op: 'clearPermissions'; readonly user: string; readonly vhost: string }
+  | {
+      readonly op: 'setTopicPermissions'
+      readonly user: string
+      readonly vhost: string
+      readonly exchange: string
+      readonly write: string
+      readonly read: string
+    }
+  | {
+      readonly op: 'clearTopicPermissions'
+      readonly user: string
+      readonly vhost: string
+      readonly exchange?: string | undefined
+    }
+
+export type RegistryOp = DeclareOp | Authenticate | OpenConnection | NodeOp | AdminOp
