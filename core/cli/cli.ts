@@ -50,11 +50,10 @@ function withConfigOptions(command: Command): Command {
 }
 
 async function start(options: ConfigOptions): Promise<void> {
-  const startedAt = performance.now() - process.uptime() * 1000
   const loaded = await load(options)
   if (loaded === undefined) return
   const { runNode } = await import('../supervisor/node.ts')
-  await runNode(loaded, startedAt)
+  runNode(loaded)
 }
 
 async function check(options: ConfigOptions): Promise<void> {

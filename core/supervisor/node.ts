@@ -1,0 +1,66 @@
+// `warren start`: one node of Warren in this process, from its configuration to its exit code.
+
+import { writeSync } from 'node:fs'
+import { extname } from 'node:path'
+import type { LoadedConfig } from '../config/load.ts'
+import { createConsoleLog } from './console-log.ts'
+import { arenaBytes, availableBytes, highWatermarkBytes, reserveArena } from './memory-plan.ts'
+import { unmetRequirements } from './requirements.ts'
+import { Supervisor } from './supervisor.ts'
+
+/** A terminal's Ctrl-C reaches the broker twice when npm runs it: once directly and once through npm. */
+const sameSignalMs = 500
+
+/** Starts the node; returns when its threads have been started. The process ends by `process.exit`. */
+export function runNode(loaded: LoadedConfig): void {
+  const { config, warnings } = loaded
+  const unmet = unmetRequirements(config, process.versions.node)
+  if (unmet.length > 0) {
+    for (const problem of unmet) printError(problem)
+    process.exitCode = 1
+    return
+  }
+  const log = createConsoleLog(config)
+  for (const warning of warnings) log.warn(warning)
+  const watermarkBytes = highWatermarkBytes(config, availableBytes())
+  const ending = extname(import.meta.url)
+  const supervisor = new Supervisor({
+    config,
+    log,
+    watermarkBytes,
+    arena: reserveArena(arenaBytes(watermarkBytes, availableBytes())),
+    shardUrl: new URL(`../shard/worker${ending}`, import.meta.url),
+    gatewayUrl: new URL(`../../gateways/worker${ending}`, import.meta.url),
+    onReady: () => log.info(`ready in ${Math.round(performance.now())} ms`),
+    exit: (code, text) => {
+      if (text !== undefined) printError(text)
+      process.exit(code)
+    },
+  })
+  stopOnSignals(supervisor)
+  supervisor.start()
+}
+
+function stopOnSignals(supervisor: Supervisor): void {
+  let stoppingSince = Number.NEGATIVE_INFINITY
+  const onSignal = (signal: NodeJS.Signals): void => {
+    const first = stoppingSince === Number.NEGATIVE_INFINITY
+    if (!first) {
+      if (signal === 'SIGINT' && performance.now() - stoppingSince < sameSignalMs) return
+      process.exit(1)
+    }
+    stoppingSince = performance.now()
+    supervisor.stop(signal)
+  }
+  process.on('SIGTERM', onSignal)
+  process.on('SIGINT', onSignal)
+}
+
+/** Straight to the descriptor, since the process may end right after. */
+function printError(text: string): void {
+  try {
+    writeSync(2, `warren: ${text}\n`)
+  } catch {
+    // Nobody reads our errors; the exit code still tells.
+  }
+}

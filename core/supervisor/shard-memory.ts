@@ -1,0 +1,36 @@
+// The shared memory that the shards of a node start with: doorbells, and a ring for each direction
+// between two shards.
+
+import type { ArenaMemory } from '../../shared/bus/arena.ts'
+import { createDoorbell } from '../../shared/bus/doorbell.ts'
+import type { ShardStart } from '../../shared/bus/mail.ts'
+import { createRing } from '../../shared/bus/ring.ts'
+import type { Config } from '../../shared/config/schema.ts'
+
+/** As large as a gateway's ring: forwarded publishes are records of the same size. */
+const peerRingWords = 64 * 1024
+
+/** What each shard is started with, by shard index. */
+export function shardStarts(
+  config: Config,
+  arena: ArenaMemory,
+  nodeWords: SharedArrayBuffer,
+): ShardStart[] {
+  const shards = config.shards
+  const indexes = Array.from({ length: shards }, (_, index) => index)
+  const bells = indexes.map(() => createDoorbell())
+  // rings[from][to]
+  const rings = indexes.map((from) =>
+    indexes.map((to) => (from === to ? undefined : createRing(peerRingWords))),
+  )
+  return indexes.map((shard) => ({
+    shard,
+    shards,
+    arena,
+    nodeWords,
+    bells,
+    toShards: rings[shard] ?? [],
+    fromShards: rings.map((row) => row[shard]),
+    settings: config,
+  }))
+}

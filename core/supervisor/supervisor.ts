@@ -1,0 +1,304 @@
+// Starts shards and gateways, joins them by links, restarts a crashed gateway, stops all in order.
+// It never sees a message.
+
+import type { ArenaMemory } from '../../shared/bus/arena.ts'
+import { Arena } from '../../shared/bus/arena.ts'
+import { createDoorbell, Doorbell } from '../../shared/bus/doorbell.ts'
+import type { LinkMemory } from '../../shared/bus/link.ts'
+import { Alarm, createLink, createNodeWords, NodeWord } from '../../shared/bus/link.ts'
+import type { GatewayMail, GatewayStart, ShardMail, ThreadReport } from '../../shared/bus/mail.ts'
+import type { Config } from '../../shared/config/schema.ts'
+import type { Log } from '../../shared/log.ts'
+import { Backoff } from './backoff.ts'
+import { MemoryWatch } from './memory-watch.ts'
+import { shardStarts } from './shard-memory.ts'
+import type { Thread } from './thread.ts'
+import { startThread } from './thread.ts'
+
+/** Exit code after a crash of a shard (EX_SOFTWARE of sysexits.h). */
+export const shardCrashExitCode = 70
+
+/** Of the 5 s that a stop may take: for clients to answer connection.close, and for shards to end. */
+const gatewayStopMs = 4000
+const shardStopMs = 500
+const memorySampleMs = 250
+
+export interface SupervisorOptions {
+  readonly config: Config
+  readonly log: Log
+  readonly arena: ArenaMemory
+  readonly watermarkBytes: number
+  readonly shardUrl: URL
+  readonly gatewayUrl: URL
+  /** Every listener serves. */
+  readonly onReady: () => void
+  /** The node is over; `text` is for standard error. Must not return to a live node. */
+  readonly exit: (code: number, text: string | undefined) => void
+}
+
+interface ShardSlot {
+  readonly thread: Thread
+  readonly bell: Doorbell
+  ready: boolean
+  stopped: boolean
+}
+
+interface GatewaySlot {
+  readonly name: string
+  readonly backoff: Backoff
+  thread: Thread | undefined
+  bell: Doorbell
+  links: readonly LinkMemory[]
+  listening: number
+  stopped: boolean
+}
+
+type Phase = 'starting' | 'running' | 'stopping'
+
+export class Supervisor {
+  private readonly options: SupervisorOptions
+  private readonly nodeWords: SharedArrayBuffer
+  private readonly arena: Arena
+  private readonly shardBells: SharedArrayBuffer[]
+  private readonly shards: ShardSlot[]
+  private readonly gateways: GatewaySlot[]
+  private readonly announced: Set<string>
+  private readonly memoryWatch: MemoryWatch
+  private phase: Phase
+  private lastLink: number
+  private lastGateway: number
+  private memoryTimer: NodeJS.Timeout | undefined
+
+  constructor(options: SupervisorOptions) {
+    this.options = options
+    this.nodeWords = createNodeWords()
+    this.arena = new Arena(options.arena)
+    this.shardBells = []
+    this.shards = []
+    this.gateways = []
+    this.announced = new Set()
+    this.memoryWatch = new MemoryWatch(options.watermarkBytes)
+    this.phase = 'starting'
+    this.lastLink = 0
+    this.lastGateway = 0
+    this.memoryTimer = undefined
+  }
+
+  /** Starts every thread. `onReady` follows, or `exit`. */
+  start(): void {
+    const { config, arena, shardUrl } = this.options
+    const starts = shardStarts(config, arena, this.nodeWords)
+    for (const start of starts) {
+      const events = {
+        onReport: (report: ThreadReport) => this.onShardReport(start.shard, report),
+        onEnd: (cause: string | undefined) => this.onShardEnd(start.shard, cause),
+      }
+      const memory = start.bells[start.shard] ?? createDoorbell()
+      this.shardBells.push(memory)
+      this.shards.push({
+        thread: startThread(shardUrl, `shard ${start.shard}`, start, events),
+        bell: new Doorbell(memory),
+        ready: false,
+        stopped: false,
+      })
+    }
+    for (let i = 0; i < config['gateways.amqp.workers']; i++) {
+      const slot: GatewaySlot = {
+        name: i === 0 ? 'amqp' : `amqp-${i + 1}`,
+        backoff: new Backoff(performance.now()),
+        thread: undefined,
+        bell: new Doorbell(createDoorbell()),
+        links: [],
+        listening: 0,
+        stopped: false,
+      }
+      this.gateways.push(slot)
+      this.startGateway(slot)
+    }
+    this.watchMemory()
+    this.memoryTimer = setInterval(() => this.watchMemory(), memorySampleMs)
+  }
+
+  /** Tells clients, drains, stops shards, exits with 0; within 5 s whatever the threads do. */
+  stop(reason: string): void {
+    if (this.phase === 'stopping') return
+    this.phase = 'stopping'
+    clearInterval(this.memoryTimer)
+    this.options.log.info(`stopping: ${reason}`)
+    Atomics.store(new Int32Array(this.nodeWords), NodeWord.shutdown, 1)
+    for (const slot of this.gateways)
+      this.postGateway(slot, { mail: 'shutdown', reason: 'shutdown' })
+    this.awaitStop(this.gateways, gatewayStopMs, () => {
+      for (const slot of this.shards) this.postShard(slot, { mail: 'stop' })
+      this.awaitStop(this.shards, shardStopMs, () => {
+        this.options.log.info('stopped')
+        this.options.exit(0, undefined)
+      })
+    })
+  }
+
+  /** Ends every thread without asking. */
+  terminate(): void {
+    for (const { thread } of this.shards) thread.terminate()
+    for (const { thread } of this.gateways) thread?.terminate()
+  }
+
+  private startGateway(slot: GatewaySlot): void {
+    const { arena, config, gatewayUrl } = this.options
+    const bell = createDoorbell()
+    slot.bell = new Doorbell(bell)
+    slot.links = this.shards.map(() => createLink(++this.lastLink, this.arena.slabCount))
+    slot.listening = 0
+    const start: GatewayStart = {
+      gateway: ++this.lastGateway,
+      name: slot.name,
+      protocols: ['amqp091'],
+      arena,
+      nodeWords: this.nodeWords,
+      bell,
+      shardBells: this.shardBells,
+      links: slot.links,
+      settings: config,
+    }
+    for (const [index, shard] of this.shards.entries()) {
+      const link = slot.links[index]
+      if (link !== undefined)
+        this.postShard(shard, { mail: 'gateway', link, bell, name: slot.name })
+    }
+    slot.thread = startThread(gatewayUrl, `gateway ${slot.name}`, start, {
+      onReport: (report) => this.onGatewayReport(slot, report),
+      onEnd: (cause) => this.onGatewayEnd(slot, cause),
+    })
+  }
+
+  private onShardReport(index: number, report: ThreadReport): void {
+    const slot = this.shards[index]
+    if (slot === undefined) return
+    if (report.report === 'ready') {
+      slot.ready = true
+      if (this.shards.every(({ ready }) => ready)) this.openGateways()
+    } else if (report.report === 'stopped') slot.stopped = true
+    else if (report.report === 'failed') this.onShardEnd(index, report.text)
+    else this.onCommonReport(report)
+  }
+
+  private onShardEnd(index: number, cause: string | undefined): void {
+    const slot = this.shards[index]
+    if (slot !== undefined) slot.stopped = true
+    if (this.phase === 'stopping') return
+    this.phase = 'stopping'
+    clearInterval(this.memoryTimer)
+    const text = `shard ${index} crashed, so the node stops: ${cause ?? 'it ended by itself'}`
+    this.options.exit(shardCrashExitCode, text)
+  }
+
+  private openGateways(): void {
+    for (const slot of this.gateways) this.postGateway(slot, { mail: 'listen' })
+    this.checkReady()
+  }
+
+  private onGatewayReport(slot: GatewaySlot, report: ThreadReport): void {
+    if (report.report === 'stopped') slot.stopped = true
+    else if (report.report === 'failed') this.onGatewayEnd(slot, report.text)
+    else if (report.report === 'listening') {
+      slot.listening++
+      const at = `${report.protocol} on ${formatAddress(report.address, report.port)}`
+      // Several threads serve one port, and a restarted one serves it again.
+      if (!this.announced.has(at)) this.options.log.info(`listening: ${at}`)
+      this.announced.add(at)
+      this.checkReady()
+    } else if (report.report === 'log') this.onCommonReport(report)
+  }
+
+  private onCommonReport(report: ThreadReport): void {
+    if (report.report !== 'log') return
+    this.options.log[report.level](report.msg, { ...report.fields })
+  }
+
+  private checkReady(): void {
+    const { config, onReady } = this.options
+    const expected = config['listeners.tcp'].length + config['listeners.ssl'].length
+    if (this.phase !== 'starting' || !this.shards.every(({ ready }) => ready)) return
+    if (this.gateways.some(({ listening }) => listening < expected)) return
+    this.phase = 'running'
+    onReady()
+  }
+
+  /** A gateway crashed, or said that it cannot go on. Its clients may come back to a new one. */
+  private onGatewayEnd(slot: GatewaySlot, cause: string | undefined): void {
+    const { thread, links } = slot
+    if (thread === undefined) return
+    slot.thread = undefined
+    slot.stopped = true
+    if (this.phase === 'stopping') return
+    if (this.phase === 'starting') {
+      this.phase = 'stopping'
+      this.options.exit(1, cause ?? `gateway ${slot.name} ended while it started`)
+      return
+    }
+    thread.terminate()
+    for (const [index, shard] of this.shards.entries()) {
+      const link = links[index]
+      if (link !== undefined) this.postShard(shard, { mail: 'gatewayLost', link: link.id })
+    }
+    const delayMs = slot.backoff.crashed(performance.now())
+    this.options.log.error(`gateway ${slot.name} crashed, starting it again in ${delayMs} ms`, {
+      cause: cause ?? 'it ended by itself',
+    })
+    setTimeout(() => {
+      if (this.phase !== 'running') return
+      slot.stopped = false
+      this.startGateway(slot)
+      this.postGateway(slot, { mail: 'listen' })
+    }, delayMs)
+  }
+
+  /** Calls `then` when all have stopped, or after `limitMs`. */
+  private awaitStop(
+    slots: readonly { readonly stopped: boolean }[],
+    limitMs: number,
+    then: () => void,
+  ): void {
+    const deadline = performance.now() + limitMs
+    const look = (): void => {
+      if (slots.every(({ stopped }) => stopped) || performance.now() >= deadline) then()
+      else setTimeout(look, 5)
+    }
+    look()
+  }
+
+  private watchMemory(): void {
+    const change = this.memoryWatch.look({
+      residentBytes: process.memoryUsage.rss(),
+      slabsUsed: this.arena.used(),
+      slabsTouched: this.slabsTouched(),
+    })
+    if (change === undefined) return
+    const words = new Int32Array(this.nodeWords)
+    if (change) Atomics.or(words, NodeWord.alarms, Alarm.memory)
+    else Atomics.and(words, NodeWord.alarms, ~Alarm.memory)
+    const limit = Math.round(this.options.watermarkBytes / 1024 / 1024)
+    if (change) this.options.log.warn(`memory alarm: above ${limit} MiB, publishers are blocked`)
+    else this.options.log.info(`memory alarm cleared: below ${limit} MiB`)
+    for (const { bell } of this.gateways) bell.ring()
+    for (const { bell } of this.shards) bell.ring()
+  }
+
+  private slabsTouched(): number {
+    for (let i = this.arena.slabCount - 1; i >= 0; i--) if (this.arena.owner(i) !== 0) return i + 1
+    return 0
+  }
+
+  private postShard(slot: ShardSlot, mail: ShardMail): void {
+    slot.thread.post(mail)
+    slot.bell.ringMail()
+  }
+
+  private postGateway(slot: GatewaySlot, mail: GatewayMail): void {
+    slot.thread?.post(mail)
+  }
+}
+
+function formatAddress(address: string, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+}
