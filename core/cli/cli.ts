@@ -37,7 +37,11 @@ function program(): Command {
   withConfigOptions(
     config.command('show').description('print every value in effect and where it comes from'),
   ).action(show)
-  config.command('docs').description('print the table of all settings as markdown').action(docs)
+  config
+    .command('docs')
+    .description('print the table of all settings as markdown')
+    .option('-w, --write <file>', 'put it between the markers of this file instead')
+    .action(docs)
   return root
 }
 
@@ -70,9 +74,16 @@ async function show(options: ConfigOptions): Promise<void> {
   process.stdout.write(`${renderEffective(loaded.lines)}\n`)
 }
 
-async function docs(): Promise<void> {
-  const { renderDocs } = await import('../config/render-docs.ts')
-  process.stdout.write(`${renderDocs()}\n`)
+async function docs({ write: file }: { readonly write?: string }): Promise<void> {
+  const { docsMarkers, insertDocs, renderDocs } = await import('../config/render-docs.ts')
+  if (file === undefined) {
+    process.stdout.write(`${renderDocs()}\n`)
+    return
+  }
+  const { readFileSync, writeFileSync } = await import('node:fs')
+  const text = insertDocs(readFileSync(file, 'utf8'))
+  if (text !== undefined) writeFileSync(file, text)
+  else program().error(`${file}: no ${docsMarkers.start} and ${docsMarkers.end}`)
 }
 
 /** The configuration, or undefined after its problems were printed. */

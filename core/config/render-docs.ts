@@ -25,6 +25,14 @@ export function renderDocs(): string {
     .join('\n')
 }
 
+/** `readme` with the table between its markers; undefined when it has no markers. */
+export function insertDocs(readme: string): string | undefined {
+  const start = readme.indexOf(docsMarkers.start) + docsMarkers.start.length
+  const end = readme.indexOf(docsMarkers.end)
+  if (start < docsMarkers.start.length || end < start) return undefined
+  return `${readme.slice(0, start)}\n\n${renderDocs()}\n\n${readme.slice(end)}`
+}
+
 /** The configuration in effect, in the syntax of the file, each line with its origin; secrets masked. */
 export function renderEffective(lines: readonly EffectiveLine[]): string {
   const written = lines.map(({ key, text, secret, origin }) => {

@@ -3,13 +3,26 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { loadConfig } from '../../../core/config/load.ts'
-import { renderDocs, renderEffective } from '../../../core/config/render-docs.ts'
+import {
+  docsMarkers,
+  insertDocs,
+  renderDocs,
+  renderEffective,
+} from '../../../core/config/render-docs.ts'
 import { settingTable } from '../../../shared/config/schema.ts'
 
 test('the documentation has one row per setting, each with four cells', () => {
   const rows = renderDocs().split('\n')
   expect(rows).toHaveLength(Object.keys(settingTable).length + 2)
   for (const row of rows) expect(row.split(/(?<!\\)\|/)).toHaveLength(6)
+})
+
+test('the documentation replaces what stands between its markers, and nothing else', () => {
+  const { start, end } = docsMarkers
+  const written = insertDocs(`a\n${start}\nold\n${end}\nb\n`)
+  expect(written).toBe(`a\n${start}\n\n${renderDocs()}\n\n${end}\nb\n`)
+  expect(insertDocs(String(written))).toBe(written)
+  expect(insertDocs('no markers')).toBeUndefined()
 })
 
 test('passwords are masked wherever they are shown', () => {
