@@ -3,6 +3,12 @@
 
 export const slabBytes: number = 2 * 1024 * 1024
 
+/**
+ * Slabs that gateways leave to shards, so that what was taken from publishers can still be moved
+ * between shards and compacted when memory is full.
+ */
+export const spareSlabs = 16
+
 /** What is handed to a thread so that it sees the same arena. */
 export interface ArenaMemory {
   readonly data: SharedArrayBuffer
@@ -11,10 +17,10 @@ export interface ArenaMemory {
 
 /** Reserves an arena of at least `bytes`, rounded up to whole slabs. Throws RangeError when refused. */
 export function createArena(bytes: number): ArenaMemory {
-  const slabs = Math.max(4, Math.ceil(bytes / slabBytes))
+  const slabs = Math.max(spareSlabs * 2, Math.ceil(bytes / slabBytes))
   return {
     data: new SharedArrayBuffer(slabs * slabBytes),
-    owners: new SharedArrayBuffer((slabs + 1) * 4),
+    owners: new SharedArrayBuffer((slabs + 2) * 4),
   }
 }
 
@@ -22,14 +28,15 @@ export function createArena(bytes: number): ArenaMemory {
 export class Arena {
   readonly slabCount: number
   private readonly data: SharedArrayBuffer
-  // Per slab: 0 free, else the tag of the link that writes it. The last word counts slabs in use.
+  // Per slab: 0 free, else the tag of the link that writes it. Behind them: the number of slabs in
+  // use, and 1 while somebody waits for a slab.
   private readonly owners: Int32Array
   private readonly views: (Buffer | undefined)[]
 
   constructor(memory: ArenaMemory) {
     this.data = memory.data
     this.owners = new Int32Array(memory.owners)
-    this.slabCount = this.owners.length - 1
+    this.slabCount = this.owners.length - 2
     this.views = new Array<Buffer | undefined>(this.slabCount).fill(undefined)
   }
 
@@ -39,8 +46,15 @@ export class Arena {
     return this.views[index] ?? this.view(index)
   }
 
-  /** Takes a free slab for `owner` (> 0), lowest first so that warm memory is used again; -1 if none. */
-  acquire(owner: number): number {
+  /**
+   * Takes a free slab for `owner` (> 0), lowest first so that warm memory is used again. -1 when only
+   * `spare` slabs are left; then `takeWaiting` tells the next one who frees a slab.
+   */
+  acquire(owner: number, spare: number): number {
+    if (this.used() >= this.slabCount - spare) {
+      Atomics.store(this.owners, this.slabCount + 1, 1)
+      return -1
+    }
     for (let i = 0; i < this.slabCount; i++) {
       if (Atomics.load(this.owners, i) !== 0) continue
       if (Atomics.compareExchange(this.owners, i, 0, owner) === 0) {
@@ -48,7 +62,14 @@ export class Arena {
         return i
       }
     }
+    Atomics.store(this.owners, this.slabCount + 1, 1)
     return -1
+  }
+
+  /** True once after an `acquire` failed: whoever has freed a slab then wakes those who wait. */
+  takeWaiting(): boolean {
+    const at = this.slabCount + 1
+    return Atomics.load(this.owners, at) === 1 && Atomics.exchange(this.owners, at, 0) === 1
   }
 
   /** Gives a slab back. */

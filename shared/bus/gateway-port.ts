@@ -1,6 +1,6 @@
 // A gateway thread's end of the bus: what a session sees. One per thread, shared by its protocols.
 
-import { Arena } from './arena.ts'
+import { Arena, spareSlabs } from './arena.ts'
 import type { ControlOp, ControlReply, ShardEvent } from './control.ts'
 import { pack, unpack } from './control.ts'
 import { Doorbell } from './doorbell.ts'
@@ -70,7 +70,7 @@ export class GatewayLink {
     this.in = new RingReader(memory.toGateway)
     this.words = this.in.words
     this.toSeal = []
-    this.slabs = new SlabWriter(arena, memory.id, (slab) => this.toSeal.push(slab))
+    this.slabs = new SlabWriter(arena, memory.id, spareSlabs, (slab) => this.toSeal.push(slab))
     this.assembler = new ControlAssembler()
     this.pins = new Int32Array(memory.pins)
   }

@@ -13,11 +13,18 @@ interface ControlPart {
   readonly more: boolean
 }
 
+/** A three-word record that may not be lost. */
+interface ShortRecord {
+  readonly type: number
+  readonly first: number
+  readonly second: number
+}
+
 /** One writer's way to one reader. */
 export class Lane {
   readonly ring: RingWriter
   private readonly bell: Doorbell
-  private readonly backlog: ControlPart[]
+  private readonly backlog: (ControlPart | ShortRecord)[]
   private readonly partBytesMax: number
 
   constructor(ring: RingWriter, bell: Doorbell) {
@@ -60,6 +67,12 @@ export class Lane {
     this.drained()
   }
 
+  /** Writes the record (type, first, second), or keeps it for the next `flush`. */
+  short(type: number, first: number, second: number): void {
+    this.backlog.push({ type, first, second })
+    this.drained()
+  }
+
   /** Shows everything written to the reader and wakes it. True when nothing is left waiting. */
   flush(): boolean {
     const drained = this.drained()
@@ -74,21 +87,35 @@ export class Lane {
   private drained(): boolean {
     let done = 0
     for (const part of this.backlog) {
-      if (!this.write(part)) break
+      if (!('bytes' in part ? this.write(part) : this.writeShort(part))) break
       done++
     }
     if (done > 0) this.backlog.splice(0, done)
     return this.backlog.length === 0
   }
 
+  private room(words: number): number {
+    const index = this.ring.reserve(words)
+    if (index >= 0) return index
+    this.ring.awaitRoom()
+    return this.ring.reserve(words)
+  }
+
+  private writeShort(record: ShortRecord): boolean {
+    const index = this.room(3)
+    if (index < 0) return false
+    const to = this.ring.words
+    to[index] = (3 << 8) | record.type
+    to[index + 1] = record.first
+    to[index + 2] = record.second
+    this.ring.commit(3)
+    return true
+  }
+
   private write(part: ControlPart): boolean {
     const words = controlHeaderWords + ((part.bytes.length + 3) >> 2)
-    let index = this.ring.reserve(words)
-    if (index < 0) {
-      this.ring.awaitRoom()
-      index = this.ring.reserve(words)
-      if (index < 0) return false
-    }
+    const index = this.room(words)
+    if (index < 0) return false
     const to = this.ring.words
     to[index] = (words << 8) | part.type
     to[index + 1] = part.request

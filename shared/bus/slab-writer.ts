@@ -20,14 +20,17 @@ export class SlabWriter {
   size: number
   private readonly arena: Arena
   private readonly owner: number
+  private readonly spare: number
   private readonly onSealed: (slab: number) => void
   private current: number
   private used: number
   private readonly open: Int32Array
 
-  constructor(arena: Arena, owner: number, onSealed: (slab: number) => void) {
+  /** `spare`: slabs of the arena that this writer leaves to others (see `spareSlabs`). */
+  constructor(arena: Arena, owner: number, spare: number, onSealed: (slab: number) => void) {
     this.arena = arena
     this.owner = owner
+    this.spare = spare
     this.onSealed = onSealed
     this.current = -1
     this.used = 0
@@ -78,7 +81,7 @@ export class SlabWriter {
 
   private roll(size: number): boolean {
     assert(size <= slabBytes, 'a room fits in a slab')
-    const next = this.arena.acquire(this.owner)
+    const next = this.arena.acquire(this.owner, this.spare)
     if (next < 0) return false
     const last = this.current
     this.current = next

@@ -1,0 +1,329 @@
+// A classic queue: messages in order, consumers in turn, deliveries that may come back.
+
+import {
+  deliverWords,
+  deliveryCost,
+  EntryFlag,
+  entryWords,
+  extentWords,
+  Outcome,
+  Record,
+} from '../../shared/bus/wire.ts'
+import type { Log } from '../log/log.ts'
+import type { MessageTable } from '../message/message-table.ts'
+import type { Consumer, ConsumerChannel, Outlet } from './consumer.ts'
+import { Block, ConsumerRing } from './consumer.ts'
+import type { Holder, QueueEnd } from './holder.ts'
+import { ReadyList } from './ready-list.ts'
+
+/** What all queues of a shard share. */
+export interface QueueContext {
+  readonly messages: MessageTable
+  readonly log: Log
+  /** Asks for `pump` before the batch ends. */
+  readonly wake: (queue: ClassicQueue) => void
+  /** Tells the gateway that a channel with global prefetch could use a token. */
+  readonly want: (channel: ConsumerChannel) => void
+}
+
+export class ClassicQueue implements QueueEnd {
+  readonly id: number
+  readonly durable: boolean
+  readonly singleActive: boolean
+  readonly consumers: ConsumerRing
+  /** Deliveries that are not settled. */
+  unackedCount: number
+  /** It is on the list of queues to pump. */
+  woken: boolean
+  deleted: boolean
+  /** Position in the log of the last message that `accept` appended; 0 if it needed none. */
+  logPosition: number
+  private readonly ready: ReadyList
+  private readonly context: QueueContext
+
+  constructor(id: number, durable: boolean, singleActive: boolean, context: QueueContext) {
+    this.id = id
+    this.durable = durable
+    this.singleActive = singleActive
+    this.consumers = new ConsumerRing()
+    this.unackedCount = 0
+    this.woken = false
+    this.deleted = false
+    this.logPosition = 0
+    this.ready = new ReadyList()
+    this.context = context
+  }
+
+  /** Messages that wait for a consumer. */
+  readyCount(): number {
+    return this.ready.size()
+  }
+
+  // HOT: once per publish and queue; bench/micro/queue.ts
+  /**
+   * Takes a message whose entry words are at `words[e..]`. `row` is its row if another queue keeps it
+   * already, else -1. Returns the row, still -1 when it went to a consumer that need not acknowledge.
+   */
+  accept(words: Int32Array, e: number, flags: number, row: number): number {
+    this.logPosition = 0
+    if (this.ready.size() === 0) {
+      for (let c = this.consumers.pick(); c !== undefined; c = this.consumers.pick()) {
+        if (c.noAck) {
+          if (!this.sendEntry(c, words, e)) continue
+          this.ready.pass()
+          this.consumers.served(c)
+          return row
+        }
+        if (!this.canServe(c)) continue
+        const kept = this.keep(words, e, flags, row)
+        const position = this.ready.pass()
+        this.append(flags, position, kept)
+        this.sendRow(c, kept, position, false)
+        this.consumers.served(c)
+        return kept
+      }
+    }
+    const kept = this.keep(words, e, flags, row)
+    const position = this.ready.push(kept)
+    this.append(flags, position, kept)
+    return kept
+  }
+
+  /** Delivers what can be delivered. */
+  pump(): void {
+    const ready = this.ready
+    while (ready.size() > 0) {
+      const c = this.consumers.pick()
+      if (c === undefined) return
+      if (!this.canServe(c)) continue
+      ready.take()
+      this.sendRow(c, ready.takenRow, ready.takenPosition, ready.takenReturned)
+      this.consumers.served(c)
+    }
+  }
+
+  /** Takes one message for `basic.get` into `request`. False when there is none, or (then nothing changed) no room. */
+  get(
+    channel: ConsumerChannel,
+    getter: Holder,
+    request: number,
+    noAck: boolean,
+  ): 'sent' | 'empty' | 'full' {
+    const first = this.ready.first()
+    if (first < 0) return 'empty'
+    const extents = this.context.messages.extentsOf(first)
+    const size = deliverWords + (extents === undefined ? 0 : extents.length) + 1
+    const index = channel.outlet.lane.reserve(size)
+    if (index < 0) return 'full'
+    const { ready } = this
+    ready.take()
+    const words = channel.outlet.lane.ring.words
+    words[index] = (size << 8) | Record.got
+    words[index + 1] = request
+    words[index + 2] = noAck ? 0 : channel.unacked.push(first, ready.takenPosition, getter.slot)
+    words[index + 3] =
+      (noAck ? EntryFlag.settled : 0) | (ready.takenReturned ? EntryFlag.redelivered : 0)
+    this.context.messages.writeEntry(first, words, index + 4)
+    words[index + size - 1] = this.ready.size()
+    this.commit(channel.outlet, size, first, extents)
+    if (noAck) this.drop(first, ready.takenPosition)
+    else {
+      getter.unacked++
+      this.unackedCount++
+    }
+    return 'sent'
+  }
+
+  settled(holder: Holder, row: number, position: number, outcome: number): void {
+    holder.unacked--
+    this.unackedCount--
+    if (this.deleted) {
+      this.context.messages.release(row)
+      return
+    }
+    if (outcome === Outcome.requeue) {
+      this.ready.giveBack(row, position)
+      this.context.wake(this)
+    } else this.drop(row, position)
+  }
+
+  // HOT: once per settled delivery
+  /** A delivery of `consumer` was settled: it may have come back under its prefetch. */
+  afterSettle(consumer: Consumer): void {
+    if ((consumer.blocked & Block.prefetch) !== 0 && consumer.unacked < consumer.prefetch) {
+      this.unblock(consumer, Block.prefetch)
+    }
+  }
+
+  unblock(consumer: Consumer, reason: number): void {
+    if (this.consumers.unblock(consumer, reason) && this.ready.size() > 0) this.context.wake(this)
+  }
+
+  addConsumer(consumer: Consumer): void {
+    if (this.singleActive && this.consumers.all.size > 0) consumer.blocked |= Block.waiting
+    this.consumers.add(consumer)
+    if (this.ready.size() > 0) this.context.wake(this)
+  }
+
+  /** Its unsettled deliveries stay its own; the next consumer in line becomes the active one. */
+  removeConsumer(consumer: Consumer): void {
+    consumer.ended = true
+    const wasActive = this.singleActive && (consumer.blocked & Block.waiting) === 0
+    this.consumers.remove(consumer)
+    if (!wasActive) return
+    for (const next of this.consumers.all) {
+      this.unblock(next, Block.waiting)
+      return
+    }
+  }
+
+  /** Drops all ready messages; returns how many. */
+  purge(): number {
+    const count = this.ready.size()
+    if (count > 0 && this.durable) this.context.log.purge(this.id)
+    this.dropAll()
+    return count
+  }
+
+  /** The queue is gone: its messages are dropped, also those that are settled later. */
+  destroy(): void {
+    this.deleted = true
+    this.dropAll()
+  }
+
+  private dropAll(): void {
+    while (this.ready.take()) this.context.messages.release(this.ready.takenRow)
+  }
+
+  private drop(row: number, position: number): void {
+    if (
+      this.durable &&
+      ((this.context.messages.flags[row] as number) & EntryFlag.persistent) !== 0
+    ) {
+      this.context.log.settle(this.id, position)
+    }
+    this.context.messages.release(row)
+  }
+
+  // HOT: once per publish and queue
+  private keep(words: Int32Array, e: number, flags: number, row: number): number {
+    if (row < 0) return this.context.messages.add(words, e, flags)
+    this.context.messages.hold(row)
+    return row
+  }
+
+  // HOT: once per publish and queue
+  private append(flags: number, position: number, row: number): void {
+    if (this.durable && (flags & EntryFlag.persistent) !== 0) {
+      this.logPosition = this.context.log.enqueue(this.id, position, row)
+    }
+  }
+
+  // HOT: once per delivery
+  /** Whether `c` can be sent a message now; if not it is blocked and out of turn. */
+  private canServe(c: Consumer): boolean {
+    const { channel } = c
+    if (channel.window.bytes <= 0) {
+      this.consumers.block(c, Block.window)
+      channel.window.stalled.push(c)
+      return false
+    }
+    if (channel.tokenMode && !c.noAck && channel.tokens === 0) {
+      this.consumers.block(c, Block.token)
+      channel.starved.push(c)
+      this.context.want(channel)
+      return false
+    }
+    if (!channel.outlet.lane.hasRoom(deliverRoom)) {
+      this.consumers.block(c, Block.ring)
+      channel.outlet.stalled.push(c)
+      return false
+    }
+    return true
+  }
+
+  // HOT: once per delivery without acknowledgement
+  /** Sends the entry of a publish record to a consumer that need not acknowledge. */
+  private sendEntry(c: Consumer, words: Int32Array, e: number): boolean {
+    if (!this.canServe(c)) return false
+    const { outlet, window } = c.channel
+    const extents = (words[e + 6] as number) * extentWords
+    const size = deliverWords + extents
+    const index = outlet.lane.reserve(size)
+    const to = outlet.lane.ring.words
+    to[index] = (size << 8) | Record.deliver
+    to[index + 1] = c.id
+    to[index + 2] = 0
+    to[index + 3] = EntryFlag.settled
+    const slab = words[e] as number
+    const exrkSize = words[e + 2] as number
+    const propsSize = words[e + 4] as number
+    const bodySize = words[e + 5] as number
+    to[index + 4] = slab
+    to[index + 5] = words[e + 1] as number
+    to[index + 6] = exrkSize
+    to[index + 7] = words[e + 3] as number
+    to[index + 8] = propsSize
+    to[index + 9] = bodySize
+    to[index + 10] = words[e + 6] as number
+    outlet.lane.ring.commit(size)
+    outlet.lastReference[slab] = outlet.lane.ring.total
+    if (extents > 0) {
+      for (let i = 0; i < extents; i++)
+        to[index + deliverWords + i] = words[e + entryWords + i] as number
+      for (let i = 0; i < extents; i += extentWords) {
+        outlet.lastReference[words[e + entryWords + i] as number] = outlet.lane.ring.total
+      }
+    }
+    window.bytes -= deliveryCost(exrkSize, propsSize, bodySize)
+    return true
+  }
+
+  // HOT: once per delivery
+  /** Sends a kept message; `canServe` has said yes. */
+  private sendRow(c: Consumer, row: number, position: number, returned: boolean): void {
+    const { channel } = c
+    const { outlet } = channel
+    const { messages } = this.context
+    const extents = messages.extentsOf(row)
+    const size = deliverWords + (extents === undefined ? 0 : extents.length)
+    const index = outlet.lane.reserve(size)
+    const words = outlet.lane.ring.words
+    words[index] = (size << 8) | Record.deliver
+    words[index + 1] = c.id
+    words[index + 2] = c.noAck ? 0 : channel.unacked.push(row, position, c.slot)
+    words[index + 3] = (c.noAck ? EntryFlag.settled : 0) | (returned ? EntryFlag.redelivered : 0)
+    messages.writeEntry(row, words, index + 4)
+    channel.window.bytes -= deliveryCost(
+      messages.exrkSize[row] as number,
+      messages.propsSize[row] as number,
+      messages.bodySize[row] as number,
+    )
+    this.commit(outlet, size, row, extents)
+    if (c.noAck) {
+      this.drop(row, position)
+      return
+    }
+    this.unackedCount++
+    c.unacked++
+    if (channel.tokenMode) channel.tokens--
+    if (c.prefetch !== 0 && c.unacked >= c.prefetch) this.consumers.block(c, Block.prefetch)
+  }
+
+  // HOT: once per delivery
+  private commit(outlet: Outlet, size: number, row: number, extents: Int32Array | undefined): void {
+    outlet.lane.ring.commit(size)
+    const { total } = outlet.lane.ring
+    outlet.lastReference[this.context.messages.slab[row] as number] = total
+    if (extents === undefined) return
+    for (let i = 0; i < extents.length; i += extentWords) {
+      outlet.lastReference[extents[i] as number] = total
+    }
+  }
+}
+
+/**
+ * Room that `canServe` asks for, in words: a delivery with as many extents as the largest message
+ * (512 MiB in 2 MiB slabs) can have.
+ */
+const deliverRoom: number = deliverWords + 1 + 260 * extentWords

@@ -1,0 +1,105 @@
+// Connections and channels as one shard knows them.
+
+import { ConfirmTracker } from '../confirm/confirm-tracker.ts'
+import type { Consumer, ConsumerChannel, Window } from '../queue/consumer.ts'
+import { Unacked } from '../queue/unacked.ts'
+import type { UserRecord, VhostRecord } from '../topology/records.ts'
+import type { GatewayEnd } from './gateway-end.ts'
+import type { ResolvedRoute } from './route-cache.ts'
+
+export class ShardConnection implements Window {
+  /** Its slot at the gateway. */
+  readonly id: number
+  /** Unique in the node's life; what owns exclusive queues. */
+  readonly owner: string
+  readonly end: GatewayEnd
+  readonly user: string
+  readonly vhost: VhostRecord
+  /** Number that stands for (user, vhost) in the route cache. */
+  readonly scope: number
+  readonly channels: Set<ShardChannel>
+  readonly stalled: Consumer[]
+  bytes: number
+
+  constructor(
+    id: number,
+    owner: string,
+    end: GatewayEnd,
+    user: UserRecord['name'],
+    vhost: VhostRecord,
+    scope: number,
+    window: number,
+  ) {
+    this.id = id
+    this.owner = owner
+    this.end = end
+    this.user = user
+    this.vhost = vhost
+    this.scope = scope
+    this.channels = new Set()
+    this.stalled = []
+    this.bytes = window
+  }
+}
+
+/** A message of an open transaction. */
+export interface HeldPublish {
+  readonly row: number
+  readonly flags: number
+}
+
+/** The longest exchange and routing key, as shortstrs. */
+const keyBytesMax = 512
+
+export class ShardChannel implements ConsumerChannel {
+  readonly id: number
+  readonly connection: ShardConnection
+  readonly outlet: GatewayEnd
+  readonly window: Window
+  readonly unacked: Unacked
+  readonly consumers: Set<Consumer>
+  readonly starved: Consumer[]
+  readonly confirms: ConfirmTracker
+  tokenMode: boolean
+  tokens: number
+  /** A `want` has been sent and not been answered. */
+  wanting: boolean
+  /** It is on the list of channels whose confirms may have advanced. */
+  confirmsDirty: boolean
+  /** A publish was refused: nothing counts until the channel is closed. */
+  failed: boolean
+  closed: boolean
+  /** The keys of the last publish and where they led. */
+  readonly lastKey: Uint8Array
+  lastKeySize: number
+  lastRoute: ResolvedRoute | undefined
+  readonly held: HeldPublish[]
+  /** Request to answer when `commitOpen` publishes of the transaction are durable; 0: none. */
+  commitRequest: number
+  commitOpen: number
+  commitRefused: boolean
+
+  constructor(id: number, connection: ShardConnection) {
+    this.id = id
+    this.connection = connection
+    this.outlet = connection.end
+    this.window = connection
+    this.unacked = new Unacked()
+    this.consumers = new Set()
+    this.starved = []
+    this.confirms = new ConfirmTracker()
+    this.tokenMode = false
+    this.tokens = 0
+    this.wanting = false
+    this.confirmsDirty = false
+    this.failed = false
+    this.closed = false
+    this.lastKey = new Uint8Array(keyBytesMax)
+    this.lastKeySize = -1
+    this.lastRoute = undefined
+    this.held = []
+    this.commitRequest = 0
+    this.commitOpen = 0
+    this.commitRefused = false
+  }
+}

@@ -1,0 +1,363 @@
+// Control ops of gateways and of other shards: who handles which, and what is still under way.
+
+import type { ControlOp, ControlReply, PeerError } from '../../shared/bus/control.ts'
+import { pack, unpack } from '../../shared/bus/control.ts'
+import { Record } from '../../shared/bus/wire.ts'
+import { channelError, connectionError } from '../../shared/errors.ts'
+import { fieldOf } from '../../shared/message/value.ts'
+import type { QueueStats, RegistrySettings } from '../topology/decision.ts'
+import type { QueueRecord } from '../topology/records.ts'
+import { noQueue } from '../topology/refusals.ts'
+import { Registry } from '../topology/registry.ts'
+import type { Actor, AdminOp, DeclareOp, RegistryOp } from '../topology/registry-op.ts'
+import type { TopologyEffect } from '../topology/topology.ts'
+import type { TopologyChange } from '../topology/topology-change.ts'
+import type { ShardChannel, ShardConnection } from './channel.ts'
+import type { GatewayEnd } from './gateway-end.ts'
+import type { PeerOp, PeerReply } from './peer-desk.ts'
+import { PeerDesk } from './peer-desk.ts'
+import type { PeerLink } from './peer-link.ts'
+import type { Publisher } from './publisher.ts'
+import { consume, get, purge, removeConsumer } from './queue-ops.ts'
+import { RegistryDesk } from './registry-desk.ts'
+import { isReplyName, ReplyQueues, replyTarget } from './reply-queues.ts'
+import {
+  cancelConsumers,
+  closeChannel,
+  closeConnection,
+  globalPrefetch,
+  openChannel,
+  openConnection,
+} from './session-ops.ts'
+import type { ShardState } from './shard-state.ts'
+
+type Op<K extends ControlOp['op']> = Extract<ControlOp, { op: K }>
+
+/** A `get` that waits for room in the ring. */
+interface PendingGet {
+  readonly end: GatewayEnd
+  readonly request: number
+  readonly op: Op<'get'>
+}
+
+export class ControlDesk {
+  readonly replies: ReplyQueues
+  /** The registry works on shard 0 alone. */
+  readonly registry: Registry | undefined
+  private readonly state: ShardState
+  private readonly peers: PeerDesk
+  private readonly desk: RegistryDesk | undefined
+  private readonly committing: Set<ShardChannel>
+  private gets: PendingGet[]
+
+  constructor(state: ShardState, settings: RegistrySettings) {
+    this.state = state
+    this.peers = new PeerDesk()
+    this.replies = new ReplyQueues(state.shard, state.queues, state, state.random)
+    this.registry = state.shard === 0 ? new Registry(state.topology, settings) : undefined
+    this.desk =
+      this.registry === undefined
+        ? undefined
+        : new RegistryDesk(this.registry, {
+            state,
+            peers: this.peers,
+            applyChanges: (changes) => this.applyChanges(changes),
+            statsOf: (queue) => this.statsOf(queue),
+          })
+    this.committing = new Set()
+    this.gets = []
+  }
+
+  /** What waits for room is tried again. True when something went on. */
+  turn(publisher: Publisher): boolean {
+    let any = false
+    if (this.gets.length > 0) {
+      const waiting = this.gets
+      this.gets = []
+      for (const pending of waiting) if (this.tryGet(pending)) any = true
+    }
+    for (const channel of this.committing) {
+      if (!publisher.commit(channel)) continue
+      any = true
+      this.committing.delete(channel)
+      this.committed(channel, 0, false)
+    }
+    return any
+  }
+
+  /** Runs an op of the node itself on the registry (shard 0 only). */
+  runOnRegistry(op: RegistryOp, done: (reply: ControlReply) => void): void {
+    this.desk?.run(op, undefined, done)
+  }
+
+  onGateway(end: GatewayEnd, request: number, payload: Uint8Array): void {
+    const op = unpack<ControlOp>(payload)
+    switch (op.op) {
+      case 'authenticate':
+      case 'openConnection':
+      case 'closeConnection':
+        return this.onConnection(end, request, op)
+      case 'openChannel':
+        return openChannel(end, op)
+      case 'closeChannel':
+        return this.onCloseChannel(end, request, op)
+      case 'globalPrefetch':
+        return globalPrefetch(this.state, end, op)
+      case 'fence':
+        return this.peers.askAll(this.state.peers, { peer: 'fence' }, () =>
+          this.state.reply(end, request, {}),
+        )
+      case 'txCommit':
+      case 'txRollback':
+        return this.onTransaction(end, request, op)
+      case 'consume':
+        return consume(this.state, this.replies, end, request, op)
+      case 'cancel':
+        return this.onCancel(end, request, op)
+      case 'get':
+        this.tryGet({ end, request, op })
+        return
+      case 'queuePurge':
+        return purge(this.state, end, request, op)
+      case 'admin':
+        return this.runOnRegistry(op.command as unknown as AdminOp, (reply) =>
+          this.state.reply(end, request, reply),
+        )
+      default:
+        return this.onDeclare(end, request, op)
+    }
+  }
+
+  onPeer(peer: PeerLink, type: number, request: number, payload: Uint8Array): void {
+    if (type === Record.reply) {
+      this.peers.onReply(request, payload)
+      return
+    }
+    const op = unpack<PeerOp>(payload)
+    const answer = (reply: PeerReply): void => peer.lane.control(Record.reply, request, pack(reply))
+    switch (op.peer) {
+      case 'apply':
+        this.applyChanges(op.changes)
+        return answer({})
+      case 'fence':
+        return answer({})
+      case 'queueStats':
+        return answer(this.statsOf(op.queue))
+      case 'queueUnused':
+        return this.deleteUnused(op.queue, () => answer({}))
+      case 'replyOpen':
+        return answer({ open: this.replies.isOpen(op.key) })
+    }
+  }
+
+  /** `count` publishes of a committing channel are durable; the last ones answer the commit. */
+  committed(channel: ShardChannel, count: number, refused: boolean): void {
+    channel.commitOpen -= count
+    if (refused) channel.commitRefused = true
+    if (channel.commitRequest === 0 || channel.commitOpen > 0 || channel.held.length > 0) return
+    const request = channel.commitRequest
+    const error = channelError('PRECONDITION_FAILED', 'partial tx completion')
+    channel.commitRequest = 0
+    this.state.reply(channel.outlet, request, channel.commitRefused ? { error } : {})
+    channel.commitRefused = false
+  }
+
+  /** Ends a connection whose gateway died. */
+  dropConnection(end: GatewayEnd, connection: ShardConnection): void {
+    this.endConnection(end, connection, () => {})
+  }
+
+  applyChanges(changes: readonly TopologyChange[]): void {
+    for (const change of changes) {
+      for (const effect of this.state.topology.apply(change)) this.onEffect(effect)
+    }
+  }
+
+  private onEffect(effect: TopologyEffect): void {
+    const { state } = this
+    if (effect.effect === 'queueCreated') {
+      const { queue } = effect
+      if (queue.shard !== state.shard) return
+      const single = fieldOf(queue.arguments, 'x-single-active-consumer')
+      state.createQueue(queue, single?.value === true)
+    } else if (effect.effect === 'queueDeleted') {
+      this.destroyQueue(effect.queue)
+    } else if (effect.effect === 'vhostDeleted') {
+      this.closeConnections(
+        (c) => c.vhost === effect.vhost,
+        `vhost '${effect.vhost.name}' is deleted`,
+      )
+    } else if (effect.effect === 'userDeleted') {
+      this.closeConnections((c) => c.user === effect.user, `user '${effect.user}' is deleted`)
+    }
+  }
+
+  private destroyQueue(record: QueueRecord): void {
+    const { state } = this
+    const queue = state.queues.get(record.id)
+    if (queue === undefined) return
+    state.queues.delete(record.id)
+    queue.destroy()
+    cancelConsumers(state, queue.consumers.all)
+    const getter = state.getters.get(queue)
+    if (getter === undefined) return
+    getter.ended = true
+    if (getter.unacked === 0) state.holders.remove(getter.slot)
+    state.getters.delete(queue)
+  }
+
+  /** Told by the registry's shard alone, so that each gateway hears it once. */
+  private closeConnections(which: (connection: ShardConnection) => boolean, reason: string): void {
+    if (this.registry === undefined) return
+    const error = connectionError('CONNECTION_FORCED', reason)
+    for (const end of this.state.ends) {
+      for (const connection of end.connections) {
+        if (connection === undefined || !which(connection)) continue
+        this.state.event(end, { event: 'connectionClosed', connection: connection.id, error })
+      }
+    }
+  }
+
+  private statsOf(id: number): QueueStats {
+    const queue = this.state.queues.get(id)
+    if (queue === undefined) return { messages: 0, consumers: 0 }
+    return { messages: queue.readyCount(), consumers: queue.consumers.all.size }
+  }
+
+  private tryGet(pending: PendingGet): boolean {
+    if (pending.end.lost || get(this.state, pending.end, pending.request, pending.op)) return true
+    this.gets.push(pending)
+    return false
+  }
+
+  private onConnection(
+    end: GatewayEnd,
+    request: number,
+    op: Op<'authenticate' | 'openConnection' | 'closeConnection'>,
+  ): void {
+    const { state } = this
+    if (op.op === 'authenticate') {
+      this.desk?.run(op, undefined, (reply) => state.reply(end, request, reply))
+    } else if (op.op === 'openConnection') {
+      if (this.desk === undefined) {
+        openConnection(state, end, op)
+        return
+      }
+      this.desk.run(op, undefined, (reply) => {
+        if (reply.error === undefined) openConnection(state, end, op)
+        state.reply(end, request, reply)
+      })
+    } else {
+      const connection = end.connections[op.connection]
+      if (connection === undefined) state.reply(end, request, {})
+      else this.endConnection(end, connection, () => state.reply(end, request, {}))
+    }
+  }
+
+  private endConnection(end: GatewayEnd, connection: ShardConnection, done: () => void): void {
+    for (const channel of connection.channels) this.committing.delete(channel)
+    const unused = closeConnection(this.state, this.replies, end, connection)
+    this.deleteAllUnused(unused, () => {
+      if (this.desk === undefined) done()
+      else this.desk.run({ op: 'ownerGone', owner: connection.owner }, undefined, done)
+    })
+  }
+
+  private onCloseChannel(end: GatewayEnd, request: number, op: Op<'closeChannel'>): void {
+    const channel = end.channels[op.channel]
+    if (channel === undefined) {
+      this.state.reply(end, request, {})
+      return
+    }
+    this.committing.delete(channel)
+    const unused = closeChannel(this.state, this.replies, end, channel)
+    this.deleteAllUnused(unused, () => this.state.reply(end, request, {}))
+  }
+
+  private onCancel(end: GatewayEnd, request: number, op: Op<'cancel'>): void {
+    const consumer = end.consumers[op.consumer]
+    const unused = consumer === undefined ? undefined : removeConsumer(this.state, end, consumer)
+    this.deleteAllUnused(unused === undefined ? [] : [unused], () =>
+      this.state.reply(end, request, {}),
+    )
+  }
+
+  private onTransaction(end: GatewayEnd, request: number, op: Op<'txCommit' | 'txRollback'>): void {
+    const channel = end.channels[op.channel]
+    if (channel === undefined) {
+      this.state.reply(end, request, {})
+    } else if (op.op === 'txRollback') {
+      for (const { row } of channel.held) this.state.messages.release(row)
+      channel.held.length = 0
+      this.state.reply(end, request, {})
+    } else {
+      channel.commitRequest = request
+      this.committing.add(channel)
+    }
+  }
+
+  private onDeclare(
+    end: GatewayEnd,
+    request: number,
+    op: Extract<ControlOp, { op: DeclareOp['op'] }>,
+  ): void {
+    const { state } = this
+    const connection = end.connections[op.connection]
+    if (connection === undefined || this.desk === undefined) {
+      state.refuse(end, request, connectionError('CHANNEL_ERROR', 'the connection is closed'))
+      return
+    }
+    if (op.op === 'queueDeclare' && isReplyName(op.queue)) {
+      this.declareReplyQueue(connection, op.queue, (reply) => state.reply(end, request, reply))
+      return
+    }
+    const actor: Actor = {
+      user: connection.user,
+      vhost: connection.vhost.name,
+      owner: connection.owner,
+    }
+    this.desk.run(op as unknown as DeclareOp, actor, (reply) => state.reply(end, request, reply))
+  }
+
+  /** Declaring a direct reply-to name only asks whether it is there. */
+  private declareReplyQueue(
+    connection: ShardConnection,
+    queue: string,
+    done: (reply: ControlReply) => void,
+  ): void {
+    const finish = (open: boolean): void => {
+      const error: PeerError = noQueue(queue, connection.vhost.name)
+      done(open ? { queue, messages: 0, consumers: 1 } : { error })
+    }
+    if (queue === this.replies.pseudoName) {
+      finish(true)
+      return
+    }
+    const shard = replyTarget(queue)?.shard
+    const peer = shard === undefined ? undefined : this.state.peers[shard]
+    if (peer === undefined) finish(this.replies.isOpen(queue))
+    else
+      this.peers.ask(peer, { peer: 'replyOpen', key: queue }, (reply) =>
+        finish(reply.open === true),
+      )
+  }
+
+  private deleteAllUnused(queues: readonly QueueRecord[], done: () => void): void {
+    let open = 1
+    const one = (): void => {
+      open--
+      if (open === 0) done()
+    }
+    for (const queue of queues) {
+      open++
+      const registry = this.state.peers[0]
+      if (registry === undefined) this.deleteUnused(queue.id, one)
+      else this.peers.ask(registry, { peer: 'queueUnused', queue: queue.id }, one)
+    }
+    one()
+  }
+
+  private deleteUnused(queue: number, done: () => void): void {
+    this.desk?.run({ op: 'queueGone', queueId: queue }, undefined, done)
+  }
+}

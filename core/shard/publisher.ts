@@ -1,0 +1,254 @@
+// From a publish record to queues: route, forward, confirm, return.
+
+import type { PeerError } from '../../shared/bus/control.ts'
+import {
+  deliverEntryAt,
+  EntryFlag,
+  entryWords,
+  extentWords,
+  publishEntryAt,
+  Record,
+} from '../../shared/bus/wire.ts'
+import { ReplyCode } from '../../shared/errors.ts'
+import type { ClassicQueue } from '../queue/classic-queue.ts'
+import type { Route } from '../routing/router.ts'
+import { newRoute } from '../routing/router.ts'
+import { checkAccess, checkTopicAccess, hasTopicPermissions } from '../topology/permissions.ts'
+import type { ExchangeRecord } from '../topology/records.ts'
+import { internalExchange, noExchange } from '../topology/refusals.ts'
+import type { ShardChannel } from './channel.ts'
+import { EntryFacts } from './entry-facts.ts'
+import type { GatewayEnd } from './gateway-end.ts'
+import type { ResolvedRoute } from './route-cache.ts'
+import { newResolvedRoute, RouteCache, sameKey } from './route-cache.ts'
+import type { ShardState } from './shard-state.ts'
+
+/** Finds the queue behind a direct reply-to name, and its shard. */
+type ReplyQueueFinder = (key: string) => { readonly shard: number; readonly id: number } | undefined
+
+const replyPrefix = 'amq.rabbitmq.reply-to.'
+
+export class Publisher {
+  private readonly context: ShardState
+  private readonly replyQueue: ReplyQueueFinder
+  private readonly cache: RouteCache
+  private readonly route: Route
+  private readonly facts: EntryFacts
+  /** Entry words of a held message. */
+  private readonly heldWords: Int32Array
+
+  constructor(context: ShardState, replyQueue: ReplyQueueFinder) {
+    this.context = context
+    this.replyQueue = replyQueue
+    this.cache = new RouteCache()
+    this.route = newRoute()
+    this.facts = new EntryFacts()
+    this.heldWords = new Int32Array(entryWords + 260 * extentWords)
+  }
+
+  // HOT: once per publish
+  /** Handles the publish record at index `i`. False when it must wait for room; nothing happened then. */
+  publish(end: GatewayEnd, i: number): boolean {
+    const words = end.in.words
+    const channel = end.channels[words[i + 1] as number]
+    // Publishes that were on their way when their channel failed or closed.
+    if (channel === undefined || channel.failed) return true
+    const flags = words[i + 2] as number
+    const e = i + publishEntryAt
+    if ((flags & EntryFlag.transactional) !== 0) return this.hold(channel, words, e, flags)
+    const route = this.resolve(channel, words, e)
+    if (route.refusal !== undefined) {
+      this.fail(channel, route.refusal)
+      return true
+    }
+    return this.dispatch(channel, route, words, e, flags, -1)
+  }
+
+  /** The transaction commits: dispatches held messages while there is room. True when all are out. */
+  commit(channel: ShardChannel): boolean {
+    const { messages } = this.context
+    let done = 0
+    for (const { row, flags } of channel.held) {
+      messages.writeEntry(row, this.heldWords, 0)
+      const route = this.resolve(channel, this.heldWords, 0)
+      if (route.refusal === undefined) {
+        if (!this.dispatch(channel, route, this.heldWords, 0, flags | EntryFlag.confirm, row)) break
+        channel.commitOpen++
+      }
+      messages.release(row)
+      done++
+    }
+    channel.held.splice(0, done)
+    return channel.held.length === 0
+  }
+
+  /** Forgets the messages of an open transaction. */
+  rollback(channel: ShardChannel): void {
+    for (const { row } of channel.held) this.context.messages.release(row)
+    channel.held.length = 0
+  }
+
+  private hold(channel: ShardChannel, words: Int32Array, e: number, flags: number): boolean {
+    const { refusal } = this.resolve(channel, words, e)
+    if (refusal !== undefined) this.fail(channel, refusal)
+    else channel.held.push({ row: this.context.messages.add(words, e, flags), flags })
+    return true
+  }
+
+  private fail(channel: ShardChannel, error: PeerError): void {
+    channel.failed = true
+    this.context.event(channel.outlet, { event: 'channelError', channel: channel.id, error })
+  }
+
+  // HOT: once per publish
+  private dispatch(
+    channel: ShardChannel,
+    route: ResolvedRoute,
+    words: Int32Array,
+    e: number,
+    flags: number,
+    heldRow: number,
+  ): boolean {
+    const { local, remote } = route
+    if (local.length === 0 && remote.length === 0) {
+      if ((flags & EntryFlag.mandatory) !== 0 && !this.giveBack(channel, words, e)) return false
+    }
+    for (let i = 0; i < remote.length; i++) {
+      const { peer, queues } = remote[i] as ResolvedRoute['remote'][number]
+      if (!peer.lane.hasRoom(peer.forwardWords(words, e, queues.length))) return false
+    }
+    let row = heldRow
+    let position = 0
+    for (let i = 0; i < local.length; i++) {
+      const queue = local[i] as ClassicQueue
+      row = queue.accept(words, e, flags, row)
+      if (queue.logPosition > position) position = queue.logPosition
+    }
+    let sequence = 0
+    if ((flags & EntryFlag.confirm) !== 0) {
+      sequence = channel.confirms.push(remote.length, position)
+      this.context.confirmed(channel)
+    }
+    const forConfirm = (flags & EntryFlag.confirm) === 0 ? undefined : channel
+    for (let i = 0; i < remote.length; i++) {
+      const { peer, queues } = remote[i] as ResolvedRoute['remote'][number]
+      peer.forward(words, e, flags, queues, forConfirm, sequence)
+    }
+    return true
+  }
+
+  /** basic.return: nothing matched a mandatory message. */
+  private giveBack(channel: ShardChannel, words: Int32Array, e: number): boolean {
+    const { lane, lastReference } = channel.outlet
+    const entrySize = entryWords + (words[e + 6] as number) * extentWords
+    const size = deliverEntryAt + entrySize
+    const index = lane.reserve(size)
+    if (index < 0) return false
+    const to = lane.ring.words
+    to[index] = (size << 8) | Record.returned
+    to[index + 1] = channel.id
+    to[index + 2] = ReplyCode.NO_ROUTE
+    to[index + 3] = 0
+    for (let i = 0; i < entrySize; i++) to[index + deliverEntryAt + i] = words[e + i] as number
+    lane.ring.commit(size)
+    lastReference[words[e] as number] = lane.ring.total
+    for (let i = entryWords; i < entrySize; i += extentWords) {
+      lastReference[words[e + i] as number] = lane.ring.total
+    }
+    return true
+  }
+
+  // HOT: once per publish
+  private resolve(channel: ShardChannel, words: Int32Array, e: number): ResolvedRoute {
+    const bytes = this.context.arena.slab(words[e] as number)
+    const at = words[e + 1] as number
+    const size = (words[e + 2] as number) + (words[e + 3] as number)
+    const last = channel.lastRoute
+    if (
+      last !== undefined &&
+      last.version === this.context.topology.version &&
+      sameKey(channel.lastKey, channel.lastKeySize, bytes, at, size)
+    ) {
+      return last
+    }
+    return this.resolveNew(channel, words, e, bytes, at, size)
+  }
+
+  private resolveNew(
+    channel: ShardChannel,
+    words: Int32Array,
+    e: number,
+    bytes: Buffer,
+    at: number,
+    size: number,
+  ): ResolvedRoute {
+    const { version } = this.context.topology
+    const { scope, vhost } = channel.connection
+    let found = this.cache.find(version, scope, bytes, at, size)
+    if (found === undefined) {
+      const extraAt = (words[e + 3] as number) === 0 ? -1 : at + (words[e + 2] as number)
+      this.facts.look(bytes, at + size, words[e + 4] as number)
+      this.context.router.route(vhost, bytes, at, extraAt, this.facts, this.route)
+      found = this.build(channel, bytes, at, version)
+      if (!this.route.cacheable) return found
+      this.cache.add(scope, bytes, at, size, found)
+    }
+    if (size <= channel.lastKey.length) {
+      for (let i = 0; i < size; i++) channel.lastKey[i] = bytes[at + i] as number
+      channel.lastKeySize = size
+      channel.lastRoute = found
+    }
+    return found
+  }
+
+  private build(channel: ShardChannel, bytes: Buffer, at: number, version: number): ResolvedRoute {
+    const built = newResolvedRoute(version)
+    const exchangeEnd = at + 1 + (bytes[at] as number)
+    const key = bytes.toString(
+      'utf8',
+      exchangeEnd + 1,
+      exchangeEnd + 1 + (bytes[exchangeEnd] as number),
+    )
+    const { exchange, queues } = this.route
+    built.refusal =
+      exchange === undefined
+        ? noExchange(bytes.toString('utf8', at + 1, exchangeEnd), channel.connection.vhost.name)
+        : this.refusalOf(channel, exchange, key)
+    if (built.refusal !== undefined) return built
+    for (const queue of queues) this.addTarget(built, queue.shard, queue.id)
+    if (exchange?.name === '' && key.startsWith(replyPrefix)) {
+      const reply = this.replyQueue(key)
+      if (reply !== undefined) this.addTarget(built, reply.shard, reply.id)
+    }
+    return built
+  }
+
+  private addTarget(route: ResolvedRoute, shard: number, id: number): void {
+    if (shard === this.context.shard) {
+      const queue = this.context.queues.get(id)
+      if (queue !== undefined) route.local.push(queue)
+      return
+    }
+    const peer = this.context.peers[shard]
+    if (peer === undefined) return
+    const known = route.remote.find((target) => target.peer === peer)
+    if (known === undefined) route.remote.push({ peer, queues: [id] })
+    else known.queues.push(id)
+  }
+
+  private refusalOf(
+    channel: ShardChannel,
+    exchange: ExchangeRecord,
+    key: string,
+  ): PeerError | undefined {
+    const { users } = this.context.topology
+    const { user, vhost } = channel.connection
+    const refused = checkAccess(users, user, vhost.name, 'exchange', exchange.name, 'write')
+    if (refused !== undefined) return refused
+    if (exchange.internal) return internalExchange(exchange.name, vhost.name)
+    if (exchange.type === 'topic' && hasTopicPermissions(users, user, vhost.name, exchange.name)) {
+      return checkTopicAccess(users, user, vhost.name, exchange.name, key, 'write')
+    }
+    return undefined
+  }
+}

@@ -1,0 +1,203 @@
+// Control ops on queues that this shard owns: consume, cancel, get, purge.
+
+import type { ControlOp, PeerError } from '../../shared/bus/control.ts'
+import { deliverEntryAt, EntryFlag, entryWords, Record } from '../../shared/bus/wire.ts'
+import { channelError, connectionError } from '../../shared/errors.ts'
+import type { FieldTable } from '../../shared/message/value.ts'
+import { fieldOf, integerOf } from '../../shared/message/value.ts'
+import type { ClassicQueue } from '../queue/classic-queue.ts'
+import { Consumer } from '../queue/consumer.ts'
+import type { Holder } from '../queue/holder.ts'
+import { checkAccess } from '../topology/permissions.ts'
+import type { QueueRecord } from '../topology/records.ts'
+import { checkExclusive, noQueue, resourceText } from '../topology/refusals.ts'
+import type { ShardConnection } from './channel.ts'
+import type { GatewayEnd } from './gateway-end.ts'
+import type { ReplyQueues } from './reply-queues.ts'
+import type { ShardState } from './shard-state.ts'
+
+type Op<K extends ControlOp['op']> = Extract<ControlOp, { op: K }>
+
+interface OwnQueue {
+  readonly record: QueueRecord
+  readonly queue: ClassicQueue
+}
+
+/** The queue that an op reads from, or why the connection may not. */
+function readable(
+  state: ShardState,
+  connection: ShardConnection,
+  name: string,
+): OwnQueue | PeerError {
+  const { vhost } = connection
+  const record = vhost.queues.get(name)
+  if (record === undefined) return noQueue(name, vhost.name)
+  const locked = checkExclusive(record, connection.owner)
+  if (locked !== undefined) return locked
+  const refused = checkAccess(
+    state.topology.users,
+    connection.user,
+    vhost.name,
+    'queue',
+    name,
+    'read',
+  )
+  if (refused !== undefined) return refused
+  const queue = state.queues.get(record.id)
+  return queue === undefined ? noQueue(name, vhost.name) : { record, queue }
+}
+
+export function consume(
+  state: ShardState,
+  replies: ReplyQueues,
+  end: GatewayEnd,
+  request: number,
+  op: Op<'consume'>,
+): void {
+  const channel = end.channels[op.channel]
+  if (channel === undefined) {
+    state.refuse(end, request, connectionError('CHANNEL_ERROR', 'the channel is closed'))
+    return
+  }
+  if (op.queue === replies.pseudoName) {
+    const { name, queue } = replies.open(channel)
+    addConsumer(
+      state,
+      end,
+      queue,
+      new Consumer(op.consumer, channel, queue, { ...op, priority: 0 }),
+    )
+    state.reply(end, request, { replyTo: name })
+    return
+  }
+  const found = readable(state, channel.connection, op.queue)
+  if ('code' in found) {
+    state.refuse(end, request, found)
+    return
+  }
+  const priority = priorityOf(op.arguments as unknown as FieldTable)
+  const refused = typeof priority === 'number' ? checkExclusiveUse(found, op.exclusive) : priority
+  if (refused !== undefined) {
+    state.refuse(end, request, refused)
+    return
+  }
+  const consumer = new Consumer(op.consumer, channel, found.queue, {
+    tag: op.tag,
+    noAck: op.noAck,
+    exclusive: op.exclusive,
+    prefetch: op.prefetch,
+    priority: priority as number,
+  })
+  state.reply(end, request, {})
+  addConsumer(state, end, found.queue, consumer)
+}
+
+function addConsumer(
+  state: ShardState,
+  end: GatewayEnd,
+  queue: ClassicQueue,
+  consumer: Consumer,
+): void {
+  consumer.slot = state.holders.add(consumer)
+  end.consumers[consumer.id] = consumer
+  end.channels[consumer.channel.id]?.consumers.add(consumer)
+  queue.addConsumer(consumer)
+}
+
+/** `x-priority` must be an integer (RabbitMQ 4: 406). */
+function priorityOf(args: FieldTable): number | PeerError {
+  const field = fieldOf(args, 'x-priority')
+  if (field === undefined) return 0
+  const value = integerOf(field)
+  if (value !== undefined) return Number(value)
+  return channelError(
+    'PRECONDITION_FAILED',
+    "invalid arg 'x-priority' for consumer: {unacceptable_type}",
+  )
+}
+
+function checkExclusiveUse({ record, queue }: OwnQueue, exclusive: boolean): PeerError | undefined {
+  const { all } = queue.consumers
+  let taken = exclusive && (all.size > 0 || queue.singleActive)
+  for (const other of all) if (other.exclusive) taken = true
+  if (!taken) return undefined
+  const resource = resourceText('queue', record.name, record.vhost.name)
+  return channelError('ACCESS_REFUSED', `${resource} in exclusive use`)
+}
+
+/** Takes a consumer away; its unsettled deliveries stay the channel's. Returns a queue that is now to be auto-deleted. */
+export function removeConsumer(
+  state: ShardState,
+  end: GatewayEnd,
+  consumer: Consumer,
+): QueueRecord | undefined {
+  const queue = consumer.queue as ClassicQueue
+  end.consumers[consumer.id] = undefined
+  end.channels[consumer.channel.id]?.consumers.delete(consumer)
+  queue.removeConsumer(consumer)
+  if (consumer.unacked === 0) state.holders.remove(consumer.slot)
+  if (queue.deleted || queue.consumers.all.size > 0) return undefined
+  const record = state.topology.queuesById.get(queue.id)
+  return record?.autoDelete === true ? record : undefined
+}
+
+/** The answer when there is none; otherwise the queue answers by a `got` record. False: no room now. */
+export function get(state: ShardState, end: GatewayEnd, request: number, op: Op<'get'>): boolean {
+  const channel = end.channels[op.channel]
+  if (channel === undefined) {
+    state.refuse(end, request, connectionError('CHANNEL_ERROR', 'the channel is closed'))
+    return true
+  }
+  const found = readable(state, channel.connection, op.queue)
+  if ('code' in found) {
+    state.refuse(end, request, found)
+    return true
+  }
+  if (found.queue.consumers.all.size > 0) {
+    for (const consumer of found.queue.consumers.all) {
+      if (!consumer.exclusive) continue
+      const resource = resourceText('queue', op.queue, channel.connection.vhost.name)
+      state.refuse(end, request, channelError('ACCESS_REFUSED', `${resource} in exclusive use`))
+      return true
+    }
+  }
+  const outcome = found.queue.get(channel, getterOf(state, found.queue), request, op.noAck)
+  if (outcome === 'empty') return sayEmpty(end, request)
+  return outcome === 'sent'
+}
+
+function sayEmpty(end: GatewayEnd, request: number): boolean {
+  const size = deliverEntryAt + entryWords + 1
+  const index = end.lane.reserve(size)
+  if (index < 0) return false
+  const { words } = end.lane.ring
+  words.fill(0, index, index + size)
+  words[index] = (size << 8) | Record.got
+  words[index + 1] = request
+  words[index + 3] = EntryFlag.empty
+  end.lane.ring.commit(size)
+  return true
+}
+
+function getterOf(state: ShardState, queue: ClassicQueue): Holder {
+  let getter = state.getters.get(queue)
+  if (getter === undefined) {
+    getter = { queue, slot: 0, unacked: 0, ended: false }
+    getter.slot = state.holders.add(getter)
+    state.getters.set(queue, getter)
+  }
+  return getter
+}
+
+export function purge(
+  state: ShardState,
+  end: GatewayEnd,
+  request: number,
+  op: Op<'queuePurge'>,
+): void {
+  const connection = end.connections[op.connection]
+  if (connection === undefined) return
+  const found = readable(state, connection, op.queue)
+  if ('code' in found) state.refuse(end, request, found)
+  else state.reply(end, request, { messages: found.queue.purge() })
+}

@@ -1,0 +1,90 @@
+// Direct reply-to: a queue without a declaration behind each `amq.rabbitmq.reply-to` consumer. Its
+// name tells the shard and the queue, so a reply published anywhere finds its way without a table.
+
+import type { QueueContext } from '../queue/classic-queue.ts'
+import { ClassicQueue } from '../queue/classic-queue.ts'
+import type { ShardChannel } from './channel.ts'
+
+const pseudoName = 'amq.rabbitmq.reply-to'
+
+/** The reply queues of one shard. Their ids are negative, declared queues' are not. */
+export class ReplyQueues {
+  readonly pseudoName: string = pseudoName
+  private readonly shard: number
+  private readonly queues: Map<number, ClassicQueue>
+  private readonly context: QueueContext
+  private readonly random: () => number
+  /** Secret part of each queue's name, by id: a name can't be guessed from another. */
+  private readonly secrets: Map<number, string>
+  private readonly channels: Map<ShardChannel, number>
+  private last: number
+
+  /** `queues` is the shard's table of queues by id. */
+  constructor(
+    shard: number,
+    queues: Map<number, ClassicQueue>,
+    context: QueueContext,
+    random: () => number,
+  ) {
+    this.shard = shard
+    this.queues = queues
+    this.context = context
+    this.random = random
+    this.secrets = new Map()
+    this.channels = new Map()
+    this.last = 0
+  }
+
+  /** Opens the channel's reply queue and gives the name that requests carry. */
+  open(channel: ShardChannel): { readonly name: string; readonly queue: ClassicQueue } {
+    const id = --this.last
+    const queue = new ClassicQueue(id, false, false, this.context)
+    const secret = `${this.random().toString(36)}${this.random().toString(36)}`
+    this.queues.set(id, queue)
+    this.secrets.set(id, secret)
+    this.channels.set(channel, id)
+    const place = Buffer.from(`${this.shard}:${-id}`).toString('base64url')
+    return { name: `${pseudoName}.${place}.${Buffer.from(secret).toString('base64url')}`, queue }
+  }
+
+  /** The channel is gone: replies to it are dropped from now on. */
+  close(channel: ShardChannel): void {
+    const id = this.channels.get(channel)
+    if (id === undefined) return
+    this.queues.get(id)?.destroy()
+    this.queues.delete(id)
+    this.secrets.delete(id)
+    this.channels.delete(channel)
+  }
+
+  /** Where a reply with routing key `key` goes; undefined when it is no (plausible) reply-to name. */
+  target(key: string): { readonly shard: number; readonly id: number } | undefined {
+    const target = replyTarget(key)
+    if (target === undefined || (target.shard === this.shard && !this.isOpen(key))) return undefined
+    return target
+  }
+
+  /** Whether `key` names a queue that is open here. */
+  isOpen(key: string): boolean {
+    const target = replyTarget(key)
+    if (target === undefined || target.shard !== this.shard) return false
+    const secret = this.secrets.get(target.id)
+    return secret !== undefined && Buffer.from(secret).toString('base64url') === target.secret
+  }
+}
+
+/** Whether a queue name is the pseudo queue's or that of a reply queue. */
+export function isReplyName(name: string): boolean {
+  return name === pseudoName || name.startsWith(`${pseudoName}.`)
+}
+
+/** What a reply-to name says; undefined when it is not one. */
+export function replyTarget(
+  key: string,
+): { readonly shard: number; readonly id: number; readonly secret: string } | undefined {
+  if (!key.startsWith(`${pseudoName}.`)) return undefined
+  const [place, secret] = key.slice(pseudoName.length + 1).split('.')
+  const match = /^(\d{1,4}):(\d{1,15})$/.exec(Buffer.from(place ?? '', 'base64url').toString())
+  if (match === null || secret === undefined) return undefined
+  return { shard: Number(match[1]), id: -Number(match[2]), secret }
+}

@@ -1,0 +1,109 @@
+// Control ops on connections and channels, and what goes when they go.
+
+import type { ControlOp } from '../../shared/bus/control.ts'
+import { Outcome } from '../../shared/bus/wire.ts'
+import { connectionError } from '../../shared/errors.ts'
+import type { Consumer } from '../queue/consumer.ts'
+import type { QueueRecord } from '../topology/records.ts'
+import { ShardChannel, ShardConnection } from './channel.ts'
+import type { GatewayEnd } from './gateway-end.ts'
+import { removeConsumer } from './queue-ops.ts'
+import type { ReplyQueues } from './reply-queues.ts'
+import { settleAll } from './settlement.ts'
+import type { ShardState } from './shard-state.ts'
+
+type Op<K extends ControlOp['op']> = Extract<ControlOp, { op: K }>
+
+/** The registry has agreed (or was asked by the gateway through another shard). */
+export function openConnection(
+  state: ShardState,
+  end: GatewayEnd,
+  op: Op<'openConnection'>,
+): boolean {
+  const vhost = state.topology.vhosts.get(op.vhost)
+  if (vhost === undefined) return false
+  const scope = state.scopeOf(op.user, vhost.id)
+  end.connections[op.connection] = new ShardConnection(
+    op.connection,
+    op.owner,
+    end,
+    op.user,
+    vhost,
+    scope,
+    op.window,
+  )
+  return true
+}
+
+export function openChannel(end: GatewayEnd, op: Op<'openChannel'>): void {
+  const connection = end.connections[op.connection]
+  if (connection === undefined) return
+  const channel = new ShardChannel(op.channel, connection)
+  connection.channels.add(channel)
+  end.channels[op.channel] = channel
+}
+
+/**
+ * Ends a channel: consumers go, what is unsettled goes back, an open transaction is forgotten.
+ * Returns the queues that lost their last consumer and are to be deleted for it.
+ */
+export function closeChannel(
+  state: ShardState,
+  replies: ReplyQueues,
+  end: GatewayEnd,
+  channel: ShardChannel,
+): QueueRecord[] {
+  const unused: QueueRecord[] = []
+  channel.closed = true
+  for (const consumer of [...channel.consumers]) {
+    const queue = removeConsumer(state, end, consumer)
+    if (queue !== undefined) unused.push(queue)
+  }
+  settleAll(state, channel, Outcome.requeue)
+  for (const held of channel.held) state.messages.release(held.row)
+  channel.held.length = 0
+  replies.close(channel)
+  channel.connection.channels.delete(channel)
+  end.channels[channel.id] = undefined
+  return unused
+}
+
+/** Ends a connection on this shard; returns as `closeChannel`. */
+export function closeConnection(
+  state: ShardState,
+  replies: ReplyQueues,
+  end: GatewayEnd,
+  connection: ShardConnection,
+): QueueRecord[] {
+  const unused: QueueRecord[] = []
+  for (const channel of [...connection.channels]) {
+    unused.push(...closeChannel(state, replies, end, channel))
+  }
+  end.connections[connection.id] = undefined
+  return unused
+}
+
+/** `limit` > 0: deliveries that must be acknowledged take tokens from now on. */
+export function globalPrefetch(state: ShardState, end: GatewayEnd, op: Op<'globalPrefetch'>): void {
+  const channel = end.channels[op.channel]
+  if (channel === undefined) return
+  channel.tokenMode = op.limit > 0
+  if (channel.tokenMode) return
+  channel.tokens = 0
+  channel.wanting = false
+  state.granted.push(channel)
+}
+
+/** The queue is gone: its consumers are told. */
+export function cancelConsumers(state: ShardState, consumers: Iterable<Consumer>): void {
+  for (const consumer of [...consumers]) {
+    const end = (consumer.channel as ShardChannel).outlet
+    removeConsumer(state, end, consumer)
+    state.event(end, { event: 'consumerCancelled', consumer: consumer.id })
+  }
+}
+
+/** Told to a gateway that names a vhost that is gone. */
+export function vhostGone(name: string): ReturnType<typeof connectionError> {
+  return connectionError('NOT_ALLOWED', `vhost ${name} not found`)
+}

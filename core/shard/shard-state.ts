@@ -1,0 +1,129 @@
+// What one shard owns, and the small verbs that its parts share. No IO, no clock.
+
+import type { ArenaMemory } from '../../shared/bus/arena.ts'
+import { Arena } from '../../shared/bus/arena.ts'
+import type { ControlReply, PeerError, ShardEvent } from '../../shared/bus/control.ts'
+import { pack } from '../../shared/bus/control.ts'
+import { SlabReclaimer } from '../../shared/bus/slab-reclaimer.ts'
+import { SlabWriter } from '../../shared/bus/slab-writer.ts'
+import { SlotTable } from '../../shared/bus/slot-table.ts'
+import { Record } from '../../shared/bus/wire.ts'
+import type { Log } from '../log/log.ts'
+import { MemoryLog } from '../log/log.ts'
+import { MessageTable } from '../message/message-table.ts'
+import type { QueueContext } from '../queue/classic-queue.ts'
+import { ClassicQueue } from '../queue/classic-queue.ts'
+import type { ConsumerChannel } from '../queue/consumer.ts'
+import type { Holder } from '../queue/holder.ts'
+import { Router } from '../routing/router.ts'
+import type { QueueRecord } from '../topology/records.ts'
+import { Topology } from '../topology/topology.ts'
+import type { ShardChannel } from './channel.ts'
+import type { GatewayEnd } from './gateway-end.ts'
+import type { PeerLink } from './peer-link.ts'
+
+/** Tags the slabs that a shard writes itself; gateway links count up from 1. */
+const ownerBase = 1 << 30
+
+export class ShardState implements QueueContext {
+  readonly shard: number
+  readonly shards: number
+  readonly arena: Arena
+  readonly reclaimer: SlabReclaimer
+  readonly slabs: SlabWriter
+  readonly messages: MessageTable
+  readonly log: Log
+  readonly topology: Topology
+  readonly router: Router
+  /** The next random number, 0 to 2^32 - 1. */
+  readonly random: () => number
+  readonly queues: Map<number, ClassicQueue>
+  readonly holders: SlotTable<Holder>
+  /** The `basic.get` holder of each queue that has been got from. */
+  readonly getters: Map<ClassicQueue, Holder>
+  readonly ends: GatewayEnd[]
+  /** By shard; undefined at its own index. */
+  readonly peers: (PeerLink | undefined)[]
+  /** Queues to pump, channels whose confirms may have advanced, channels that got tokens: this turn's. */
+  readonly woken: ClassicQueue[]
+  dirtyChannels: ShardChannel[]
+  readonly granted: ShardChannel[]
+  private readonly scopes: Map<string, number>
+
+  constructor(shard: number, shards: number, arena: ArenaMemory, random: () => number) {
+    this.shard = shard
+    this.shards = shards
+    this.arena = new Arena(arena)
+    this.reclaimer = new SlabReclaimer(this.arena)
+    this.slabs = new SlabWriter(this.arena, ownerBase + shard, 0, (slab) =>
+      this.reclaimer.seal(slab),
+    )
+    this.messages = new MessageTable(this.arena, this.reclaimer)
+    this.log = new MemoryLog()
+    this.topology = new Topology()
+    this.router = new Router(random)
+    this.random = random
+    this.queues = new Map()
+    this.holders = new SlotTable()
+    this.getters = new Map()
+    this.ends = []
+    this.peers = new Array<PeerLink | undefined>(shards).fill(undefined)
+    this.woken = []
+    this.dirtyChannels = []
+    this.granted = []
+    this.scopes = new Map()
+  }
+
+  /** A small number for (user, vhost), the same for the same pair. */
+  scopeOf(user: string, vhost: number): number {
+    const key = `${vhost} ${user}`
+    let scope = this.scopes.get(key)
+    if (scope === undefined) {
+      scope = this.scopes.size + 1
+      this.scopes.set(key, scope)
+    }
+    return scope
+  }
+
+  /** QueueContext. */
+  readonly wake = (queue: ClassicQueue): void => {
+    if (queue.woken) return
+    queue.woken = true
+    this.woken.push(queue)
+  }
+
+  /** QueueContext. */
+  readonly want = (asking: ConsumerChannel): void => {
+    const channel = asking as ShardChannel
+    if (channel.wanting) return
+    channel.wanting = true
+    channel.outlet.lane.short(Record.want, channel.id, 0)
+  }
+
+  /** The channel's confirms may have advanced. */
+  readonly confirmed = (channel: ShardChannel): void => {
+    if (channel.confirmsDirty) return
+    channel.confirmsDirty = true
+    this.dirtyChannels.push(channel)
+  }
+
+  readonly event = (end: GatewayEnd, event: ShardEvent): void => {
+    if (!end.lost) end.lane.control(Record.control, 0, pack(event))
+  }
+
+  /** Answers a request of a gateway; request 0 was a notice. */
+  reply(end: GatewayEnd, request: number, reply: ControlReply): void {
+    if (request !== 0 && !end.lost) end.lane.control(Record.reply, request, pack(reply))
+  }
+
+  refuse(end: GatewayEnd, request: number, error: PeerError): void {
+    this.reply(end, request, { error })
+  }
+
+  /** Makes the engine of a queue that this shard owns. */
+  createQueue(record: QueueRecord, singleActive: boolean): ClassicQueue {
+    const queue = new ClassicQueue(record.id, record.durable, singleActive, this)
+    this.queues.set(record.id, queue)
+    return queue
+  }
+}

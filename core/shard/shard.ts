@@ -1,0 +1,285 @@
+// A shard: records in, records out. One `turn` drains what is visible, applies it, and publishes the
+// effects; the caller brings sleep and wake (worker.ts, or a simulator).
+
+import { assert } from '../../shared/assert.ts'
+import type { ArenaMemory } from '../../shared/bus/arena.ts'
+import type { LinkMemory } from '../../shared/bus/link.ts'
+import { confirmWords, entryWords, extentWords, Record } from '../../shared/bus/wire.ts'
+import type { ClassicQueue } from '../queue/classic-queue.ts'
+import { Block } from '../queue/consumer.ts'
+import type { RegistrySettings } from '../topology/decision.ts'
+import type { ShardChannel } from './channel.ts'
+import { ControlDesk } from './control-desk.ts'
+import { EntryCopier } from './entry-copy.ts'
+import { GatewayEnd } from './gateway-end.ts'
+import { forwardEntryAt, PeerLink } from './peer-link.ts'
+import { Publisher } from './publisher.ts'
+import { credit, grant, release, settle } from './settlement.ts'
+import { ShardState } from './shard-state.ts'
+
+export interface ShardOptions {
+  readonly shard: number
+  readonly shards: number
+  readonly arena: ArenaMemory
+  readonly registry: RegistrySettings
+  /** The next random number, 0 to 2^32 - 1. */
+  readonly random: () => number
+}
+
+/** Records of one source between two publications of what came of them, so that readers start early. */
+const recordsPerFlush = 512
+
+export class Shard {
+  readonly state: ShardState
+  readonly control: ControlDesk
+  private readonly publisher: Publisher
+  private readonly copier: EntryCopier
+  /** Channels whose confirms wait for the log. */
+  private waitingForLog: ShardChannel[]
+  private lastCommitted: number
+
+  constructor(options: ShardOptions) {
+    const { shard, shards, arena, random } = options
+    this.state = new ShardState(shard, shards, arena, random)
+    this.control = new ControlDesk(this.state, options.registry)
+    this.publisher = new Publisher(this.state, (key) => this.control.replies.target(key))
+    this.copier = new EntryCopier(this.state.arena, this.state.slabs)
+    this.waitingForLog = []
+    this.lastCommitted = 0
+  }
+
+  /** Joins the rings to and from another shard. */
+  addPeer(
+    shard: number,
+    toPeer: SharedArrayBuffer,
+    fromPeer: SharedArrayBuffer,
+    bell: SharedArrayBuffer,
+  ): void {
+    const { arena, reclaimer } = this.state
+    this.state.peers[shard] = new PeerLink(shard, toPeer, fromPeer, bell, arena, reclaimer)
+  }
+
+  addGateway(link: LinkMemory, bell: SharedArrayBuffer, name: string): void {
+    this.state.ends.push(new GatewayEnd(link, bell, name, this.state.reclaimer))
+  }
+
+  /** The gateway died: everything it had open ends, and its slabs are counted down. */
+  loseGateway(link: number): void {
+    const { ends, reclaimer, arena } = this.state
+    const index = ends.findIndex((end) => end.id === link)
+    const end = ends[index]
+    if (end === undefined) return
+    end.lost = true
+    ends.splice(index, 1)
+    for (const connection of end.connections) {
+      if (connection !== undefined) this.control.dropConnection(end, connection)
+    }
+    reclaimer.unwatch(link)
+    for (let slab = 0; slab < arena.slabCount; slab++) {
+      if (arena.owner(slab) === link && !reclaimer.isSealed(slab)) reclaimer.seal(slab)
+    }
+  }
+
+  /**
+   * Handles everything that is visible. True when there was anything to do, so that another turn may
+   * find more.
+   */
+  turn(): boolean {
+    const { state } = this
+    // Peers' heads first, then gateways to their heads: a change that another shard sends on behalf
+    // of a client is not applied before what that client has sent here earlier.
+    let any = this.lookAtPeers()
+    for (const end of state.ends) {
+      if (end.in.look() && this.drainGateway(end)) any = true
+    }
+    for (const peer of state.peers) if (peer !== undefined && this.drainPeer(peer)) any = true
+    if (this.control.turn(this.publisher)) any = true
+    this.serve()
+    this.flush()
+    return any
+  }
+
+  /** Slabs that wait for a reader to pass them: look again soon. */
+  sweep(): boolean {
+    const { reclaimer, arena, ends } = this.state
+    const used = arena.used()
+    const waiting = reclaimer.sweep()
+    if (arena.used() < used && arena.takeWaiting()) for (const end of ends) end.bell.ring()
+    return waiting > 0
+  }
+
+  private lookAtPeers(): boolean {
+    let any = false
+    for (const peer of this.state.peers) if (peer?.in.look()) any = true
+    return any
+  }
+
+  // HOT: the loop over a gateway's records
+  /** False when the first record already had to wait for room. */
+  private drainGateway(end: GatewayEnd): boolean {
+    const { state } = this
+    const { words } = end.in
+    let count = 0
+    for (let i = end.in.next(); i >= 0; i = end.in.next()) {
+      const type = (words[i] as number) & 255
+      let done = true
+      if (type === Record.publish) done = this.publisher.publish(end, i)
+      else if (type === Record.settle) settle(state, end, i)
+      else if (type === Record.credit) credit(end, i)
+      else if (type === Record.seal) state.reclaimer.seal(words[i + 1] as number)
+      else if (type === Record.grant) grant(state, end, i)
+      else done = this.onControl(end, i)
+      if (!done) {
+        end.in.unread(i)
+        break
+      }
+      if (++count % recordsPerFlush === 0) {
+        this.serve()
+        this.flush()
+        if (end.in.release()) end.bell.ring()
+      }
+    }
+    if (end.in.release()) end.bell.ring()
+    return count > 0
+  }
+
+  private onControl(end: GatewayEnd, i: number): boolean {
+    const request = end.in.words[i + 1] as number
+    const payload = end.assembler.take(end.in, i)
+    if (payload !== undefined) this.control.onGateway(end, request, payload)
+    return true
+  }
+
+  private drainPeer(peer: PeerLink): boolean {
+    const { words } = peer.in
+    let count = 0
+    for (let i = peer.in.next(); i >= 0; i = peer.in.next()) {
+      const type = (words[i] as number) & 255
+      if (type === Record.forward) {
+        if (!this.arrive(peer, i)) {
+          peer.in.unread(i)
+          break
+        }
+      } else if (type === Record.forwarded) {
+        peer.answered(words[i + 1] as number, words[i + 2] === 1, this.state.confirmed)
+      } else {
+        const request = words[i + 1] as number
+        const payload = peer.assembler.take(peer.in, i)
+        if (payload !== undefined) this.control.onPeer(peer, type, request, payload)
+      }
+      if (++count % recordsPerFlush === 0) {
+        this.serve()
+        this.flush()
+      }
+    }
+    if (peer.in.release()) peer.bell.ring()
+    return count > 0
+  }
+
+  // HOT: once per message from another shard
+  /** False when there is no slab to copy the message to. */
+  private arrive(peer: PeerLink, i: number): boolean {
+    const { words } = peer.in
+    const e = i + forwardEntryAt
+    const flags = words[i + 2] as number
+    if (!this.copier.copy(words, e)) return false
+    const idsAt = e + entryWords + (words[e + 6] as number) * extentWords
+    const count = words[idsAt] as number
+    let row = -1
+    let position = 0
+    for (let k = 1; k <= count; k++) {
+      const queue = this.state.queues.get(words[idsAt + k] as number)
+      if (queue === undefined) continue
+      row = queue.accept(this.copier.words, 0, flags, row)
+      if (queue.logPosition > position) position = queue.logPosition
+    }
+    this.copier.close()
+    if (words[i + 1] === 1) peer.arrivals.push(0, position)
+    return true
+  }
+
+  /** Serves the queues that were woken and the consumers that a ring had stopped. */
+  private serve(): void {
+    const { state } = this
+    for (const end of state.ends) {
+      // A quarter of the ring: not one delivery per freed slot.
+      if (end.stalled.length > 0 && end.lane.hasRoom(end.lane.ring.words.length >> 3)) {
+        release(end.stalled, Block.ring)
+      }
+    }
+    for (let i = 0; i < state.woken.length; i++) {
+      const queue = state.woken[i] as ClassicQueue
+      queue.woken = false
+      if (!queue.deleted) queue.pump()
+    }
+    state.woken.length = 0
+    for (const channel of state.granted) {
+      if (channel.tokens === 0 || channel.closed) continue
+      channel.outlet.lane.short(Record.unused, channel.id, channel.tokens)
+      channel.tokens = 0
+    }
+    state.granted.length = 0
+  }
+
+  /** Commits, confirms, publishes the rings. */
+  private flush(): void {
+    const { state } = this
+    state.log.flush()
+    if (state.log.committedUpTo !== this.lastCommitted) {
+      this.lastCommitted = state.log.committedUpTo
+      for (const channel of this.waitingForLog) state.confirmed(channel)
+      this.waitingForLog = []
+    }
+    if (state.dirtyChannels.length > 0) this.confirmChannels()
+    for (const peer of state.peers) {
+      if (peer === undefined) continue
+      this.answerPeer(peer)
+      peer.lane.flush()
+    }
+    for (const end of state.ends) end.lane.flush()
+  }
+
+  private confirmChannels(): void {
+    const { state } = this
+    const dirty = state.dirtyChannels
+    state.dirtyChannels = []
+    for (const channel of dirty) {
+      channel.confirmsDirty = false
+      if (!this.confirm(channel)) state.confirmed(channel)
+      else if (channel.confirms.outstanding() > 0) this.waitingForLog.push(channel)
+    }
+  }
+
+  // HOT: once per batch and channel
+  /** False when the gateway's ring is full. */
+  private confirm(channel: ShardChannel): boolean {
+    const { confirms } = channel
+    while (confirms.advance(this.state.log.committedUpTo)) {
+      const count = confirms.runCount
+      if (channel.commitRequest !== 0) {
+        this.control.committed(channel, count, confirms.runRefused)
+      } else if (!channel.closed && !channel.outlet.lost) {
+        const { lane } = channel.outlet
+        const index = lane.reserve(confirmWords)
+        if (index < 0) return false
+        const { words } = lane.ring
+        words[index] = (confirmWords << 8) | Record.confirm
+        words[index + 1] = channel.id
+        words[index + 2] = count
+        words[index + 3] = confirms.runRefused ? 1 : 0
+        lane.ring.commit(confirmWords)
+      }
+      confirms.takeRun()
+    }
+    return true
+  }
+
+  private answerPeer(peer: PeerLink): void {
+    const { arrivals } = peer
+    while (arrivals.advance(this.state.log.committedUpTo)) {
+      assert(arrivals.runCount > 0, 'a run has publishes')
+      peer.lane.short(Record.forwarded, arrivals.runCount, arrivals.runRefused ? 1 : 0)
+      arrivals.takeRun()
+    }
+  }
+}

@@ -1,0 +1,70 @@
+// Thread entry of a shard: builds it, then turns until main says stop. There is no event loop here:
+// the thread sleeps on its doorbell, and mail is read when the doorbell says that there is some.
+
+import { randomBytes } from 'node:crypto'
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { assert } from '../../shared/assert.ts'
+import { Doorbell } from '../../shared/bus/doorbell.ts'
+import type { ShardMail, ShardStart, ThreadReport } from '../../shared/bus/mail.ts'
+import type { Config } from '../../shared/config/schema.ts'
+import { provision, registrySettings } from './provision.ts'
+import { Shard } from './shard.ts'
+
+/** An idle shard looks around this often, in case a slab is still held by a slow reader. */
+const idleMs = 1000
+/** With slabs waiting for their readers. */
+const sweepMs = 20
+
+const port = parentPort
+assert(port !== null, 'a shard runs in a worker thread')
+const start = workerData as ShardStart
+const config = start.settings as Config
+const bell = new Doorbell(start.bells[start.shard] as SharedArrayBuffer)
+const shard = build()
+provision(shard, config, () => report({ report: 'ready' }))
+run()
+report({ report: 'stopped' })
+
+function report(what: ThreadReport): void {
+  port?.postMessage(what)
+}
+
+function build(): Shard {
+  const made = new Shard({
+    shard: start.shard,
+    shards: start.shards,
+    arena: start.arena,
+    registry: registrySettings(config, (size) => randomBytes(size)),
+    random: () => Math.floor(Math.random() * 0x100000000),
+  })
+  for (let peer = 0; peer < start.shards; peer++) {
+    const toPeer = start.toShards[peer]
+    const fromPeer = start.fromShards[peer]
+    const peerBell = start.bells[peer]
+    if (toPeer === undefined || fromPeer === undefined || peerBell === undefined) continue
+    made.addPeer(peer, toPeer, fromPeer, peerBell)
+  }
+  return made
+}
+
+function run(): void {
+  for (;;) {
+    const seen = bell.seen()
+    if (bell.takeMail() && !readMail()) return
+    const busy = shard.turn()
+    const waiting = shard.sweep()
+    if (!busy) bell.sleep(seen, waiting ? sweepMs : idleMs)
+  }
+}
+
+/** False when it is time to stop. */
+function readMail(): boolean {
+  assert(port !== null, 'a shard runs in a worker thread')
+  for (let got = receiveMessageOnPort(port); got !== undefined; got = receiveMessageOnPort(port)) {
+    const mail = got.message as ShardMail
+    if (mail.mail === 'stop') return false
+    if (mail.mail === 'gateway') shard.addGateway(mail.link, mail.bell, mail.name)
+    else shard.loseGateway(mail.link)
+  }
+  return true
+}
