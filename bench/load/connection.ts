@@ -49,6 +49,8 @@ export class LoadConnection {
   bytesRead: number
   /** Set once the connection or a channel was closed by the broker, or the socket broke. */
   failure: Error | undefined
+  /** Arguments of connection.start. */
+  start: Buffer
   readonly #waiters: Map<number, Waiter[]>
   #closing: boolean
 
@@ -56,6 +58,7 @@ export class LoadConnection {
     this.events = { onConfirm: ignore, onStamp: ignore, onChunk: ignore }
     this.bytesRead = 0
     this.failure = undefined
+    this.start = Buffer.alloc(0)
     this.#waiters = new Map()
     this.#closing = false
     const scanner = new FrameScanner(
@@ -104,6 +107,15 @@ export class LoadConnection {
       if (queue === undefined) this.#waiters.set(channel, [waiter])
       else queue.push(waiter)
     })
+  }
+
+  /** A string out of the broker's server-properties, found by its key; '' when missing. */
+  serverProperty(name: string): string {
+    const key = Buffer.concat([short(name), Buffer.from('S')])
+    const at = this.start.indexOf(key)
+    if (at < 0) return ''
+    const size = this.start.readUInt32BE(at + key.length)
+    return this.start.toString('utf8', at + key.length + 4, at + key.length + 4 + size)
   }
 
   /** Opens channel `channel`. */
@@ -165,7 +177,7 @@ export async function openConnection(target: Target, stamps = false): Promise<Lo
     HANDSHAKE_TIMEOUT_MS,
   )
   try {
-    await connection.request(0, PROTOCOL_HEADER, MethodId.connectionStart)
+    connection.start = await connection.request(0, PROTOCOL_HEADER, MethodId.connectionStart)
     const tune = await connection.request(0, startOk(target), MethodId.connectionTune)
     const frameMaxOffered = tune.readUInt32BE(2)
     const frameMax = frameMaxOffered === 0 ? FRAME_MAX : Math.min(FRAME_MAX, frameMaxOffered)

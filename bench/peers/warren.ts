@@ -1,0 +1,28 @@
+/** Warren itself, built beside this file. */
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { extname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Broker } from './broker.ts'
+import { freePort, launchBroker } from './broker.ts'
+
+const READY_TIMEOUT_MS = 20_000
+
+/** Starts Warren on a free port of the loopback with its defaults and `args`. */
+export async function startWarren(label: string, args: readonly string[]): Promise<Broker> {
+  const port = await freePort()
+  const dataDir = mkdtempSync(join(tmpdir(), 'warren-bench-'))
+  const suffix = extname(import.meta.url)
+  const main = fileURLToPath(new URL(`../../core/main${suffix}`, import.meta.url))
+  const listener = `listeners.tcp.default=127.0.0.1:${port}`
+  return launchBroker({
+    label,
+    command: process.execPath,
+    args: [main, 'start', '--data-dir', dataDir, '--set', listener, ...args],
+    env: process.env,
+    port,
+    readyTimeoutMs: READY_TIMEOUT_MS,
+    cleanUp: () => rmSync(dataDir, { recursive: true, force: true }),
+  })
+}

@@ -1,0 +1,36 @@
+/** Runs the load generator as a process and reads its one line of JSON. */
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { extname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { LoadOptions } from '../load/options.ts'
+import { toArgs } from '../load/options.ts'
+import type { LoadResult } from '../load/result.ts'
+
+/** Beyond this a run hangs: declaring 100 k bindings on a slow broker is the longest known. */
+const TIMEOUT_MS = 30 * 60_000
+
+/** Rejects if the generator failed or the broker closed a connection during the run. */
+export async function runLoad(options: Partial<LoadOptions>): Promise<LoadResult> {
+  const suffix = extname(import.meta.url)
+  const main = fileURLToPath(new URL(`../load/main${suffix}`, import.meta.url))
+  const child = spawn(process.execPath, [main, ...toArgs(options)], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: TIMEOUT_MS,
+  })
+  let output = ''
+  let errors = ''
+  child.stdout.on('data', (chunk: Buffer) => {
+    output += chunk.toString()
+  })
+  child.stderr.on('data', (chunk: Buffer) => {
+    errors += chunk.toString()
+  })
+  await once(child, 'close')
+  const line = output.trim().split('\n').at(-1) ?? ''
+  if (!line.startsWith('{')) throw new Error(errors.trim() || 'the load generator said nothing')
+  const result = JSON.parse(line) as LoadResult
+  if (result.error !== undefined) throw new Error(result.error)
+  return result
+}

@@ -1,0 +1,24 @@
+/** Every scenario, in the order of the report. */
+
+import { acknowledgementScenarios } from './acknowledgement.ts'
+import { churnScenarios } from './churn.ts'
+import { fanOutScenarios } from './fan-out.ts'
+import { idleConnectionScenarios } from './idle-connections.ts'
+import { latencyScenarios } from './latency.ts'
+import { manyQueuesScenarios } from './many-queues.ts'
+import type { Scenario } from './scenario.ts'
+import { shardScenarios } from './shards.ts'
+import { throughputScenarios } from './throughput.ts'
+import { topicBindingsScenarios } from './topic-bindings.ts'
+
+export const allScenarios: readonly Scenario[] = [
+  ...throughputScenarios,
+  ...acknowledgementScenarios,
+  ...fanOutScenarios,
+  ...manyQueuesScenarios,
+  ...idleConnectionScenarios,
+  ...latencyScenarios,
+  ...churnScenarios,
+  ...topicBindingsScenarios,
+  ...shardScenarios,
+]

@@ -1,0 +1,65 @@
+/** What a benchmark scenario is: a load shape and the figures read from it. */
+
+import type { LoadOptions } from '../load/options.ts'
+import type { LoadResult } from '../load/result.ts'
+
+/** One row of the report. */
+export type Metric = {
+  readonly id: string
+  readonly title: string
+  readonly unit: Unit
+  /** Which way is good, so that a reader (and the chart) need not guess. */
+  readonly better: 'more' | 'less'
+  readonly target?: Target
+}
+
+export type Unit = 'msg/s' | 'rounds/s' | 'us' | 's' | 'x'
+
+/** A promise about the first broker's value, or about its ratio to the second one's. */
+export type Target = {
+  readonly of: 'ratio' | 'value'
+  readonly atLeast?: number
+  readonly atMost?: number
+}
+
+/** Values by metric id. */
+export type Measurement = Readonly<Record<string, number>>
+
+/** What a scenario may do to the broker it measures. */
+export type ScenarioContext = {
+  readonly quick: boolean
+  /** Runs the load generator; rejects if the run failed. Times default to the runner's. */
+  load(options: Partial<LoadOptions>): Promise<LoadResult>
+  /** Rate of 16 B auto-ack messages this broker reached (measured once). */
+  ownMax(): Promise<number>
+  /** The same of the second broker, or a fixed rate where there is none. */
+  peerMax(): Promise<number>
+}
+
+/** A scenario; `run` is called once per round and broker, in turns. */
+export type Scenario = {
+  readonly name: string
+  readonly metrics: readonly Metric[]
+  /** Fewer rounds than the runner's, for what takes minutes. */
+  readonly roundsMax?: number
+  /** Compares Warren under these two settings instead of Warren with a peer. */
+  readonly variants?: readonly [Variant, Variant]
+  run(context: ScenarioContext): Promise<Measurement>
+}
+
+export type Variant = { readonly label: string; readonly args: readonly string[] }
+
+/** A scenario whose only figure is deliveries per second of one load. */
+export function throughputScenario(
+  name: string,
+  title: string,
+  options: Partial<LoadOptions>,
+  target?: Target,
+): Scenario {
+  const metric = { id: 'rate', title, unit: 'msg/s', better: 'more' } as const
+  return {
+    name,
+    metrics: [target === undefined ? metric : { ...metric, target }],
+    run: async (context) => ({ rate: (await context.load(options)).deliveredPerS }),
+  }
+}
