@@ -1,7 +1,14 @@
 // What the conformance tests do with client libraries: connections that are closed after each
 // test, errors as values, and consumers that remember what they got.
 
-import type { Channel, ChannelModel, ConfirmChannel, ConsumeMessage, Options } from 'amqplib'
+import type {
+  Channel,
+  ChannelModel,
+  ConfirmChannel,
+  ConsumeMessage,
+  GetMessage,
+  Options,
+} from 'amqplib'
 import { connect } from 'amqplib'
 import type { Broker } from './broker.ts'
 import type { LoginOptions } from './raw-client.ts'

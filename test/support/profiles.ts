@@ -1,7 +1,7 @@
 // The brokers that every conformance test runs on. A deployment's number of shards and the
 // isolation of its gateways must not show in what clients see.
 
-import { afterAll, afterEach, beforeAll, describe } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, it } from 'vitest'
 import { externalBroker, startWarren } from './broker.ts'
 import { Clients } from './clients.ts'
 
@@ -15,6 +15,9 @@ export const PROFILES: readonly Profile[] = [
   { name: '3 shards', settings: ['shards=3'] },
   { name: 'gateway process', settings: ['shards=1', 'gateways.amqp.isolation=process'] },
 ]
+
+/** `it` for what another broker, or an older version of it, may do otherwise. */
+export const itOnWarren: typeof it.skip = externalBroker() === undefined ? it : it.skip
 
 export interface BrokerOptions {
   /** For tests that set the broker up or look inside: skipped on a broker we did not start. */
