@@ -126,13 +126,20 @@ export class TopicTrie {
   }
 
   #childFor(node: number, bytes: Uint8Array, start: number, end: number): number {
+    // `#newNode` may replace the columns, so each is fetched after it.
     if (isWord(bytes, start, end, STAR)) {
-      if (this.#star[node] === NONE) this.#star[node] = this.#newNode(node)
-      return this.#star[node] as number
+      const star = this.#star[node] as number
+      if (star !== NONE) return star
+      const child = this.#newNode(node)
+      this.#star[node] = child
+      return child
     }
     if (isWord(bytes, start, end, HASH)) {
-      if (this.#hash[node] === NONE) this.#hash[node] = this.#newNode(node)
-      return this.#hash[node] as number
+      const hash = this.#hash[node] as number
+      if (hash !== NONE) return hash
+      const child = this.#newNode(node)
+      this.#hash[node] = child
+      return child
     }
     const word = this.#words.intern(bytes, start, end)
     const found = this.#edges.get(node, word)
