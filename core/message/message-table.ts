@@ -113,7 +113,7 @@ export class MessageTable {
       (this.propsSize[row] as number) +
       (this.bodySize[row] as number)
     const room = slabBytes - (this.at[row] as number)
-    return whole < room ? whole : room
+    return Math.min(whole, room)
   }
 
   /** Rows that may be alive are below this. */

@@ -5,6 +5,7 @@ import { assert } from '../../shared/assert.ts'
 import type { ArenaMemory } from '../../shared/bus/arena.ts'
 import type { LinkMemory } from '../../shared/bus/link.ts'
 import { confirmWords, entryWords, extentWords, Record } from '../../shared/bus/wire.ts'
+import { Compactor } from '../message/compactor.ts'
 import type { ClassicQueue } from '../queue/classic-queue.ts'
 import { Block } from '../queue/consumer.ts'
 import type { RegistrySettings } from '../topology/decision.ts'
@@ -34,6 +35,7 @@ export class Shard {
   readonly control: ControlDesk
   private readonly publisher: Publisher
   private readonly copier: EntryCopier
+  private readonly compactor: Compactor
   /** Channels whose confirms wait for the log. */
   private waitingForLog: ShardChannel[]
   private lastCommitted: number
@@ -43,7 +45,9 @@ export class Shard {
     this.state = new ShardState(shard, shards, arena, random)
     this.control = new ControlDesk(this.state, options.registry)
     this.publisher = new Publisher(this.state, (key) => this.control.replies.target(key))
-    this.copier = new EntryCopier(this.state.arena, this.state.slabs)
+    const { reclaimer, messages, slabs } = this.state
+    this.copier = new EntryCopier(this.state.arena, slabs)
+    this.compactor = new Compactor(this.state.arena, messages, reclaimer, slabs)
     this.waitingForLog = []
     this.lastCommitted = 0
   }
@@ -104,8 +108,9 @@ export class Shard {
     const { reclaimer, arena, ends } = this.state
     const used = arena.used()
     const waiting = reclaimer.sweep()
+    const moving = this.compactor.step()
     if (arena.used() < used && arena.takeWaiting()) for (const end of ends) end.bell.ring()
-    return waiting > 0
+    return moving || waiting > 0
   }
 
   private lookAtPeers(): boolean {
