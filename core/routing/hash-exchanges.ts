@@ -4,7 +4,13 @@
 import type { FieldTable, FieldValue } from '../../shared/message/value.ts'
 import { fieldOf, textOf } from '../../shared/message/value.ts'
 import { hashBytes, hashText, mixHash } from '../../shared/placement.ts'
-import type { BindingRecord, BindingTable, RouteInput, RouteTarget } from '../topology/records.ts'
+import type {
+  BindingRecord,
+  BindingTable,
+  RouteInput,
+  RouteTarget,
+  TargetSink,
+} from '../topology/records.ts'
 import type { BindingDraft, ExchangeType } from './exchange-type.ts'
 import { acceptAll } from './exchange-type.ts'
 import { TargetSet } from './target-set.ts'
@@ -102,7 +108,7 @@ class ConsistentHashTable implements BindingTable {
     this.#compareWeights()
   }
 
-  match(input: RouteInput, out: RouteTarget[]): void {
+  match(input: RouteInput, out: TargetSink): void {
     const targets = this.#targets
     if (targets.length === 0) return
     const hash = this.#hash(input)
@@ -153,7 +159,7 @@ class ModulusHashTable implements BindingTable {
     this.#sorted = undefined
   }
 
-  match(input: RouteInput, out: RouteTarget[]): void {
+  match(input: RouteInput, out: TargetSink): void {
     // By name, so that every shard counts alike whatever order the bindings came in.
     this.#sorted ??= this.#targets.items.toSorted(byName)
     if (this.#sorted.length === 0) return
@@ -175,7 +181,7 @@ class RandomTable implements BindingTable {
     this.#targets.remove(binding.destination)
   }
 
-  match(input: RouteInput, out: RouteTarget[]): void {
+  match(input: RouteInput, out: TargetSink): void {
     const targets = this.#targets.items
     if (targets.length > 0) out.push(targets[input.random() % targets.length] as RouteTarget)
   }

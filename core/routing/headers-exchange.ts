@@ -2,7 +2,13 @@
 
 import type { FieldTable, FieldValue } from '../../shared/message/value.ts'
 import { fieldOf, fieldTypeName } from '../../shared/message/value.ts'
-import type { BindingRecord, BindingTable, RouteInput, RouteTarget } from '../topology/records.ts'
+import type {
+  BindingRecord,
+  BindingTable,
+  RouteInput,
+  RouteTarget,
+  TargetSink,
+} from '../topology/records.ts'
 import type { BindingDraft, ExchangeType } from './exchange-type.ts'
 import { acceptAll } from './exchange-type.ts'
 import { sameFieldValue } from './field-equality.ts'
@@ -52,7 +58,7 @@ class HeadersTable implements BindingTable {
     this.#patterns.delete(binding)
   }
 
-  match(input: RouteInput, out: RouteTarget[]): void {
+  match(input: RouteInput, out: TargetSink): void {
     const headers = this.#headers
     const table = input.facts.headers()
     if (table !== undefined) fill(headers, table)

@@ -6,7 +6,7 @@ import type {
   BindingTable,
   QueueRecord,
   RouteInput,
-  RouteTarget,
+  TargetSink,
 } from '../topology/records.ts'
 import { ByteMap } from './byte-map.ts'
 import type { BindingDraft, ExchangeType } from './exchange-type.ts'
@@ -59,7 +59,7 @@ export class DefaultTable implements BindingTable {
 
   remove(): void {}
 
-  match(input: RouteInput, out: RouteTarget[]): void {
+  match(input: RouteInput, out: TargetSink): void {
     const queue = this.#queues.find(input.bytes, input.keyStart, input.keyEnd)
     if (queue !== undefined) out.push(queue)
   }
@@ -86,7 +86,7 @@ class DirectTable implements BindingTable {
     if (targets.items.length === 0) this.#targets.delete(binding.routingKey)
   }
 
-  match(input: RouteInput, out: RouteTarget[]): void {
+  match(input: RouteInput, out: TargetSink): void {
     this.#targets.find(input.bytes, input.keyStart, input.keyEnd)?.collect(out)
   }
 }
@@ -104,7 +104,7 @@ class FanoutTable implements BindingTable {
     this.#targets.remove(binding.destination)
   }
 
-  match(_input: RouteInput, out: RouteTarget[]): void {
+  match(_input: RouteInput, out: TargetSink): void {
     this.#targets.collect(out)
   }
 }
@@ -122,7 +122,7 @@ class TopicTable implements BindingTable {
     this.#trie.remove(binding.routingKey, binding.destination)
   }
 
-  match(input: RouteInput, out: RouteTarget[]): void {
+  match(input: RouteInput, out: TargetSink): void {
     this.#trie.match(input.bytes, input.keyStart, input.keyEnd, out)
   }
 }

@@ -9,6 +9,7 @@ import type {
   RouteTarget,
   VhostRecord,
 } from '../topology/records.ts'
+import { TargetList } from './target-list.ts'
 
 /** Where a message goes. Made once by `newRoute` and filled again and again, or kept by a cache. */
 export interface Route {
@@ -42,7 +43,8 @@ export class Router {
     facts: MessageFacts
     random: () => number
   }
-  readonly #targets: RouteTarget[] = []
+  readonly #targets = new TargetList()
+  #queueCount = 0
   readonly #work: ExchangeRecord[] = []
   #stamp = 0
   // Further keys: start and end of each in the input's bytes.
@@ -116,9 +118,21 @@ export class Router {
     into: Route,
   ): void {
     into.exchange = exchange
-    into.queues.length = 0
     into.cacheable = true
-    if (exchange === undefined) return
+    this.#queueCount = 0
+    if (exchange !== undefined) this.#traverse(exchange, bytes, keyStart, keyEnd, facts, into)
+    // Only now: an array that is emptied first gives its memory back.
+    if (into.queues.length !== this.#queueCount) into.queues.length = this.#queueCount
+  }
+
+  #traverse(
+    exchange: ExchangeRecord,
+    bytes: Uint8Array,
+    keyStart: number,
+    keyEnd: number,
+    facts: MessageFacts,
+    into: Route,
+  ): void {
     const input = this.#input
     input.bytes = bytes
     input.keyStart = keyStart
@@ -132,7 +146,6 @@ export class Router {
       if (next === undefined) break
       this.#visit(next, keyStart, keyEnd, into)
     }
-    this.#targets.length = 0
     input.facts = noFacts
   }
 
@@ -140,14 +153,14 @@ export class Router {
     const input = this.#input
     const targets = this.#targets
     const table = exchange.table
-    targets.length = 0
+    targets.clear()
     input.keyStart = keyStart
     input.keyEnd = keyEnd
     table.match(input, targets)
     if (this.#extraKeys.length > 0 && table.matchesEveryKey) this.#matchExtraKeys(exchange)
     if (!table.cacheable) into.cacheable = false
-    if (targets.length === 0) this.#visitAlternate(exchange)
-    for (let i = 0; i < targets.length; i++) this.#reach(targets[i] as RouteTarget, into)
+    if (targets.count === 0) this.#visitAlternate(exchange)
+    for (let i = 0; i < targets.count; i++) this.#reach(targets.items[i] as RouteTarget, into)
   }
 
   #matchExtraKeys(exchange: ExchangeRecord): void {
@@ -172,7 +185,7 @@ export class Router {
   #reach(target: RouteTarget, into: Route): void {
     if (target.routeMark === this.#stamp) return
     target.routeMark = this.#stamp
-    if (target.kind === 'queue') into.queues.push(target)
+    if (target.kind === 'queue') into.queues[this.#queueCount++] = target
     else this.#work.push(target)
   }
 }

@@ -1,7 +1,7 @@
 // The distinct targets of one key. Bindings that differ only in their arguments share a target, so
 // each counts how many bindings hold it.
 
-import type { RouteTarget } from '../topology/records.ts'
+import type { RouteTarget, TargetSink } from '../topology/records.ts'
 
 // Up to here a scan of the array beats a hash look-up.
 const SCAN_MAX = 16
@@ -40,7 +40,7 @@ export class TargetSet {
   }
 
   /** Appends all targets to `out`. */
-  collect(out: RouteTarget[]): void {
+  collect(out: TargetSink): void {
     const items = this.items
     for (let i = 0; i < items.length; i++) out.push(items[i] as RouteTarget)
   }

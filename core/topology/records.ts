@@ -98,6 +98,11 @@ export interface RouteInput {
   readonly random: () => number
 }
 
+/** Where a match puts what it finds. */
+export interface TargetSink {
+  push(target: RouteTarget): void
+}
+
 /** One exchange's bindings, in the form its type matches by. */
 export interface BindingTable {
   /** Whether the routing key alone decides, so that a result holds for every message with that key. */
@@ -107,7 +112,7 @@ export interface BindingTable {
   add(binding: BindingRecord): void
   remove(binding: BindingRecord): void
   /** Appends the targets of a message to `out`; the same target may be appended twice. */
-  match(input: RouteInput, out: RouteTarget[]): void
+  match(input: RouteInput, out: TargetSink): void
 }
 
 export interface UserRecord {
