@@ -92,14 +92,14 @@ async function bindAll(
 }
 
 /** Four words, the last one always 'hit', which the queue's own binding matches. */
-function topicKeys(seed: number): string[] {
+export function topicKeys(seed: number): string[] {
   const random = seededRandom(seed)
   const word = (): string => topicWord(random())
   return Array.from({ length: ROUTING_KEY_COUNT }, () => `${word()}.${word()}.${word()}.hit`)
 }
 
 /** Random patterns: a third without wildcards, a third with `*`, a third with `#`. */
-function bindingKeys(count: number): string[] {
+export function bindingKeys(count: number): string[] {
   const random = seededRandom(0x5eed)
   const word = (): string => topicWord(random())
   return Array.from({ length: count }, (_, i) => {

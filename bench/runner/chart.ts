@@ -3,9 +3,9 @@
 import { formatRatio, formatValue } from './format.ts'
 import type { Row } from './measure.ts'
 
-const WIDTH = 860
-const LABEL_WIDTH = 340
-const FIGURE_WIDTH = 150
+const WIDTH = 940
+const LABEL_WIDTH = 400
+const FIGURE_WIDTH = 180
 const ROW_HEIGHT = 24
 const TOP = 64
 const GRID = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
