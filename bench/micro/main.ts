@@ -7,6 +7,7 @@ import { codecMicros } from './codec.ts'
 import { frameScannerMicros } from './frame-scanner.ts'
 import type { Micro } from './harness.ts'
 import { measureMicro } from './harness.ts'
+import { queueMicros } from './queue.ts'
 import { ringMicros } from './ring.ts'
 import { topicTrieMicros } from './topic-trie.ts'
 
@@ -17,6 +18,7 @@ const part = args.find((arg) => !arg.startsWith('--')) ?? ''
 const micros: readonly Micro[] = [
   ...ringMicros(),
   ...codecMicros(),
+  ...queueMicros(),
   ...topicTrieMicros(quick),
   ...frameScannerMicros(),
 ]

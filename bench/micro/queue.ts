@@ -1,0 +1,115 @@
+/** A message through a classic queue: accepted, put on the ring to its consumer, settled. */
+
+import { MemoryLog } from '../../core/log/log.ts'
+import { MessageTable } from '../../core/message/message-table.ts'
+import { ClassicQueue } from '../../core/queue/classic-queue.ts'
+import type { ConsumerChannel } from '../../core/queue/consumer.ts'
+import { Consumer } from '../../core/queue/consumer.ts'
+import { Unacked } from '../../core/queue/unacked.ts'
+import { Arena, createArena, slabBytes } from '../../shared/bus/arena.ts'
+import { createDoorbell, Doorbell } from '../../shared/bus/doorbell.ts'
+import { Lane } from '../../shared/bus/lane.ts'
+import { createRing, RingReader, RingWriter } from '../../shared/bus/ring.ts'
+import { SlabReclaimer } from '../../shared/bus/slab-reclaimer.ts'
+import { EntryFlag, Outcome } from '../../shared/bus/wire.ts'
+import type { Micro } from './harness.ts'
+
+const RING_WORDS = 1 << 16
+const SLABS = 64
+const BATCH = 500
+/** Entry words of a 16 B message: slab, offset, names, extra keys, properties, body, extents. */
+const entry: Int32Array = Int32Array.of(3, 4096, 20, 0, 3, 16, 0)
+
+export function queueMicros(): readonly Micro[] {
+  return [noAckDelivery(), backlog(), acknowledged()]
+}
+
+type Bench = {
+  readonly queue: ClassicQueue
+  readonly reader: RingReader
+  readonly lane: Lane
+  readonly channel: ConsumerChannel
+  readonly consumer: Consumer
+}
+
+function noAckDelivery(): Micro {
+  const bench = makeBench(true, 0)
+  bench.queue.addConsumer(bench.consumer)
+  const batch = (): void => {
+    for (let i = 0; i < BATCH; i++) bench.queue.accept(entry, 0, 0, -1)
+    expectDeliveries(bench, BATCH)
+  }
+  return { name: 'queue: straight to a consumer without acks', size: BATCH, batch }
+}
+
+function backlog(): Micro {
+  const bench = makeBench(true, 0)
+  const batch = (): void => {
+    for (let i = 0; i < BATCH; i++) bench.queue.accept(entry, 0, EntryFlag.persistent, -1)
+    bench.queue.addConsumer(bench.consumer)
+    bench.queue.pump()
+    expectDeliveries(bench, BATCH)
+    bench.queue.consumers.remove(bench.consumer)
+  }
+  return { name: 'queue: kept, then delivered', size: BATCH, batch }
+}
+
+function acknowledged(): Micro {
+  const bench = makeBench(false, 1000)
+  bench.queue.addConsumer(bench.consumer)
+  const { queue, consumer } = bench
+  const { unacked } = bench.channel
+  const batch = (): void => {
+    for (let i = 0; i < BATCH; i++) queue.accept(entry, 0, EntryFlag.persistent, -1)
+    expectDeliveries(bench, BATCH)
+    for (let id = unacked.base; id !== unacked.next; id = (id + 1) | 0) {
+      const slot = unacked.slotOf(id)
+      const row = unacked.rows[slot] as number
+      const position = unacked.positions[slot] as number
+      unacked.clear(slot)
+      queue.settled(consumer, row, position, Outcome.complete)
+      queue.afterSettle(consumer)
+    }
+  }
+  return { name: 'queue: to a consumer with acks, settled', size: BATCH, batch }
+}
+
+function makeBench(noAck: boolean, prefetch: number): Bench {
+  const arena = new Arena(createArena(SLABS * slabBytes))
+  const reclaimer = new SlabReclaimer(arena)
+  const memory = createRing(RING_WORDS)
+  const lane = new Lane(new RingWriter(memory), new Doorbell(createDoorbell()))
+  const lastReference = reclaimer.watch(1, lane.ring, new Int32Array(arena.slabCount))
+  const channel: ConsumerChannel = {
+    id: 1,
+    outlet: { lane, lastReference, stalled: [] },
+    window: { bytes: 0, stalled: [] },
+    unacked: new Unacked(),
+    tokenMode: false,
+    tokens: 0,
+    starved: [],
+  }
+  const queue = new ClassicQueue(1, true, false, {
+    messages: new MessageTable(arena, reclaimer),
+    log: new MemoryLog(),
+    wake: () => {},
+    want: () => {},
+  })
+  const options = { tag: 'c', noAck, exclusive: false, prefetch, priority: 0 }
+  const consumer = new Consumer(1, channel, queue, options)
+  channel.window.bytes = WINDOW
+  return { queue, reader: new RingReader(memory), lane, channel, consumer }
+}
+
+/** More than a batch costs; given back after each, as a socket that keeps up would. */
+const WINDOW = 1024 * 1024
+
+function expectDeliveries(bench: Bench, count: number): void {
+  bench.lane.flush()
+  bench.reader.look()
+  let deliveries = 0
+  while (bench.reader.next() >= 0) deliveries++
+  bench.reader.release()
+  bench.channel.window.bytes = WINDOW
+  if (deliveries !== count) throw new Error(`${deliveries} deliveries out of ${count}`)
+}
