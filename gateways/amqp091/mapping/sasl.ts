@@ -1,0 +1,76 @@
+// SASL as AMQP 0-9-1 clients use it: which mechanisms are offered, and responses to credentials.
+
+import { Buffer } from 'node:buffer'
+import { DecodeError } from '../../../shared/bytes/decode-error.ts'
+import { Reader } from '../../../shared/bytes/reader.ts'
+import { Writer } from '../../../shared/bytes/writer.ts'
+import { ReplyCode } from '../../../shared/errors.ts'
+import { readTable } from '../../../shared/message/field-table.ts'
+import { fieldOf, textOf } from '../../../shared/message/value.ts'
+import type { AmqpSettings } from './settings.ts'
+
+/** Who the client says it is; `password` is undefined where the transport has proved it. */
+export interface Credentials {
+  readonly user: string
+  readonly password: string | undefined
+}
+
+/** The mechanisms for a connection, in order of preference; `certificateUser` as in the host's Peer. */
+export function offeredMechanisms(
+  settings: AmqpSettings,
+  certificateUser: string | undefined,
+): readonly string[] {
+  return settings.mechanisms.filter((name) => {
+    if (name === 'EXTERNAL') return certificateUser !== undefined
+    if (name === 'ANONYMOUS') {
+      return settings.anonymousUser !== 'none' && settings.anonymousPassword !== 'none'
+    }
+    return true
+  })
+}
+
+/** The credentials in a start-ok response, or undefined where it is malformed. */
+export function readCredentials(
+  mechanism: string,
+  response: Uint8Array,
+  settings: AmqpSettings,
+  certificateUser: string | undefined,
+): Credentials | undefined {
+  switch (mechanism) {
+    case 'PLAIN':
+      return readPlain(response)
+    case 'AMQPLAIN':
+      return readAmqplain(response)
+    case 'ANONYMOUS':
+      return { user: settings.anonymousUser, password: settings.anonymousPassword }
+    case 'EXTERNAL':
+      return certificateUser === undefined
+        ? undefined
+        : { user: certificateUser, password: undefined }
+    default:
+      return undefined
+  }
+}
+
+// RFC 4616 without the authorization identity: NUL user NUL password. RabbitMQ takes no other form.
+function readPlain(response: Uint8Array): Credentials | undefined {
+  const parts = Buffer.from(response).toString('utf8').split('\0')
+  const [authorization, user, password] = parts
+  if (parts.length !== 3 || authorization !== '') return undefined
+  return user === undefined ? undefined : { user, password }
+}
+
+// The entries of a field table without the size that usually goes in front.
+function readAmqplain(response: Uint8Array): Credentials | undefined {
+  const writer = new Writer(response.length + 4)
+  writer.longBytes(response)
+  try {
+    const table = readTable(new Reader(writer.bytes, 0, writer.at, ReplyCode.SYNTAX_ERROR))
+    const user = textOf(fieldOf(table, 'LOGIN'))
+    const password = textOf(fieldOf(table, 'PASSWORD'))
+    return user === undefined || password === undefined ? undefined : { user, password }
+  } catch (error) {
+    if (error instanceof DecodeError) return undefined
+    throw error
+  }
+}

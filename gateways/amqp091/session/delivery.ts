@@ -1,0 +1,245 @@
+// From an entry in a slab (shared/bus/wire.ts) to basic.deliver, basic.get-ok or basic.return with
+// its content. Nothing is decoded: names, properties and body are copied or sent as they lie.
+
+import type { GatewayLink } from '../../../shared/bus/gateway-port.ts'
+import { entryWords, extentWords } from '../../../shared/bus/wire.ts'
+import { copyBytes } from '../../../shared/bytes/copy.ts'
+import { shortstrBytes } from '../../../shared/bytes/utf8.ts'
+import { FRAME_OVERHEAD } from '../codec/constants.ts'
+import {
+  deliverFrameSize,
+  encodeBodyHead,
+  encodeContentHeader,
+  encodeDeliver,
+  encodeDelivery,
+  encodeFrameEnd,
+  encodeGetOk,
+  encodeReturn,
+  getOkFrameSize,
+  headerFrameSize,
+  returnFrameSize,
+} from '../codec/frame-writer.ts'
+import type { ConnectionContext } from './connection-context.ts'
+import { copyOut } from './copy-out.ts'
+
+// HOT: once per delivery; nothing is allocated for bodies up to inlineMax
+/** Writes one delivery; `at` is the index in `link.words` of the entry. */
+export function writeDelivery(
+  context: ConnectionContext,
+  channel: number,
+  consumerTag: Uint8Array,
+  deliveryTag: number,
+  redelivered: boolean,
+  link: GatewayLink,
+  at: number,
+): void {
+  const words = link.words
+  const exrkSize = words[at + 2] as number
+  const propsSize = words[at + 4] as number
+  const bodySize = words[at + 5] as number
+  const entry = context.port.arena.slab(words[at] as number)
+  const entryAt = words[at + 1] as number
+  const out = context.out
+  const headSize = deliverFrameSize(consumerTag.length, exrkSize)
+  if (isPlain(context, propsSize, bodySize, words[at + 6] as number)) {
+    const tailSize = bodySize === 0 ? 0 : bodySize + FRAME_OVERHEAD
+    out.reserve(headSize + headerFrameSize(propsSize) + tailSize)
+    out.at = encodeDelivery(
+      out.bytes,
+      out.at,
+      channel,
+      consumerTag,
+      deliveryTag,
+      redelivered,
+      entry,
+      entryAt,
+      exrkSize,
+      words[at + 3] as number,
+      propsSize,
+      bodySize,
+    )
+  } else {
+    out.reserve(headSize)
+    out.at = encodeDeliver(
+      out.bytes,
+      out.at,
+      channel,
+      consumerTag,
+      deliveryTag,
+      redelivered,
+      entry,
+      entryAt,
+      exrkSize,
+    )
+    writeContent(context, channel, link, at)
+  }
+  context.touch()
+}
+
+/** Writes the answer to basic.get. */
+export function writeGetOk(
+  context: ConnectionContext,
+  channel: number,
+  deliveryTag: number,
+  redelivered: boolean,
+  ready: number,
+  link: GatewayLink,
+  at: number,
+): void {
+  const exrkSize = link.words[at + 2] as number
+  const out = context.out
+  out.reserve(getOkFrameSize(exrkSize))
+  out.at = encodeGetOk(
+    out.bytes,
+    out.at,
+    channel,
+    deliveryTag,
+    redelivered,
+    context.port.arena.slab(link.words[at] as number),
+    link.words[at + 1] as number,
+    exrkSize,
+    ready,
+  )
+  writeContent(context, channel, link, at)
+  context.touch()
+}
+
+/** Writes basic.return. */
+export function writeReturn(
+  context: ConnectionContext,
+  channel: number,
+  code: number,
+  link: GatewayLink,
+  at: number,
+): void {
+  const exrkSize = link.words[at + 2] as number
+  const text = code === 313 ? noConsumers : noRoute
+  const out = context.out
+  out.reserve(returnFrameSize(text.length, exrkSize))
+  out.at = encodeReturn(
+    out.bytes,
+    out.at,
+    channel,
+    code,
+    text,
+    context.port.arena.slab(link.words[at] as number),
+    link.words[at + 1] as number,
+    exrkSize,
+  )
+  writeContent(context, channel, link, at)
+  context.touch()
+}
+
+// Whether all of a delivery fits one reservation and one body frame.
+function isPlain(
+  context: ConnectionContext,
+  propsSize: number,
+  bodySize: number,
+  extents: number,
+): boolean {
+  return (
+    extents === 0 &&
+    propsSize <= inlineMax &&
+    bodySize <= inlineMax &&
+    bodySize <= context.bodyFrameMax
+  )
+}
+
+function writeContent(
+  context: ConnectionContext,
+  channel: number,
+  link: GatewayLink,
+  at: number,
+): void {
+  const { words } = link
+  const propsSize = words[at + 4] as number
+  const bodySize = words[at + 5] as number
+  const entry = context.port.arena.slab(words[at] as number)
+  const propsAt = (words[at + 1] as number) + (words[at + 2] as number) + (words[at + 3] as number)
+  const out = context.out
+  if (propsSize <= inlineMax) {
+    out.reserve(headerFrameSize(propsSize))
+    out.at = encodeContentHeader(out.bytes, out.at, channel, bodySize, entry, propsAt, propsSize)
+  } else {
+    // A header frame can be larger than a block; it can't be split, but it can be copied in pieces.
+    const frame = new Uint8Array(headerFrameSize(propsSize))
+    encodeContentHeader(frame, 0, channel, bodySize, entry, propsAt, propsSize)
+    copyOut(out, frame, 0, frame.length)
+  }
+  if (bodySize > 0) writeBody(context, channel, link, at, propsAt + propsSize)
+}
+
+// Body frames over extents: a frame ends where frame_max says, not where an extent does.
+function writeBody(
+  context: ConnectionContext,
+  channel: number,
+  link: GatewayLink,
+  at: number,
+  firstAt: number,
+): void {
+  const { words } = link
+  const out = context.out
+  const bodySize = words[at + 5] as number
+  const extents = words[at + 6] as number
+  let slab = words[at] as number
+  let from = firstAt
+  let further = 0
+  let extentLeft = bodySize - furtherBytes(words, at, extents)
+  let bodyLeft = bodySize
+  while (bodyLeft > 0) {
+    const frame = Math.min(bodyLeft, context.bodyFrameMax)
+    out.reserve(FRAME_OVERHEAD)
+    out.at = encodeBodyHead(out.bytes, out.at, channel, frame)
+    let frameLeft = frame
+    while (frameLeft > 0) {
+      if (extentLeft === 0) {
+        const next = at + entryWords + further * extentWords
+        slab = words[next] as number
+        from = words[next + 1] as number
+        extentLeft = words[next + 2] as number
+        further++
+      }
+      const piece = Math.min(frameLeft, extentLeft)
+      writePiece(context, link, slab, from, piece)
+      from += piece
+      extentLeft -= piece
+      frameLeft -= piece
+    }
+    out.reserve(1)
+    out.at = encodeFrameEnd(out.bytes, out.at)
+    bodyLeft -= frame
+  }
+}
+
+function writePiece(
+  context: ConnectionContext,
+  link: GatewayLink,
+  slab: number,
+  from: number,
+  size: number,
+): void {
+  const out = context.out
+  const bytes = context.port.arena.slab(slab)
+  if (size <= inlineMax) {
+    out.reserve(size)
+    copyBytes(bytes, from, out.bytes, out.at, size)
+    out.at += size
+    return
+  }
+  link.pin(slab)
+  out.view(bytes.subarray(from, from + size), () => link.unpin(slab))
+}
+
+function furtherBytes(words: Int32Array, at: number, extents: number): number {
+  let bytes = 0
+  for (let i = 0; i < extents; i++) {
+    bytes += words[at + entryWords + i * extentWords + 2] as number
+  }
+  return bytes
+}
+
+/** Up to here a copy costs less than one more buffer in the socket's writev. */
+const inlineMax = 16 * 1024
+
+const noRoute = shortstrBytes('NO_ROUTE')
+const noConsumers = shortstrBytes('NO_CONSUMERS')
