@@ -316,7 +316,7 @@ export class ControlDesk {
       vhost: connection.vhost.name,
       owner: connection.owner,
     }
-    this.desk.run(op as unknown as DeclareOp, actor, (reply) => state.reply(end, request, reply))
+    this.desk.run(op, actor, (reply) => state.reply(end, request, reply))
   }
 
   /** Declaring a direct reply-to name only asks whether it is there. */

@@ -75,7 +75,7 @@ export function consume(
     state.refuse(end, request, found)
     return
   }
-  const priority = priorityOf(op.arguments as unknown as FieldTable)
+  const priority = priorityOf(op.arguments)
   const refused = typeof priority === 'number' ? checkExclusiveUse(found, op.exclusive) : priority
   if (refused !== undefined) {
     state.refuse(end, request, refused)

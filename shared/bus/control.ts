@@ -2,9 +2,10 @@
 // shard of the queue, [all] to every shard, [ingress] to the shard that a channel publishes through.
 
 import { Packr } from 'msgpackr'
+import type { FieldTable } from '../message/value.ts'
 
-/** AMQP-like arguments as they travel: name -> field value (see shared/message/value.ts). */
-export type WireArguments = Readonly<Record<string, unknown>>
+/** Arguments travel as field tables, with their wire types. */
+export type WireArguments = FieldTable
 
 /** Gateway -> shard. `connection` and `channel` are the gateway's slot numbers. */
 export type ControlOp =
@@ -145,7 +146,7 @@ export type ShardEvent =
   /** An operator closes the connection, or its vhost went. */
   | { readonly event: 'connectionClosed'; readonly connection: number; readonly error: PeerError }
 
-const packr = new Packr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' })
+const packr = new Packr({ useRecords: false, mapsAsObjects: true, int64AsType: 'auto' })
 
 /** msgpack of a control payload. */
 export function pack(value: unknown): Uint8Array {
