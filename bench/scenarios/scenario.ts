@@ -28,6 +28,8 @@ export type Measurement = Readonly<Record<string, number>>
 /** What a scenario may do to the broker it measures. */
 export type ScenarioContext = {
   readonly quick: boolean
+  /** This is the broker under test, not the one it is compared with. */
+  readonly first: boolean
   /** Runs the load generator; rejects if the run failed. Times default to the runner's. */
   load(options: Partial<LoadOptions>): Promise<LoadResult>
   /** Rate of 16 B auto-ack messages this broker reached (measured once). */
@@ -40,8 +42,6 @@ export type ScenarioContext = {
 export type Scenario = {
   readonly name: string
   readonly metrics: readonly Metric[]
-  /** Fewer rounds than the runner's, for what takes minutes. */
-  readonly roundsMax?: number
   /** Compares Warren under these two settings instead of Warren with a peer. */
   readonly variants?: readonly [Variant, Variant]
   run(context: ScenarioContext): Promise<Measurement>
