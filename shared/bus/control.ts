@@ -146,7 +146,7 @@ export type ShardEvent =
   /** An operator closes the connection, or its vhost went. */
   | { readonly event: 'connectionClosed'; readonly connection: number; readonly error: PeerError }
 
-const packr = new Packr({ useRecords: false, mapsAsObjects: true, int64AsType: 'auto' })
+const packr = new Packr({ useRecords: false, mapsAsObjects: true })
 
 /** msgpack of a control payload. */
 export function pack(value: unknown): Uint8Array {
