@@ -104,10 +104,9 @@ describe('imports', () => {
     const cli = byPath.get('core/cli/cli.ts')
     expect(cli?.imports.map(({ specifier }) => specifier)).toContain('../supervisor/node.ts')
     const node = byPath.get('core/supervisor/node.ts')
-    expect(node?.imports.filter(({ byUrl }) => byUrl).map(({ file }) => file)).toEqual([
-      'core/shard/worker.ts',
-      'gateways/worker.ts',
-    ])
+    const byUrl = node?.imports.filter((each) => each.byUrl).map(({ file }) => file)
+    expect(byUrl).toContain('core/shard/worker.ts')
+    expect(byUrl).toContain('gateways/worker.ts')
   })
 
   test('name files that are there', () => {

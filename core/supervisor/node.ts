@@ -8,8 +8,11 @@ import { arenaBytes, availableBytes, highWatermarkBytes, reserveArena } from './
 import { unmetRequirements } from './requirements.ts'
 import { Supervisor } from './supervisor.ts'
 
-/** A terminal's Ctrl-C reaches the broker twice when npm runs it: once directly and once through npm. */
-const sameSignalMs = 500
+/**
+ * One stop often arrives as two signals: a terminal, a container or `timeout` signals the whole process
+ * group, and npm passes its own signal on. So a second one this soon gives a quick drain its time.
+ */
+const graceMs = 400
 
 /** Starts the node; returns when its threads have been started. The process ends by `process.exit`. */
 export function runNode(loaded: LoadedConfig): void {
@@ -24,13 +27,17 @@ export function runNode(loaded: LoadedConfig): void {
   for (const warning of warnings) log.warn(warning)
   const watermarkBytes = highWatermarkBytes(config, availableBytes())
   const ending = extname(import.meta.url)
+  const gateway =
+    config['gateways.amqp.isolation'] === 'process'
+      ? new URL(`./bridge-worker${ending}`, import.meta.url)
+      : new URL(`../../gateways/worker${ending}`, import.meta.url)
   const supervisor = new Supervisor({
     config,
     log,
     watermarkBytes,
     arena: reserveArena(arenaBytes(watermarkBytes, availableBytes())),
     shardUrl: new URL(`../shard/worker${ending}`, import.meta.url),
-    gatewayUrl: new URL(`../../gateways/worker${ending}`, import.meta.url),
+    gatewayUrl: gateway,
     onReady: () => log.info(`ready in ${Math.round(performance.now())} ms`),
     exit: (code, text) => {
       if (text !== undefined) printError(text)
@@ -41,16 +48,16 @@ export function runNode(loaded: LoadedConfig): void {
   supervisor.start()
 }
 
+/** The first signal stops in order, the second at once with exit code 1. */
 function stopOnSignals(supervisor: Supervisor): void {
-  let stoppingSince = Number.NEGATIVE_INFINITY
+  let stoppingSince: number | undefined
   const onSignal = (signal: NodeJS.Signals): void => {
-    const first = stoppingSince === Number.NEGATIVE_INFINITY
-    if (!first) {
-      if (signal === 'SIGINT' && performance.now() - stoppingSince < sameSignalMs) return
-      process.exit(1)
+    if (stoppingSince === undefined) {
+      stoppingSince = performance.now()
+      supervisor.stop(signal)
+      return
     }
-    stoppingSince = performance.now()
-    supervisor.stop(signal)
+    setTimeout(() => process.exit(1), stoppingSince + graceMs - performance.now())
   }
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
