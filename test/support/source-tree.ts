@@ -64,7 +64,7 @@ function importsOf(path: string, text: string): Import[] {
   for (const [, specifier = ''] of text.matchAll(dynamicPattern)) add(specifier, false, false)
   for (const [, written = ''] of text.matchAll(urlPattern)) {
     // A worker takes the ending of the file that starts it: `worker${ending}`, or nothing written.
-    const entry = /^(.*\/[\w-]+)(?:\.ts|\$\{\w+\})?$/.exec(written)?.[1]
+    const entry = /^(.*\/[\w-]+)(?:\.ts|\$\{[^}]+\})?$/.exec(written)?.[1]
     if (entry !== undefined) add(`${entry}.ts`, false, true)
   }
   return found
