@@ -69,10 +69,8 @@ describeBrokers('rabbitmq-client', (use) => {
   it('gets unroutable messages back', async () => {
     const connection = await connected()
     const returned: ReturnedMessage[] = []
-    const publisher = connection.createPublisher({
-      confirm: true,
-      onReturn: (message) => returned.push(message),
-    })
+    const publisher = connection.createPublisher({ confirm: true })
+    publisher.on('basic.return', (message) => returned.push(message))
     cleanups.push(() => publisher.close())
     await publisher.send({ exchange: 'amq.topic', routingKey: 'nobody', mandatory: true }, 'x')
     await eventually('the message is back', () => returned.length === 1)

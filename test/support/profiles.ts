@@ -23,6 +23,8 @@ export interface BrokerOptions {
   /** For tests that set the broker up or look inside: skipped on a broker we did not start. */
   readonly warrenOnly?: boolean
   readonly settings?: readonly string[]
+  /** Defaults to all of them. */
+  readonly profiles?: readonly Profile[]
 }
 
 /** Runs the tests in `body` on every profile; `use` gives the clients of the current test. */
@@ -41,7 +43,7 @@ export function describeBrokers(
     })
     return
   }
-  describe.each(PROFILES)(`${title} [$name]`, (profile) => {
+  describe.each(options.profiles ?? PROFILES)(`${title} [$name]`, (profile) => {
     let clients: Clients
     beforeAll(async () => {
       const settings = [...profile.settings, ...(options.settings ?? [])]
