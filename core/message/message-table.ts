@@ -2,7 +2,6 @@
 // A message that is in many queues has one row and counts its holders.
 
 import type { Arena } from '../../shared/bus/arena.ts'
-import { slabBytes } from '../../shared/bus/arena.ts'
 import type { SlabReclaimer } from '../../shared/bus/slab-reclaimer.ts'
 import { entryWords, extentWords } from '../../shared/bus/wire.ts'
 
@@ -24,6 +23,7 @@ export class MessageTable {
   private holders: Int32Array
   private readonly extents: Map<number, Int32Array>
   private readonly reclaimer: SlabReclaimer
+  private readonly slabBytes: number
   private free: Int32Array
   private freeCount: number
   private capacity: number
@@ -42,6 +42,7 @@ export class MessageTable {
     this.freeCount = 0
     this.extents = new Map()
     this.reclaimer = reclaimer
+    this.slabBytes = arena.slabBytes
     this.capacity = firstCapacity
     this.top = 0
     this.count = 0
@@ -112,7 +113,7 @@ export class MessageTable {
       (this.extraSize[row] as number) +
       (this.propsSize[row] as number) +
       (this.bodySize[row] as number)
-    const room = slabBytes - (this.at[row] as number)
+    const room = this.slabBytes - (this.at[row] as number)
     return Math.min(whole, room)
   }
 

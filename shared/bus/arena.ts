@@ -11,15 +11,20 @@ export const spareSlabs = 16
 
 /** What is handed to a thread so that it sees the same arena. */
 export interface ArenaMemory {
+  readonly slabBytes: number
   readonly data: SharedArrayBuffer
   readonly owners: SharedArrayBuffer
 }
 
-/** Reserves an arena of at least `bytes`, rounded up to whole slabs. Throws RangeError when refused. */
-export function createArena(bytes: number): ArenaMemory {
-  const slabs = Math.max(spareSlabs * 2, Math.ceil(bytes / slabBytes))
+/**
+ * Reserves an arena of at least `bytes`, rounded up to whole slabs. Throws RangeError when refused.
+ * A slab of another size is for tests, which want to fill an arena quickly.
+ */
+export function createArena(bytes: number, slabSize: number = slabBytes): ArenaMemory {
+  const slabs = Math.max(spareSlabs * 2, Math.ceil(bytes / slabSize))
   return {
-    data: new SharedArrayBuffer(slabs * slabBytes),
+    slabBytes: slabSize,
+    data: new SharedArrayBuffer(slabs * slabSize),
     owners: new SharedArrayBuffer((slabs + 2) * 4),
   }
 }
@@ -27,6 +32,7 @@ export function createArena(bytes: number): ArenaMemory {
 /** One thread's view of the arena. */
 export class Arena {
   readonly slabCount: number
+  readonly slabBytes: number
   private readonly data: SharedArrayBuffer
   // Per slab: 0 free, else the tag of the link that writes it. Behind them: the number of slabs in
   // use, and 1 while somebody waits for a slab.
@@ -34,6 +40,7 @@ export class Arena {
   private readonly views: (Buffer | undefined)[]
 
   constructor(memory: ArenaMemory) {
+    this.slabBytes = memory.slabBytes
     this.data = memory.data
     this.owners = new Int32Array(memory.owners)
     this.slabCount = this.owners.length - 2
@@ -89,7 +96,7 @@ export class Arena {
   }
 
   private view(index: number): Buffer {
-    const made = Buffer.from(this.data, index * slabBytes, slabBytes)
+    const made = Buffer.from(this.data, index * this.slabBytes, this.slabBytes)
     this.views[index] = made
     return made
   }

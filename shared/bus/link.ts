@@ -14,12 +14,12 @@ export interface LinkMemory {
   readonly pins: SharedArrayBuffer
 }
 
-/** Makes the memory of a link; `slabCount` is the arena's. */
-export function createLink(id: number, slabCount: number): LinkMemory {
+/** Makes the memory of a link; `slabCount` is the arena's, `words` (a power of two) each ring's size. */
+export function createLink(id: number, slabCount: number, words: number = ringWords): LinkMemory {
   return {
     id,
-    toShard: createRing(ringWords),
-    toGateway: createRing(ringWords),
+    toShard: createRing(words),
+    toGateway: createRing(words),
     pins: new SharedArrayBuffer(slabCount * 4),
   }
 }

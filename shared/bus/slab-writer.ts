@@ -2,7 +2,6 @@
 
 import { assert } from '../assert.ts'
 import type { Arena } from './arena.ts'
-import { slabBytes } from './arena.ts'
 
 /** Entries up to this size never straddle two slabs; so at most this much of a slab is wasted. */
 export const contiguousMax: number = 64 * 1024
@@ -19,6 +18,8 @@ export class SlabWriter {
   /** Bytes that the last `takeSome` gave. */
   size: number
   private readonly arena: Arena
+  private readonly slabBytes: number
+  private readonly contiguousMax: number
   private readonly owner: number
   private readonly spare: number
   private readonly onSealed: (slab: number) => void
@@ -29,6 +30,8 @@ export class SlabWriter {
   /** `spare`: slabs of the arena that this writer leaves to others (see `spareSlabs`). */
   constructor(arena: Arena, owner: number, spare: number, onSealed: (slab: number) => void) {
     this.arena = arena
+    this.slabBytes = arena.slabBytes
+    this.contiguousMax = Math.min(contiguousMax, arena.slabBytes >> 2)
     this.owner = owner
     this.spare = spare
     this.onSealed = onSealed
@@ -43,7 +46,7 @@ export class SlabWriter {
   // HOT: once per publish
   /** Takes `size` contiguous bytes (at most a slab). False when the arena is exhausted. */
   take(size: number): boolean {
-    if (this.current < 0 || this.used + size > slabBytes) {
+    if (this.current < 0 || this.used + size > this.slabBytes) {
       if (!this.roll(size)) return false
     }
     this.slab = this.current
@@ -59,14 +62,14 @@ export class SlabWriter {
    */
   takeSome(prefix: number, body: number): boolean {
     const whole = prefix + body
-    if (whole <= contiguousMax) {
+    if (whole <= this.contiguousMax) {
       this.size = whole
       return this.take(whole)
     }
-    const rest = this.current < 0 ? 0 : slabBytes - this.used
+    const rest = this.current < 0 ? 0 : this.slabBytes - this.used
     // A sliver is not worth an extent.
     if (rest < prefix + 4096 && !this.roll(prefix)) return false
-    const size = Math.min(whole, slabBytes - this.used)
+    const size = Math.min(whole, this.slabBytes - this.used)
     this.size = size
     return this.take(size)
   }
@@ -80,7 +83,7 @@ export class SlabWriter {
   }
 
   private roll(size: number): boolean {
-    assert(size <= slabBytes, 'a room fits in a slab')
+    assert(size <= this.slabBytes, 'a room fits in a slab')
     const next = this.arena.acquire(this.owner, this.spare)
     if (next < 0) return false
     const last = this.current
