@@ -1,6 +1,7 @@
 // The shard's end of a link, in the same thread as the gateway's: reads what a gateway wrote as
 // plain values, and writes what a shard would.
 
+import { createHash } from 'node:crypto'
 import { Arena, createArena } from '../../../shared/bus/arena.ts'
 import { pack, unpack } from '../../../shared/bus/control.ts'
 import { createDoorbell, Doorbell } from '../../../shared/bus/doorbell.ts'
@@ -35,12 +36,22 @@ export interface Seen {
   readonly payload?: unknown
 }
 
-export function emptyEntry(exrk: string, props: string, body: Buffer, extra = ''): Entry {
+export function makeEntry(exrk: string, props: string, body: Buffer, extra: string = ''): Entry {
   return { exrk, extra, props, body }
 }
 
+/** The same with a digest for the body, which is quick to compare and small to keep. */
+export function digestEntry(entry: Entry): object {
+  const { body, ...rest } = entry
+  const digest = createHash('sha1').update(body).digest('hex')
+  return { ...rest, size: body.length, digest }
+}
+
 /** The memory of a gateway with `shards` shards; `arenaBytes` of message room. */
-export function createGatewayStart(shards: number, arenaBytes: number = 256 * 1024 * 1024): GatewayStart {
+export function createGatewayStart(
+  shards: number,
+  arenaBytes: number = 256 * 1024 * 1024,
+): GatewayStart {
   const arena = createArena(arenaBytes)
   const slabCount = new Arena(arena).slabCount
   return {
@@ -151,6 +162,10 @@ export class FakeShard {
 
   flush(): void {
     this.lane.flush()
+  }
+
+  gatewayRing(): void {
+    this.gatewayBell.ring()
   }
 
   private record(i: number): Seen | undefined {

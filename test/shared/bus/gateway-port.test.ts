@@ -5,7 +5,7 @@ import type { ChannelSink, DeliverySink } from '../../../shared/bus/gateway-port
 import { GatewayPort } from '../../../shared/bus/gateway-port.ts'
 import { EntryFlag, Outcome, Record } from '../../../shared/bus/wire.ts'
 import type { Entry } from './fake-shard.ts'
-import { createGatewayStart, emptyEntry, FakeShard, readEntry } from './fake-shard.ts'
+import { createGatewayStart, FakeShard, makeEntry, readEntry } from './fake-shard.ts'
 import { publishEntry } from './publish-entry.ts'
 
 let port: GatewayPort
@@ -44,7 +44,7 @@ function deliverySink(seen: [number, number, Entry][]): DeliverySink {
 
 describe('the gateway port', () => {
   test('publishes whole entries', () => {
-    const entry = emptyEntry('\u0001e\u0001k', 'props', Buffer.from('body'))
+    const entry = makeEntry('\u0001e\u0001k', 'props', Buffer.from('body'))
     expect(publishEntry(port, 1, 3, EntryFlag.mandatory, entry)).toBe(true)
     port.flush()
     expect(shard(0).read()).toEqual([])
@@ -55,7 +55,7 @@ describe('the gateway port', () => {
 
   test('publishes bodies that need several slabs, with extra keys', () => {
     const body = Buffer.alloc(2 * slabBytes + 12345, 'abcdefg')
-    const entry = emptyEntry('\u0000\u0001k', 'p', body, '\u0001\u0002cc')
+    const entry = makeEntry('\u0000\u0001k', 'p', body, '\u0001\u0002cc')
     expect(publishEntry(port, 0, 1, 0, entry)).toBe(true)
     port.flush()
     const [seen] = shard(0).read()
@@ -66,7 +66,7 @@ describe('the gateway port', () => {
   test('seals full slabs behind their last publish, so that they come back', () => {
     const body = Buffer.alloc(60_000)
     for (let round = 0; round < 2000; round++) {
-      publishEntry(port, 0, 1, 0, emptyEntry('', '', body))
+      publishEntry(port, 0, 1, 0, makeEntry('', '', body))
       if (round % 20 === 0) {
         port.flush()
         shard(0).read()
@@ -94,8 +94,8 @@ describe('the gateway port', () => {
     const gone = port.consumers.add(deliverySink([]))
     const consumer = port.consumers.add(deliverySink(seen))
     port.consumers.remove(gone)
-    const entry = emptyEntry('\u0000\u0001q', 'pp', Buffer.from('hello'))
-    const large = emptyEntry('\u0000\u0001q', '', Buffer.alloc(3 * slabBytes, 'xyz'))
+    const entry = makeEntry('\u0000\u0001q', 'pp', Buffer.from('hello'))
+    const large = makeEntry('\u0000\u0001q', '', Buffer.alloc(3 * slabBytes, 'xyz'))
     shard(0).writeEntry(Record.deliver, consumer, 11, 0, entry)
     shard(1).writeEntry(Record.deliver, gone, 12, 0, entry)
     shard(1).writeEntry(Record.deliver, consumer, 13, EntryFlag.redelivered, large)
@@ -120,7 +120,7 @@ describe('the gateway port', () => {
       },
       onCancelled: () => {},
     })
-    const entry = emptyEntry('', '', Buffer.alloc(slabBytes))
+    const entry = makeEntry('', '', Buffer.alloc(slabBytes))
     shard(0).writeEntry(Record.deliver, consumer, 1, 0, entry)
     shard(0).writeEntry(Record.deliver, 0, 2, 0, entry)
     shard(0).flush()
@@ -141,7 +141,7 @@ describe('the gateway port', () => {
       channel,
       312,
       0,
-      emptyEntry('\u0000\u0001k', '', Buffer.alloc(0)),
+      makeEntry('\u0000\u0001k', '', Buffer.alloc(0)),
     )
     shard(1).writeWords(Record.want, [channel])
     shard(1).writeWords(Record.unused, [channel, 4])
@@ -203,14 +203,14 @@ describe('the gateway port', () => {
     )
     port.flush()
     const request = shard(1).read()[0]?.fields[0] ?? 0
-    shard(1).writeEntry(Record.got, request, 8, 0, emptyEntry('', '', Buffer.from('m')), 42)
+    shard(1).writeEntry(Record.got, request, 8, 0, makeEntry('', '', Buffer.from('m')), 42)
     shard(1).flush()
     port.drain()
     expect(log).toEqual([[8, 0, 42, 'm']])
   })
 
   test('refuses publishes while the ring is full and is woken when there is room', async () => {
-    const entry = emptyEntry('', '', Buffer.from('x'))
+    const entry = makeEntry('', '', Buffer.from('x'))
     let published = 0
     while (publishEntry(port, 0, 1, 0, entry)) published++
     expect(published).toBeGreaterThan(5000)
