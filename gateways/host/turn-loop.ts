@@ -60,8 +60,12 @@ export class TurnLoop {
     this.waiting.push(member)
   }
 
-  /** Ends a turn. */
+  /**
+   * Ends a turn. What the shards have sent meanwhile goes out with it: the event loop may read many
+   * chunks of one socket before it comes to the next ring of the bell.
+   */
   end(): void {
+    if (this.port.drain()) this.proceedAll()
     this.flushTouched()
     // What flushing touched again (a reply, window given back) goes out too, but not for ever.
     if (this.touched.length > 0) this.flushTouched()
