@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Judges a broker with clients of other languages: `npm run test:clients`.
+#
+# WARREN_TEST_BROKER=host:port  a broker that runs already; without it Warren is started.
+# WARREN_CLIENTS_DIR            where libraries and builds are kept (a folder under /tmp).
+# Arguments name the clients to run; without any, all of them run.
+set -u
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+work=${WARREN_CLIENTS_DIR:-${TMPDIR:-/tmp}/warren-clients}
+mkdir -p "$work"
+broker_pid=
+data_dir=
+
+stop_broker() {
+  if [ -n "$broker_pid" ]; then
+    kill -TERM "$broker_pid" 2>/dev/null
+    wait "$broker_pid" 2>/dev/null
+  fi
+  if [ -n "$data_dir" ]; then rm -rf "$data_dir"; fi
+}
+trap stop_broker EXIT
+
+start_broker() {
+  port=$(node -e "const s = require('node:net').createServer()
+    s.listen(0, '127.0.0.1', () => { console.log(s.address().port); s.close() })")
+  data_dir=$(mktemp -d)
+  node "$root/dist/core/main.js" start --data-dir "$data_dir" \
+    --set "listeners.tcp.local=127.0.0.1:$port" >"$work/broker.log" 2>&1 &
+  broker_pid=$!
+  for _ in $(seq 1 150); do
+    if grep -qi '\bready\b' "$work/broker.log"; then
+      host=127.0.0.1
+      return
+    fi
+    kill -0 "$broker_pid" 2>/dev/null || break
+    sleep 0.1
+  done
+  echo "Warren did not start:" >&2
+  cat "$work/broker.log" >&2
+  exit 1
+}
+
+python_ready() {
+  if [ ! -x "$work/python/bin/python" ]; then python3 -m venv "$work/python" || return 1; fi
+  "$work/python/bin/pip" install --quiet --requirement "$here/python/requirements.txt"
+}
+
+pika() { python_ready && "$work/python/bin/python" "$here/python/pika_client.py"; }
+
+aio_pika() { python_ready && "$work/python/bin/python" "$here/python/aio_pika_client.py"; }
+
+tutorials() {
+  python_ready && "$work/python/bin/python" "$root/test/tutorials/python/run_all.py"
+}
+
+go_client() { (cd "$here/go" && go build -o "$work/go-client" . && "$work/go-client"); }
+
+java_client() {
+  (cd "$here/java" &&
+    mvn --quiet --batch-mode "-Dbuild.dir=$work/java" package dependency:build-classpath \
+      "-Dmdep.outputFile=$work/java.classpath" &&
+    java -cp "$work/java/client-check-1.jar:$(cat "$work/java.classpath")" ClientCheck)
+}
+
+c_client() {
+  if ! echo '#include <amqp.h>' | cc -E - >/dev/null 2>&1; then
+    echo "needs the header files of rabbitmq-c (Debian: apt-get install librabbitmq-dev)"
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then return 1; fi
+    apt-get install --yes --quiet librabbitmq-dev >"$work/apt.log" 2>&1 ||
+      { apt-get update --quiet && apt-get install --yes --quiet librabbitmq-dev; } \
+        >"$work/apt.log" 2>&1 || return 1
+  fi
+  cc -O1 -Wall -o "$work/c-client" "$here/c/client_check.c" -lrabbitmq &&
+    "$work/c-client" "$host" "$port"
+}
+
+if [ -n "${WARREN_TEST_BROKER:-}" ]; then
+  host=${WARREN_TEST_BROKER%%:*}
+  port=${WARREN_TEST_BROKER##*:}
+else
+  start_broker
+fi
+export AMQP_URL="amqp://guest:guest@$host:$port/%2F"
+
+passed=0
+failed=0
+clients=("$@")
+if [ ${#clients[@]} = 0 ]; then
+  clients=(pika aio_pika tutorials go_client java_client c_client)
+fi
+for client in "${clients[@]}"; do
+  if output=$("$client" 2>&1); then
+    echo "ok      $client"
+    passed=$((passed + 1))
+  else
+    echo "FAILED  $client"
+    echo "$output" | sed 's/^/        /'
+    failed=$((failed + 1))
+  fi
+done
+echo "clients: $passed passed, $failed failed"
+[ "$failed" = 0 ]
