@@ -7,6 +7,7 @@ import { codecMicros } from './codec.ts'
 import { frameScannerMicros } from './frame-scanner.ts'
 import type { Micro } from './harness.ts'
 import { measureMicro } from './harness.ts'
+import { messagePathMicros } from './message-path.ts'
 import { queueMicros } from './queue.ts'
 import { ringMicros } from './ring.ts'
 import { topicTrieMicros } from './topic-trie.ts'
@@ -18,6 +19,7 @@ const part = args.find((arg) => !arg.startsWith('--')) ?? ''
 const micros: readonly Micro[] = [
   ...ringMicros(),
   ...codecMicros(),
+  ...messagePathMicros(),
   ...queueMicros(),
   ...topicTrieMicros(quick),
   ...frameScannerMicros(),

@@ -7,8 +7,9 @@
 
 import { DecodeError } from '../bytes/decode-error.ts'
 import type { Reader } from '../bytes/reader.ts'
-import { readU32 } from '../bytes/reader.ts'
+
 import { decodeUtf8 } from '../bytes/utf8.ts'
+import { viewOf } from '../bytes/view.ts'
 import type { Writer } from '../bytes/writer.ts'
 import { writeU32 } from '../bytes/writer.ts'
 import type { FieldEntry, FieldTable, FieldValue } from './value.ts'
@@ -131,26 +132,26 @@ export function writeValue(writer: Writer, field: FieldValue): void {
  * it. Throws DecodeError(errorCode) if it is malformed, too deep or passes `end`.
  */
 export function skipTable(bytes: Uint8Array, at: number, end: number, errorCode: number): number {
-  return skipEntries(bytes, at, end, errorCode, 0)
+  return skipEntries(viewOf(bytes), at, end, errorCode, 0)
 }
 
 /** As skipTable, for one value with its type byte at `at`, `depth` levels deep. */
 export function skipValue(
-  bytes: Uint8Array,
+  view: DataView,
   at: number,
   end: number,
   errorCode: number,
   depth: number,
 ): number {
   if (at >= end) return malformed(errorCode)
-  const type = bytes[at] as number
+  const type = view.getUint8(at)
   const from = at + 1
-  if (type === Tag.table) return skipEntries(bytes, from, end, errorCode, depth)
-  if (type === Tag.array) return skipElements(bytes, from, end, errorCode, depth)
+  if (type === Tag.table) return skipEntries(view, from, end, errorCode, depth)
+  if (type === Tag.array) return skipElements(view, from, end, errorCode, depth)
   let size = FIXED_SIZES[type] as number
   if (size === SIZED) {
     if (from + 4 > end) return malformed(errorCode)
-    size = 4 + readU32(bytes, from)
+    size = 4 + view.getUint32(from)
   } else if (size === UNKNOWN) {
     throw new DecodeError(errorCode, `unknown field type ${type}`)
   }
@@ -163,14 +164,15 @@ export function skipValue(
  * `tableAt` is the position of the table's size field. The first of two equal keys counts.
  */
 export function findField(bytes: Uint8Array, tableAt: number, key: Uint8Array): number {
-  const end = tableAt + 4 + readU32(bytes, tableAt)
+  const view = viewOf(bytes)
+  const end = tableAt + 4 + view.getUint32(tableAt)
   const keySize = key.length
   let at = tableAt + 4
   while (at < end) {
-    const size = bytes[at] as number
+    const size = view.getUint8(at)
     const valueAt = at + 1 + size
-    if (size === keySize && sameBytes(bytes, at + 1, key)) return valueAt
-    at = skipValue(bytes, valueAt, end, 0, 1)
+    if (size === keySize && sameBytes(view, at + 1, key)) return valueAt
+    at = skipValue(view, valueAt, end, 0, 1)
   }
   return -1
 }
@@ -207,35 +209,35 @@ function enter(reader: Reader, depth: number): number {
 }
 
 function skipEntries(
-  bytes: Uint8Array,
+  view: DataView,
   sizeAt: number,
   limit: number,
   errorCode: number,
   depth: number,
 ): number {
-  const end = skipSize(bytes, sizeAt, limit, errorCode, depth)
+  const end = skipSize(view, sizeAt, limit, errorCode, depth)
   let at = sizeAt + 4
   while (at < end) {
-    at = skipValue(bytes, at + 1 + (bytes[at] as number), end, errorCode, depth + 1)
+    at = skipValue(view, at + 1 + view.getUint8(at), end, errorCode, depth + 1)
   }
   return end
 }
 
 function skipElements(
-  bytes: Uint8Array,
+  view: DataView,
   sizeAt: number,
   limit: number,
   errorCode: number,
   depth: number,
 ): number {
-  const end = skipSize(bytes, sizeAt, limit, errorCode, depth)
+  const end = skipSize(view, sizeAt, limit, errorCode, depth)
   let at = sizeAt + 4
-  while (at < end) at = skipValue(bytes, at, end, errorCode, depth + 1)
+  while (at < end) at = skipValue(view, at, end, errorCode, depth + 1)
   return end
 }
 
 function skipSize(
-  bytes: Uint8Array,
+  view: DataView,
   sizeAt: number,
   limit: number,
   errorCode: number,
@@ -245,13 +247,13 @@ function skipSize(
     throw new DecodeError(errorCode, `fields nested deeper than ${FIELD_DEPTH_MAX}`)
   }
   if (sizeAt + 4 > limit) return malformed(errorCode)
-  const end = sizeAt + 4 + readU32(bytes, sizeAt)
+  const end = sizeAt + 4 + view.getUint32(sizeAt)
   return end > limit ? malformed(errorCode) : end
 }
 
-function sameBytes(bytes: Uint8Array, at: number, key: Uint8Array): boolean {
+function sameBytes(view: DataView, at: number, key: Uint8Array): boolean {
   for (let i = 0; i < key.length; i++) {
-    if (bytes[at + i] !== key[i]) return false
+    if (view.getUint8(at + i) !== key[i]) return false
   }
   return true
 }

@@ -7,10 +7,11 @@
 // Flags are given from bit 15 downwards in that order; bits 1 and 0 (continuation) must be 0.
 
 import { DecodeError } from '../bytes/decode-error.ts'
-import { Reader, readU16, readU32 } from '../bytes/reader.ts'
+import { Reader, readU16 } from '../bytes/reader.ts'
+import { viewOf } from '../bytes/view.ts'
 import { Writer, writeU16, writeU32 } from '../bytes/writer.ts'
 import { ReplyCode } from '../errors.ts'
-import { readTable, skipTable, skipValue, writeTable, writeValue } from './field-table.ts'
+import { readTable, skipValue, writeTable, writeValue } from './field-table.ts'
 import type { FieldTable } from './value.ts'
 
 /** Properties as an object, for cold paths. */
@@ -60,60 +61,62 @@ export class PropertyScan {
   headersSlotAt = 0
   replyToSlotAt = 0
 
-  // HOT: once per publish, no allocation; bench/micro/codec.ts
+  // HOT: once per publish, no allocation; bench/micro/message-path.ts
   /** Scans `bytes[at..at + size)`. Throws DecodeError (501) unless they are well-formed and whole. */
   scan(bytes: Uint8Array, at: number, size: number): void {
     if (size < 2) malformed()
-    const flags = readU16(bytes, at)
+    const view = viewOf(bytes)
+    const flags = view.getUint16(at)
     const end = at + size
     this.clear(at + 2)
     if ((flags & 3) !== 0) malformed()
     let to = at + 2
     if (flags !== 0) {
-      if ((flags & 0xe000) !== 0) to = this.scanHead(flags, bytes, to, end)
+      if ((flags & 0xe000) !== 0) to = this.scanHead(flags, view, to, end)
       this.headersSlotAt = this.headersAt < 0 ? to : this.headersAt
       if ((flags & Flag.deliveryMode) !== 0) {
         if (to >= end) malformed()
-        const mode = bytes[to] as number
+        const mode = view.getUint8(to)
         this.deliveryMode = mode
         this.persistent = mode === 2
         to += 1
       }
       if ((flags & Flag.priority) !== 0) {
         if (to >= end) malformed()
-        this.priority = bytes[to] as number
+        this.priority = view.getUint8(to)
         to += 1
       }
-      if ((flags & Flag.correlationId) !== 0) to = skipShortstr(bytes, to, end)
+      if ((flags & Flag.correlationId) !== 0) to = skipShortstr(view, to, end)
       this.replyToSlotAt = to
-      if ((flags & 0x03fc) !== 0) to = this.scanTail(flags, bytes, to, end)
+      if ((flags & 0x03fc) !== 0) to = this.scanTail(flags, view, to, end)
     }
     if (to !== end) malformed()
   }
 
   // content-type, content-encoding, headers
-  private scanHead(flags: number, bytes: Uint8Array, at: number, end: number): number {
+  private scanHead(flags: number, view: DataView, at: number, end: number): number {
     let to = at
-    if ((flags & Flag.contentType) !== 0) to = skipShortstr(bytes, to, end)
-    if ((flags & Flag.contentEncoding) !== 0) to = skipShortstr(bytes, to, end)
-    return (flags & Flag.headers) === 0 ? to : this.scanHeaders(bytes, to, end)
+    if ((flags & Flag.contentType) !== 0) to = skipShortstr(view, to, end)
+    if ((flags & Flag.contentEncoding) !== 0) to = skipShortstr(view, to, end)
+    return (flags & Flag.headers) === 0 ? to : this.scanHeaders(view, to, end)
   }
 
-  private scanHeaders(bytes: Uint8Array, at: number, end: number): number {
+  private scanHeaders(view: DataView, at: number, end: number): number {
     if (at + 4 > end) malformed()
-    const tableEnd = at + 4 + readU32(bytes, at)
+    const tableEnd = at + 4 + view.getUint32(at)
     if (tableEnd > end) malformed()
     this.headersAt = at
     this.headersSize = tableEnd - at
     let to = at + 4
     while (to < tableEnd) {
-      const keySize = bytes[to] as number
+      const keySize = view.getUint8(to)
       const valueAt = to + 1 + keySize
-      const next = skipValue(bytes, valueAt, tableEnd, ReplyCode.FRAME_ERROR, 1)
+      const next = skipValue(view, valueAt, tableEnd, ReplyCode.FRAME_ERROR, 1)
       // The key ends in "CC"; skipValue has shown that it lies within the table.
-      if (keySize <= 3 && keySize >= 2 && readU16(bytes, valueAt - 2) === 0x4343) {
+      if (keySize <= 3 && keySize >= 2 && view.getUint16(valueAt - 2) === 0x4343) {
         if (keySize === 2 && this.ccAt < 0) this.ccAt = valueAt
-        else if (keySize === 3 && bytes[to + 1] === 0x42 && this.bccAt < 0) this.bccAt = valueAt
+        else if (keySize === 3 && view.getUint8(to + 1) === 0x42 && this.bccAt < 0)
+          this.bccAt = valueAt
       }
       to = next
     }
@@ -121,33 +124,33 @@ export class PropertyScan {
   }
 
   // reply-to and all that follows
-  private scanTail(flags: number, bytes: Uint8Array, at: number, end: number): number {
+  private scanTail(flags: number, view: DataView, at: number, end: number): number {
     let to = at
     if ((flags & Flag.replyTo) !== 0) {
-      to = skipShortstr(bytes, at, end)
+      to = skipShortstr(view, at, end)
       this.replyToAt = at + 1
       this.replyToSize = to - at - 1
     }
     if ((flags & Flag.expiration) !== 0) {
       const from = to
-      to = skipShortstr(bytes, from, end)
+      to = skipShortstr(view, from, end)
       this.expirationAt = from + 1
       this.expirationSize = to - from - 1
     }
-    if ((flags & Flag.messageId) !== 0) to = skipShortstr(bytes, to, end)
+    if ((flags & Flag.messageId) !== 0) to = skipShortstr(view, to, end)
     if ((flags & Flag.timestamp) !== 0) {
       to += 8
       if (to > end) malformed()
     }
-    if ((flags & Flag.type) !== 0) to = skipShortstr(bytes, to, end)
+    if ((flags & Flag.type) !== 0) to = skipShortstr(view, to, end)
     if ((flags & Flag.userId) !== 0) {
       const from = to
-      to = skipShortstr(bytes, from, end)
+      to = skipShortstr(view, from, end)
       this.userIdAt = from + 1
       this.userIdSize = to - from - 1
     }
-    if ((flags & Flag.appId) !== 0) to = skipShortstr(bytes, to, end)
-    if ((flags & Flag.clusterId) !== 0) to = skipShortstr(bytes, to, end)
+    if ((flags & Flag.appId) !== 0) to = skipShortstr(view, to, end)
+    if ((flags & Flag.clusterId) !== 0) to = skipShortstr(view, to, end)
     return to
   }
 
@@ -277,7 +280,7 @@ function copyEntries(
   while (reader.at < end) {
     const from = reader.at
     const key = reader.lossyShortstr()
-    reader.at = skipValue(bytes, reader.at, end, ReplyCode.FRAME_ERROR, 1)
+    reader.at = skipValue(viewOf(bytes), reader.at, end, ReplyCode.FRAME_ERROR, 1)
     if (!gone.has(key)) writer.raw(bytes.subarray(from, reader.at))
   }
 }
@@ -291,7 +294,6 @@ function readProperty(reader: Reader, kind: PropertyKind): string | number | big
     case 'timestamp':
       return reader.u64Exact()
     case 'table':
-      skipTable(reader.bytes, reader.at, reader.end, reader.errorCode)
       return readTable(reader)
   }
 }
@@ -306,9 +308,9 @@ function writeProperty(writer: Writer, kind: PropertyKind, value: unknown): void
   throw new TypeError(`property of kind ${kind} has a value of another type`)
 }
 
-function skipShortstr(bytes: Uint8Array, at: number, end: number): number {
+function skipShortstr(view: DataView, at: number, end: number): number {
   if (at >= end) malformed()
-  const to = at + 1 + (bytes[at] as number)
+  const to = at + 1 + view.getUint8(at)
   return to > end ? malformed() : to
 }
 

@@ -1,8 +1,8 @@
 // Writes frames in place: `out` at `at`, returning the position behind the last byte written. The
 // caller has reserved the room (the ...Size functions give exact sizes). Nothing is allocated.
 
-import { copyBytes } from '../../../shared/bytes/copy.ts'
-import { writeU16, writeU32, writeU64 } from '../../../shared/bytes/writer.ts'
+import { copyBytes, copyLong, copyWords, WORD_COPY_MAX } from '../../../shared/bytes/copy.ts'
+import { viewOf } from '../../../shared/bytes/view.ts'
 import {
   BASIC_ACK,
   BASIC_DELIVER,
@@ -52,7 +52,7 @@ export function bodyFramesSize(bodySize: number, frameMax: number): number {
   return bodySize + FRAME_OVERHEAD * Math.ceil(bodySize / (frameMax - FRAME_OVERHEAD))
 }
 
-// HOT: the three frames of most deliveries in one go; bench/micro/codec.ts
+// HOT: the three frames of most deliveries in one go; bench/micro/message-path.ts
 /**
  * basic.deliver, content header and, unless the body is empty, one body frame, from an entry that
  * lies contiguously in `entry` at `at`: exrk, `skip` bytes that clients do not see, props, body.
@@ -74,24 +74,32 @@ export function encodeDelivery(
   propsSize: number,
   bodySize: number,
 ): number {
-  const headerAt = encodeDeliver(
-    out,
-    outAt,
-    channel,
-    consumerTag,
-    deliveryTag,
-    redelivered,
-    entry,
-    at,
-    exrkSize,
-  )
+  const view = viewOf(out)
+  const source = viewOf(entry)
+  const tagSize = consumerTag.length
+  const methodSize = DELIVER_FIXED_SIZE - FRAME_OVERHEAD + tagSize + exrkSize
+  let to = putMethodHead(view, outAt, channel, methodSize, BASIC_DELIVER)
+  copyWords(viewOf(consumerTag), 0, view, to, tagSize)
+  to = putDelivery(view, to + tagSize, deliveryTag, redelivered)
+  copyWords(source, at, view, to, exrkSize)
+  to += exrkSize
+  view.setUint8(to, FRAME_END)
+  to = putContentHead(view, to + 1, channel, bodySize, propsSize)
   const propsAt = at + exrkSize + skip
-  const bodyAt = encodeContentHeader(out, headerAt, channel, bodySize, entry, propsAt, propsSize)
-  if (bodySize === 0) return bodyAt
-  return encodeBody(out, bodyAt, channel, entry, propsAt + propsSize, bodySize)
+  if (propsSize <= WORD_COPY_MAX) copyWords(source, propsAt, view, to, propsSize)
+  else copyLong(entry, propsAt, out, to, propsSize)
+  to += propsSize
+  view.setUint8(to, FRAME_END)
+  if (bodySize === 0) return to + 1
+  to = putFrameHead(view, to + 1, FrameType.body, channel, bodySize)
+  const bodyAt = propsAt + propsSize
+  if (bodySize <= WORD_COPY_MAX) copyWords(source, bodyAt, view, to, bodySize)
+  else copyLong(entry, bodyAt, out, to, bodySize)
+  view.setUint8(to + bodySize, FRAME_END)
+  return to + bodySize + 1
 }
 
-// HOT: bench/micro/codec.ts
+// HOT: bench/micro/message-path.ts
 /** basic.deliver; `consumerTag` is a shortstr with its length byte, exrk two shortstrs. */
 export function encodeDeliver(
   out: Uint8Array,
@@ -104,18 +112,15 @@ export function encodeDeliver(
   exrkAt: number,
   exrkSize: number,
 ): number {
+  const view = viewOf(out)
   const tagSize = consumerTag.length
   const payloadSize = DELIVER_FIXED_SIZE - FRAME_OVERHEAD + tagSize + exrkSize
-  let to = encodeMethodHead(out, at, channel, payloadSize, BASIC_DELIVER)
-  copyBytes(consumerTag, 0, out, to, tagSize)
-  to += tagSize
-  writeU64(out, to, deliveryTag)
-  out[to + 8] = redelivered ? 1 : 0
-  to += 9
-  copyBytes(exrk, exrkAt, out, to, exrkSize)
-  to += exrkSize
-  out[to] = FRAME_END
-  return to + 1
+  let to = putMethodHead(view, at, channel, payloadSize, BASIC_DELIVER)
+  copyWords(viewOf(consumerTag), 0, view, to, tagSize)
+  to = putDelivery(view, to + tagSize, deliveryTag, redelivered)
+  copyWords(viewOf(exrk), exrkAt, view, to, exrkSize)
+  view.setUint8(to + exrkSize, FRAME_END)
+  return to + exrkSize + 1
 }
 
 /** basic.get-ok; `messageCount` is what stays in the queue. */
@@ -130,15 +135,14 @@ export function encodeGetOk(
   exrkSize: number,
   messageCount: number,
 ): number {
+  const view = viewOf(out)
   const payloadSize = GET_OK_FIXED_SIZE - FRAME_OVERHEAD + exrkSize
-  let to = encodeMethodHead(out, at, channel, payloadSize, BASIC_GET_OK)
-  writeU64(out, to, deliveryTag)
-  out[to + 8] = redelivered ? 1 : 0
-  to += 9
-  copyBytes(exrk, exrkAt, out, to, exrkSize)
+  let to = putMethodHead(view, at, channel, payloadSize, BASIC_GET_OK)
+  to = putDelivery(view, to, deliveryTag, redelivered)
+  copyWords(viewOf(exrk), exrkAt, view, to, exrkSize)
   to += exrkSize
-  writeU32(out, to, messageCount)
-  out[to + 4] = FRAME_END
+  view.setUint32(to, messageCount)
+  view.setUint8(to + 4, FRAME_END)
   return to + 5
 }
 
@@ -153,17 +157,17 @@ export function encodeReturn(
   exrkAt: number,
   exrkSize: number,
 ): number {
+  const view = viewOf(out)
   const textSize = replyText.length
   const payloadSize = RETURN_FIXED_SIZE - FRAME_OVERHEAD + textSize + exrkSize
-  let to = encodeMethodHead(out, at, channel, payloadSize, BASIC_RETURN)
-  writeU16(out, to, replyCode)
+  let to = putMethodHead(view, at, channel, payloadSize, BASIC_RETURN)
+  view.setUint16(to, replyCode)
   to += 2
-  copyBytes(replyText, 0, out, to, textSize)
+  copyWords(viewOf(replyText), 0, view, to, textSize)
   to += textSize
-  copyBytes(exrk, exrkAt, out, to, exrkSize)
-  to += exrkSize
-  out[to] = FRAME_END
-  return to + 1
+  copyWords(viewOf(exrk), exrkAt, view, to, exrkSize)
+  view.setUint8(to + exrkSize, FRAME_END)
+  return to + exrkSize + 1
 }
 
 /** The content header of class basic; props are property flags and list as on the wire. */
@@ -176,13 +180,11 @@ export function encodeContentHeader(
   propsAt: number,
   propsSize: number,
 ): number {
-  const to = encodeFrameHead(out, at, FrameType.header, channel, CONTENT_HEAD_SIZE + propsSize)
-  writeU32(out, to, ClassId.basic << 16)
-  writeU64(out, to + 4, contentSize)
-  copyBytes(props, propsAt, out, to + CONTENT_HEAD_SIZE, propsSize)
-  const endAt = to + CONTENT_HEAD_SIZE + propsSize
-  out[endAt] = FRAME_END
-  return endAt + 1
+  const view = viewOf(out)
+  const to = putContentHead(view, at, channel, contentSize, propsSize)
+  copyBytes(props, propsAt, out, to, propsSize)
+  view.setUint8(to + propsSize, FRAME_END)
+  return to + propsSize + 1
 }
 
 /** One whole body frame. */
@@ -194,9 +196,10 @@ export function encodeBody(
   bodyAt: number,
   bodySize: number,
 ): number {
-  const to = encodeFrameHead(out, at, FrameType.body, channel, bodySize)
+  const view = viewOf(out)
+  const to = putFrameHead(view, at, FrameType.body, channel, bodySize)
   copyBytes(body, bodyAt, out, to, bodySize)
-  out[to + bodySize] = FRAME_END
+  view.setUint8(to + bodySize, FRAME_END)
   return to + bodySize + 1
 }
 
@@ -207,7 +210,7 @@ export function encodeBodyHead(
   channel: number,
   payloadSize: number,
 ): number {
-  return encodeFrameHead(out, at, FrameType.body, channel, payloadSize)
+  return putFrameHead(viewOf(out), at, FrameType.body, channel, payloadSize)
 }
 
 /** The byte behind a payload. */
@@ -224,7 +227,7 @@ export function encodeAck(
   deliveryTag: number,
   multiple: boolean,
 ): number {
-  return encodeSettle(out, at, channel, BASIC_ACK, deliveryTag, multiple)
+  return putSettle(viewOf(out), at, channel, BASIC_ACK, deliveryTag, multiple)
 }
 
 /** basic.nack from the broker to a publisher: SETTLE_FRAME_SIZE bytes. */
@@ -235,52 +238,80 @@ export function encodeNack(
   deliveryTag: number,
   multiple: boolean,
 ): number {
-  return encodeSettle(out, at, channel, BASIC_NACK, deliveryTag, multiple)
+  return putSettle(viewOf(out), at, channel, BASIC_NACK, deliveryTag, multiple)
 }
 
 /** A heartbeat: FRAME_OVERHEAD bytes. */
 export function encodeHeartbeat(out: Uint8Array, at: number): number {
-  const to = encodeFrameHead(out, at, FrameType.heartbeat, 0, 0)
+  const to = putFrameHead(viewOf(out), at, FrameType.heartbeat, 0, 0)
   out[to] = FRAME_END
   return to + 1
 }
 
-function encodeSettle(
-  out: Uint8Array,
+function putSettle(
+  view: DataView,
   at: number,
   channel: number,
   method: number,
   deliveryTag: number,
   multiple: boolean,
 ): number {
-  const to = encodeMethodHead(out, at, channel, SETTLE_FRAME_SIZE - FRAME_OVERHEAD, method)
-  writeU64(out, to, deliveryTag)
-  out[to + 8] = multiple ? 1 : 0
-  out[to + 9] = FRAME_END
-  return to + 10
+  const to = putMethodHead(view, at, channel, SETTLE_FRAME_SIZE - FRAME_OVERHEAD, method)
+  const endAt = putDelivery(view, to, deliveryTag, multiple)
+  view.setUint8(endAt, FRAME_END)
+  return endAt + 1
 }
 
-function encodeMethodHead(
-  out: Uint8Array,
+// Delivery tag and the one bit that follows it in deliver, get-ok, ack and nack.
+function putDelivery(view: DataView, at: number, deliveryTag: number, bit: boolean): number {
+  if (deliveryTag <= 0x7fff_ffff) {
+    view.setInt32(at, 0)
+    view.setInt32(at + 4, deliveryTag)
+  } else {
+    const high = Math.floor(deliveryTag / 0x1_0000_0000)
+    view.setUint32(at, high)
+    view.setUint32(at + 4, deliveryTag - high * 0x1_0000_0000)
+  }
+  view.setUint8(at + 8, bit ? 1 : 0)
+  return at + 9
+}
+
+function putContentHead(
+  view: DataView,
+  at: number,
+  channel: number,
+  contentSize: number,
+  propsSize: number,
+): number {
+  const to = putFrameHead(view, at, FrameType.header, channel, CONTENT_HEAD_SIZE + propsSize)
+  view.setInt32(to, ClassId.basic << 16)
+  // CONTENT_SIZE_MAX fits the lower half.
+  view.setInt32(to + 4, 0)
+  view.setInt32(to + 8, contentSize)
+  return to + CONTENT_HEAD_SIZE
+}
+
+function putMethodHead(
+  view: DataView,
   at: number,
   channel: number,
   payloadSize: number,
   method: number,
 ): number {
-  const to = encodeFrameHead(out, at, FrameType.method, channel, payloadSize)
-  writeU32(out, to, method)
+  const to = putFrameHead(view, at, FrameType.method, channel, payloadSize)
+  view.setInt32(to, method)
   return to + 4
 }
 
-function encodeFrameHead(
-  out: Uint8Array,
+function putFrameHead(
+  view: DataView,
   at: number,
   type: number,
   channel: number,
   payloadSize: number,
 ): number {
-  out[at] = type
-  writeU16(out, at + 1, channel)
-  writeU32(out, at + 3, payloadSize)
+  view.setUint8(at, type)
+  view.setUint16(at + 1, channel)
+  view.setInt32(at + 3, payloadSize)
   return at + FRAME_HEAD_SIZE
 }
