@@ -18,6 +18,8 @@ export type Broker = {
   readonly startMs: number | undefined
   /** Resident memory before any load; undefined when its process is not ours. */
   readonly idleMegabytes: number | undefined
+  /** The end of what it printed, if it has ended by itself; '' while it runs. */
+  lastWords(): string
   stop(): Promise<void>
 }
 
@@ -76,9 +78,10 @@ export async function launchBroker(launch: Launch): Promise<Broker> {
     if (version !== undefined) {
       const startMs = performance.now() - startedAt
       const idleMegabytes = residentMegabytes(launch.pid?.() ?? child.pid)
-      return { label: launch.label, version, target, startMs, idleMegabytes, stop }
+      const lastWords = (): string => (hasEnded(child) ? output.text : '')
+      return { label: launch.label, version, target, startMs, idleMegabytes, lastWords, stop }
     }
-    if (child.exitCode !== null || performance.now() > deadline) {
+    if (hasEnded(child) || performance.now() > deadline) {
       await stop()
       throw new Error(`${launch.label} did not start:\n${output.text}`)
     }
@@ -91,7 +94,8 @@ export async function attachBroker(label: string, target: Target): Promise<Broke
   const version = await announcedVersion(target)
   if (version === undefined) throw new Error(`no broker answers on ${target.host}:${target.port}`)
   const stop = (): Promise<void> => Promise.resolve()
-  return { label, version, target, startMs: undefined, idleMegabytes: undefined, stop }
+  const lastWords = (): string => ''
+  return { label, version, target, startMs: undefined, idleMegabytes: undefined, lastWords, stop }
 }
 
 /** A port that nobody listens on now. */
@@ -120,7 +124,7 @@ async function announcedVersion(target: Target): Promise<string | undefined> {
 
 /** Ends `child`, and `pid` where that is the process which must end first. */
 async function stopProcess(child: ChildProcess, pid: number | undefined): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return
+  if (hasEnded(child) || child.pid === undefined) return
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   process.kill(pid ?? child.pid, 'SIGTERM')
   const kill = setTimeout(() => killGroup(child), STOP_TIMEOUT_MS)
@@ -128,8 +132,12 @@ async function stopProcess(child: ChildProcess, pid: number | undefined): Promis
   clearTimeout(kill)
 }
 
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null
+}
+
 function killGroup(child: ChildProcess): void {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
+  if (child.pid === undefined || hasEnded(child)) return
   process.kill(-child.pid, 'SIGKILL')
 }
 

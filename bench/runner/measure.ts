@@ -128,8 +128,9 @@ class Session {
       }
     } catch (error) {
       const text = error instanceof Error ? error.message : String(error)
+      const lastWords = subject.broker.lastWords()
       this.failures.push({ scenario: this.#scenario.name, label, text })
-      this.#progress.failed(label, text)
+      this.#progress.failed(label, lastWords === '' ? text : `${text}; it has ended:\n${lastWords}`)
     }
   }
 
