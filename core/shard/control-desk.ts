@@ -290,6 +290,8 @@ export class ControlDesk {
       for (const { row } of channel.held) this.state.messages.release(row)
       channel.held.length = 0
       this.state.reply(end, request, {})
+    } else if (channel.failed) {
+      this.state.refuse(end, request, channelError('PRECONDITION_FAILED', 'channel is closing'))
     } else {
       channel.commitRequest = request
       this.committing.add(channel)
