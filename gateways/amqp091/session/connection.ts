@@ -70,9 +70,12 @@ export class AmqpConnection implements Session, HandshakeOwner, FrameOwner {
     this.sawBytes = false
   }
 
-  /** Session: the host asks after each input. */
+  /**
+   * Session: the host asks after each input. Also true when a wait has ended but not all bytes are
+   * read yet, since it is `resume` that goes on with them.
+   */
   get blocked(): boolean {
-    return this.context.waits !== 0
+    return this.context.waits !== 0 || (this.reading && this.reader.unfinished)
   }
 
   onBytes(chunk: Buffer): void {
@@ -211,14 +214,13 @@ export class AmqpConnection implements Session, HandshakeOwner, FrameOwner {
   }
 
   /** FrameOwner. */
-  onUnopened(number: number, method: Method | undefined): void {
+  onUnopened(number: number, classId: number, methodId: number): void {
     if (this.phase === 'handshake') {
       this.fail(unexpectedFrame(`frame for channel ${number} before connection.open`), 0, 0)
     } else if (this.phase === 'running') {
-      const error = method?.kind === 'channel.open' ? this.channels.open(number) : channelNotOpen()
-      if (error === undefined) return
-      const ids = method === undefined ? noIds : methodIds(method.kind)
-      this.fail(error, ids.classId, ids.methodId)
+      const opens = classId === channelOpen.classId && methodId === channelOpen.methodId
+      const error = opens ? this.channels.open(number) : channelNotOpen()
+      if (error !== undefined) this.fail(error, classId, methodId)
     }
   }
 
@@ -286,7 +288,7 @@ export class AmqpConnection implements Session, HandshakeOwner, FrameOwner {
       if (left === 0) next()
     }
     for (const channel of channels) {
-      if (channel.open) fence(this.host.port, channel, -1, one)
+      if (channel.open) fence(this.host.port, channel, -1, false, one)
       else one()
     }
     one()
@@ -372,7 +374,7 @@ export class AmqpConnection implements Session, HandshakeOwner, FrameOwner {
   }
 }
 
-const noIds = { classId: 0, methodId: 0 }
+const channelOpen = methodIds('channel.open')
 
 /** How long a client may take to answer our close: RabbitMQ waits for a heartbeat, at most this. */
 const closeOkMs = 30_000

@@ -13,7 +13,7 @@ import { copyBytes } from '../../../shared/bytes/copy.ts'
 import type { PeerError } from '../../../shared/errors.ts'
 import { PropertyScan } from '../../../shared/message/properties.ts'
 import type { FrameDecoder } from '../codec/frame.ts'
-import { bodyTooLong, messageTooLarge } from '../mapping/refusals.ts'
+import { bodyTooLong, messageTooLarge, propertiesTooLarge } from '../mapping/refusals.ts'
 import type { ConnectionContext, Unsent } from './connection-context.ts'
 import { Wait } from './connection-context.ts'
 import type { PublishFacts } from './publish-properties.ts'
@@ -137,6 +137,7 @@ export class ContentAssembly implements Unsent {
     }
     const link = this.channel.ingress(this.names, this.namesAt, this.exchangeSize, this.keySize)
     const prefix = this.exrkSize + extraSize + propsSize
+    if (prefix > this.context.port.arena.slabBytes) return propertiesTooLarge(propsSize)
     if (!link.slabs.takeSome(prefix, bodySize)) {
       this.context.waits |= Wait.bus
       return undefined
