@@ -102,7 +102,7 @@ export class ControlDesk {
       case 'closeChannel':
         return this.onCloseChannel(end, request, op)
       case 'globalPrefetch':
-        return globalPrefetch(this.state, end, op)
+        return globalPrefetch(end, op)
       case 'fence':
         return this.peers.askAll(this.state.peers, { peer: 'fence' }, () =>
           this.state.reply(end, request, {}),

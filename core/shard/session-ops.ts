@@ -4,12 +4,13 @@ import type { ControlOp } from '../../shared/bus/control.ts'
 import { Outcome } from '../../shared/bus/wire.ts'
 import { connectionError } from '../../shared/errors.ts'
 import type { Consumer } from '../queue/consumer.ts'
+import { Block } from '../queue/consumer.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { ShardChannel, ShardConnection } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import { removeConsumer } from './queue-ops.ts'
 import type { ReplyQueues } from './reply-queues.ts'
-import { settleAll } from './settlement.ts'
+import { release, settleAll } from './settlement.ts'
 import type { ShardState } from './shard-state.ts'
 
 type Op<K extends ControlOp['op']> = Extract<ControlOp, { op: K }>
@@ -84,14 +85,14 @@ export function closeConnection(
 }
 
 /** `limit` > 0: deliveries that must be acknowledged take tokens from now on. */
-export function globalPrefetch(state: ShardState, end: GatewayEnd, op: Op<'globalPrefetch'>): void {
+export function globalPrefetch(end: GatewayEnd, op: Op<'globalPrefetch'>): void {
   const channel = end.channels[op.channel]
   if (channel === undefined) return
   channel.tokenMode = op.limit > 0
   if (channel.tokenMode) return
   channel.tokens = 0
   channel.wanting = false
-  state.granted.push(channel)
+  release(channel.starved, Block.token)
 }
 
 /** The queue is gone: its consumers are told. */
