@@ -39,18 +39,24 @@ export function describeBrokers(
     suite(`${title} [${external.host}:${external.port}]`, () => {
       const clients = new Clients(external)
       afterEach(() => clients.tidy())
+      afterAll(() => clients.close())
       body(() => clients)
     })
     return
   }
-  describe.each(options.profiles ?? PROFILES)(`${title} [$name]`, (profile) => {
-    let clients: Clients
-    beforeAll(async () => {
-      const settings = [...profile.settings, ...(options.settings ?? [])]
-      clients = new Clients(await startWarren({ settings }))
-    }, 30_000)
-    afterEach(() => clients.tidy())
-    afterAll(() => clients.broker.stop())
-    body(() => clients)
-  })
+  for (const profile of options.profiles ?? PROFILES) {
+    describe(`${title} [${profile.name}]`, () => {
+      let clients: Clients
+      beforeAll(async () => {
+        const settings = [...profile.settings, ...(options.settings ?? [])]
+        clients = new Clients(await startWarren({ settings }))
+      }, 30_000)
+      afterEach(() => clients.tidy())
+      afterAll(async () => {
+        await clients.close()
+        await clients.broker.stop()
+      })
+      body(() => clients)
+    })
+  }
 }
