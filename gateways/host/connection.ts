@@ -20,6 +20,12 @@ export const socketQueueBytes: number = 256 * 1024
  */
 export const unreadReplyBytes: number = 4 * 1024 * 1024
 
+/**
+ * A chunk of this size says that more is waiting in the kernel. libuv would read on, up to 32 times,
+ * before it looks at any other socket: one publisher would hold up every consumer of the thread.
+ */
+const fullChunkBytes = 32 * 1024
+
 /** How long a peer may take to close after us, or to have its last bytes taken in, milliseconds. */
 export const lingerMs = 5000
 
@@ -54,6 +60,8 @@ export class Connection implements SessionHost {
   /** The queue was too long at the last flush: `onFlushed` is owed. */
   private flushOwed: boolean
   private congested: boolean
+  /** It has been read to the full and waits until every other socket was looked at. */
+  private resting: boolean
   /** No more input is wanted, and the socket ends once the outbox is with it. */
   private ending: boolean
   private endSent: boolean
@@ -79,6 +87,7 @@ export class Connection implements SessionHost {
     this.paused = false
     this.flushOwed = false
     this.congested = false
+    this.resting = false
     this.ending = false
     this.endSent = false
     this.peerEnded = false
@@ -168,8 +177,18 @@ export class Connection implements SessionHost {
     // a reply, and so does their peer.
     if (this.held.length > 0 || this.session.blocked) this.held.push(chunk)
     else this.feed(chunk)
+    if (chunk.length >= fullChunkBytes && !this.resting) {
+      this.resting = true
+      this.loop.rest(this)
+    }
     this.checkInput()
     this.loop.end()
+  }
+
+  /** The others have had their turn. */
+  rested(): void {
+    this.resting = false
+    this.updateReading()
   }
 
   private checkInput(): void {
@@ -211,7 +230,7 @@ export class Connection implements SessionHost {
 
   private updateReading(): void {
     if (this.closed) return
-    const pause = !this.ending && (this.held.length > 0 || this.congested)
+    const pause = !this.ending && (this.held.length > 0 || this.congested || this.resting)
     if (pause === this.paused) return
     this.paused = pause
     if (pause) this.socket.pause()

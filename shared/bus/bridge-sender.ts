@@ -36,8 +36,8 @@ export class BridgeSender {
   private readonly sources: readonly BridgeSource[]
   /** A slab that the ring's writer has sealed: everything in it has been copied. */
   private readonly onSeal: (source: number, slab: number) => void
-  /** The socket has taken what made `pump` stop. */
-  private readonly onRoom: () => void
+  /** The socket is full and `pump` stops; later, with false: it has room again. */
+  private readonly onStall: (stalled: boolean) => void
   private readonly metas: Uint8Array[]
   private readonly scratch: Int32Array
   private readonly scratchBytes: Buffer
@@ -56,13 +56,13 @@ export class BridgeSender {
     arena: Arena,
     sources: readonly BridgeSource[],
     onSeal: (source: number, slab: number) => void,
-    onRoom: () => void,
+    onStall: (stalled: boolean) => void,
   ) {
     this.socket = socket
     this.arena = arena
     this.sources = sources
     this.onSeal = onSeal
-    this.onRoom = onRoom
+    this.onStall = onStall
     this.metas = []
     this.scratch = new Int32Array(32)
     this.scratchBytes = Buffer.from(this.scratch.buffer)
@@ -184,10 +184,13 @@ export class BridgeSender {
     return true
   }
 
-  /** True while the socket's queue is too long; then `onRoom` follows. */
+  /** True while the socket's queue is too long. */
   private full(): boolean {
     if (this.socket.writableLength < queueBytesMax) return false
-    this.stalled = true
+    if (!this.stalled) {
+      this.stalled = true
+      this.onStall(true)
+    }
     return true
   }
 
@@ -218,6 +221,6 @@ export class BridgeSender {
   private readonly onWritten = (): void => {
     if (!this.stalled || this.socket.writableLength >= queueBytesMax) return
     this.stalled = false
-    this.onRoom()
+    this.onStall(false)
   }
 }

@@ -176,8 +176,8 @@ export class GatewayLink {
     return this.pair(Record.grant, channel, count)
   }
 
-  /** Seals what can be sealed, publishes the ring, gives read space back. */
-  flush(): void {
+  /** Seals what can be sealed and shows the ring (see `Lane.show`). */
+  show(): boolean {
     while (this.toSeal.length > 0) {
       const index = this.out.reserve(2)
       if (index < 0) break
@@ -185,7 +185,7 @@ export class GatewayLink {
       this.out.ring.words[index + 1] = this.toSeal.pop() as number
       this.out.ring.commit(2)
     }
-    this.out.flush()
+    return this.out.show()
   }
 
   private pair(record: number, id: number, count: number): boolean {
@@ -244,9 +244,26 @@ export class GatewayPort {
     return this.links[shard] as GatewayLink
   }
 
-  /** Publishes everything written since the last flush; call once per turn of the event loop. */
+  /** Shows the shards everything written since the last time, and wakes them. */
   flush(): void {
-    for (const link of this.links) link.flush()
+    this.show()
+    this.wake()
+  }
+
+  /** As `flush`, but true when shards that sleep are still to be woken (see `Lane.show`). */
+  show(): boolean {
+    let owed = false
+    for (const link of this.links) if (link.show()) owed = true
+    return owed
+  }
+
+  wake(): void {
+    for (const link of this.links) link.out.wake()
+  }
+
+  /** See `Lane.hold`, for every shard. */
+  hold(held: boolean): void {
+    for (const link of this.links) link.out.hold(held)
   }
 
   /** Handles every record that is visible now. True when there was any. */

@@ -26,18 +26,27 @@ export class Lane {
   private readonly bell: Doorbell
   private readonly backlog: (ControlPart | ShortRecord)[]
   private readonly partBytesMax: number
+  private held: boolean
+  /** A reader that sleeps is woken after this many words: it works while the writer reads on. */
+  private readonly wakeWords: number
+  private wokenTotal: number
+  private wakeOwed: boolean
 
   constructor(ring: RingWriter, bell: Doorbell) {
     this.ring = ring
     this.bell = bell
     this.backlog = []
+    this.held = false
+    this.wakeWords = ring.words.length >> 3
+    this.wokenTotal = ring.total
+    this.wakeOwed = false
     this.partBytesMax = (recordWordsMax(ring.words.length) - controlHeaderWords) * 4
   }
 
   // HOT: once per record
   /** As `RingWriter.reserve`; after -1 the reader will ring this side when there is room. */
   reserve(words: number): number {
-    if (this.backlog.length !== 0 && !this.drained()) return -1
+    if ((this.held || this.backlog.length !== 0) && !this.drained()) return -1
     const index = this.ring.reserve(words)
     if (index < 0) {
       this.ring.awaitRoom()
@@ -49,10 +58,18 @@ export class Lane {
 
   /** True when a hot record of `words` would be taken now; otherwise asks for a ring of the bell. */
   hasRoom(words: number): boolean {
-    if (this.backlog.length !== 0 && !this.drained()) return false
+    if ((this.held || this.backlog.length !== 0) && !this.drained()) return false
     if (this.ring.hasRoom(words)) return true
     this.ring.awaitRoom()
     return this.ring.hasRoom(words)
+  }
+
+  /**
+   * While held, the lane is full whatever the ring says; who ends the hold rings this side's bell. For
+   * a reader that is behind: a ring bounds records, not the bytes in slabs that they refer to.
+   */
+  hold(held: boolean): void {
+    this.held = held
   }
 
   /** Writes a control payload, or keeps it for the next `flush`. */
@@ -76,8 +93,28 @@ export class Lane {
   /** Shows everything written to the reader and wakes it. True when nothing is left waiting. */
   flush(): boolean {
     const drained = this.drained()
-    if (this.ring.publish()) this.bell.ring()
+    this.show()
+    this.wake()
     return drained
+  }
+
+  // HOT: once per chunk from a socket
+  /**
+   * Shows everything written to the reader, who may be awake; wakes it only when much has come since
+   * the last `wake`. Otherwise true, and `wake` is owed before the thread sleeps.
+   */
+  show(): boolean {
+    this.drained()
+    if (this.ring.publish()) this.wakeOwed = true
+    if (this.ring.total - this.wokenTotal >= this.wakeWords) this.wake()
+    return this.wakeOwed
+  }
+
+  wake(): void {
+    if (!this.wakeOwed) return
+    this.wakeOwed = false
+    this.wokenTotal = this.ring.total
+    this.bell.ring()
   }
 
   /**
@@ -85,6 +122,7 @@ export class Lane {
    * whoever is refused because of the backlog gets that ring too.
    */
   private drained(): boolean {
+    if (this.held) return false
     let done = 0
     for (const part of this.backlog) {
       if (!('bytes' in part ? this.write(part) : this.writeShort(part))) break
