@@ -92,7 +92,7 @@ describeBrokers('handshake', (use) => {
       ],
       [
         { frameMax: 0 },
-        'negotiated frame_max = 0 (no limit) is higher than the maximum allowed value (131072)',
+        'negotiated frame_max = 0 is higher than the maximum allowed value (131072)',
       ],
       [
         { channelMax: 65535 },
