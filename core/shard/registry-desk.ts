@@ -20,10 +20,13 @@ export interface RegistryDeskContext {
 export class RegistryDesk {
   private readonly registry: Registry
   private readonly context: RegistryDeskContext
+  /** Changes that not all shards have applied yet. */
+  private applying: number
 
   constructor(registry: Registry, context: RegistryDeskContext) {
     this.registry = registry
     this.context = context
+    this.applying = 0
   }
 
   /** Carries out one op; `done` gets the answer once every shard has applied what was decided. */
@@ -43,14 +46,23 @@ export class RegistryDesk {
     } else if (decision.kind === 'needsQueueStats') {
       this.askStats(decision.queue, (found) => this.decide(op, actor, found, done))
     } else if (decision.changes.length === 0) {
-      done(decision.reply)
+      this.whenApplied(() => done(decision.reply))
     } else {
       const { applyChanges, peers, state } = this.context
       applyChanges(decision.changes)
-      peers.askAll(state.peers, { peer: 'apply', changes: decision.changes }, () =>
-        done(decision.reply),
-      )
+      this.applying++
+      peers.askAll(state.peers, { peer: 'apply', changes: decision.changes }, () => {
+        this.applying--
+        done(decision.reply)
+      })
     }
+  }
+
+  // Nothing had to change, but what it was decided by may be on its way to other shards still: a
+  // client that declares a queue just after another did may publish to it as soon as it is told so.
+  private whenApplied(then: () => void): void {
+    if (this.applying === 0) then()
+    else this.context.peers.askAll(this.context.state.peers, { peer: 'fence' }, then)
   }
 
   private askStats(queue: QueueRecord, onStats: (stats: QueueStats) => void): void {
