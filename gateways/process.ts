@@ -49,7 +49,14 @@ async function run(): Promise<void> {
     bridge.turn()
     socket.end()
   }
-  socket.on('data', (chunk: Buffer) => bridge.onBytes(chunk))
+  socket.on('data', (chunk: Buffer) => {
+    bridge.onBytes(chunk)
+    // The doorbells would do this too, but each a round of the event loop later; windows are small,
+    // so a delivery that waits for rounds is throughput lost.
+    gateway?.loop.begin()
+    gateway?.loop.end()
+    bridge.turn()
+  })
   socket.resume()
   bridge.onBytes(rest)
   bridge.start()

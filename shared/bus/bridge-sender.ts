@@ -24,9 +24,12 @@ export interface BridgeSource {
 }
 
 /** Larger than any record, so that a record's words always fit in one block. */
-const blockBytes = 256 * 1024
-/** Bytes in the socket's queue above which the rings are read no further: a few blocks. */
-const queueBytesMax = 1024 * 1024
+const blockBytes = 128 * 1024
+/**
+ * Bytes in the socket's queue above which the rings are read no further: a few blocks. Window given
+ * back and acknowledgements stand in the same queue, so a long one costs throughput the other way.
+ */
+const queueBytesMax = 512 * 1024
 const blocksKept = 8
 
 /** The sending half of a bridge. */

@@ -86,7 +86,7 @@ export class Bridge {
 
   /**
    * The half beside a `GatewayPort` made from the same `start`, which is local to the process. While
-   * `onStall` has said true, the port should hold its lanes.
+   * `onStall` has said true, the port should take no publishes (`GatewayPort.hold`).
    */
   static forGateway(
     socket: BridgeSocket,

@@ -62,6 +62,11 @@ export class GatewayLink {
   readonly slabs: SlabWriter
   readonly assembler: ControlAssembler
   readonly toSeal: number[]
+  /**
+   * While true, no publish is taken whatever the ring says; who ends that rings this side's bell. For
+   * a reader that is behind: a ring bounds records, not the bytes in slabs that they refer to.
+   */
+  held: boolean
   private readonly pins: Int32Array
 
   constructor(shard: number, memory: LinkMemory, arena: Arena, shardBell: Doorbell) {
@@ -70,6 +75,7 @@ export class GatewayLink {
     this.in = new RingReader(memory.toGateway)
     this.words = this.in.words
     this.toSeal = []
+    this.held = false
     this.slabs = new SlabWriter(arena, memory.id, spareSlabs, (slab) => this.toSeal.push(slab))
     this.assembler = new ControlAssembler()
     this.pins = new Int32Array(memory.pins)
@@ -99,6 +105,7 @@ export class GatewayLink {
     propsSize: number,
     bodySize: number,
   ): boolean {
+    if (this.held) return false
     const index = this.out.reserve(publishWords)
     if (index < 0) return false
     const words = this.out.ring.words
@@ -129,6 +136,7 @@ export class GatewayLink {
     bodySize: number,
     extents: readonly number[],
   ): boolean {
+    if (this.held) return false
     const count = extents.length / extentWords
     const size = publishWords + extents.length
     const index = this.out.reserve(size)
@@ -261,9 +269,9 @@ export class GatewayPort {
     for (const link of this.links) link.out.wake()
   }
 
-  /** See `Lane.hold`, for every shard. */
+  /** See `GatewayLink.held`, for every shard. */
   hold(held: boolean): void {
-    for (const link of this.links) link.out.hold(held)
+    for (const link of this.links) link.held = held
   }
 
   /** Handles every record that is visible now. True when there was any. */

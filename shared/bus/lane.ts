@@ -26,7 +26,6 @@ export class Lane {
   private readonly bell: Doorbell
   private readonly backlog: (ControlPart | ShortRecord)[]
   private readonly partBytesMax: number
-  private held: boolean
   /** A reader that sleeps is woken after this many words: it works while the writer reads on. */
   private readonly wakeWords: number
   private wokenTotal: number
@@ -36,7 +35,6 @@ export class Lane {
     this.ring = ring
     this.bell = bell
     this.backlog = []
-    this.held = false
     this.wakeWords = ring.words.length >> 3
     this.wokenTotal = ring.total
     this.wakeOwed = false
@@ -46,7 +44,7 @@ export class Lane {
   // HOT: once per record
   /** As `RingWriter.reserve`; after -1 the reader will ring this side when there is room. */
   reserve(words: number): number {
-    if ((this.held || this.backlog.length !== 0) && !this.drained()) return -1
+    if (this.backlog.length !== 0 && !this.drained()) return -1
     const index = this.ring.reserve(words)
     if (index < 0) {
       this.ring.awaitRoom()
@@ -58,18 +56,10 @@ export class Lane {
 
   /** True when a hot record of `words` would be taken now; otherwise asks for a ring of the bell. */
   hasRoom(words: number): boolean {
-    if ((this.held || this.backlog.length !== 0) && !this.drained()) return false
+    if (this.backlog.length !== 0 && !this.drained()) return false
     if (this.ring.hasRoom(words)) return true
     this.ring.awaitRoom()
     return this.ring.hasRoom(words)
-  }
-
-  /**
-   * While held, the lane is full whatever the ring says; who ends the hold rings this side's bell. For
-   * a reader that is behind: a ring bounds records, not the bytes in slabs that they refer to.
-   */
-  hold(held: boolean): void {
-    this.held = held
   }
 
   /** Writes a control payload, or keeps it for the next `flush`. */
@@ -122,7 +112,6 @@ export class Lane {
    * whoever is refused because of the backlog gets that ring too.
    */
   private drained(): boolean {
-    if (this.held) return false
     let done = 0
     for (const part of this.backlog) {
       if (!('bytes' in part ? this.write(part) : this.writeShort(part))) break

@@ -258,7 +258,7 @@ describe('a bridge', () => {
       port.flush()
       return refused
     })
-    expect(ends[1].writableLength).toBeLessThan(2 * 1024 * 1024)
+    expect(ends[1].writableLength).toBeLessThan(1024 * 1024)
     // The port is held at once: the bytes that records refer to are bounded too.
     expect(count * body.length).toBeLessThan(8 * 1024 * 1024)
     expect(publishEntry(port, 0, 0, 0, makeEntry('', '', body))).toBe(false)

@@ -111,21 +111,6 @@ describe('a lane', () => {
     expect(readAll(reader, new ControlAssembler())).toEqual([41, 42])
   })
 
-  test('lets nothing through while held, and everything in order afterwards', () => {
-    const { lane, reader } = makeLane()
-    writeHot(lane, 1)
-    lane.hold(true)
-    expect(writeHot(lane, 2)).toBe(false)
-    expect(lane.hasRoom(3)).toBe(false)
-    lane.control(Record.control, 5, Buffer.from('kept'))
-    expect(lane.flush()).toBe(false)
-    expect(readAll(reader, new ControlAssembler())).toEqual([1])
-    lane.hold(false)
-    expect(writeHot(lane, 2)).toBe(true)
-    expect(lane.flush()).toBe(true)
-    expect(readAll(reader, new ControlAssembler())).toEqual(['5:kept', 2])
-  })
-
   test('rings the bell once per flush that shows something', () => {
     const { lane, bell } = makeLane()
     const before = bell.seen()
