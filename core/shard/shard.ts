@@ -39,6 +39,8 @@ export class Shard {
   /** Channels whose confirms wait for the log. */
   private waitingForLog: ShardChannel[]
   private lastCommitted: number
+  /** A message from another shard found no slab: nobody rings when there is one. */
+  private starved: boolean
 
   constructor(options: ShardOptions) {
     const { shard, shards, arena, random } = options
@@ -50,6 +52,7 @@ export class Shard {
     this.compactor = new Compactor(this.state.arena, messages, reclaimer, slabs)
     this.waitingForLog = []
     this.lastCommitted = 0
+    this.starved = false
   }
 
   /** Joins the rings to and from another shard. */
@@ -92,7 +95,8 @@ export class Shard {
     const { state } = this
     // Peers' heads first, then gateways to their heads: a change that another shard sends on behalf
     // of a client is not applied before what that client has sent here earlier.
-    let any = this.lookAtPeers()
+    for (const peer of state.peers) peer?.in.look()
+    let any = false
     for (const end of state.ends) {
       if (end.in.look() && this.drainGateway(end)) any = true
     }
@@ -110,13 +114,7 @@ export class Shard {
     const waiting = reclaimer.sweep()
     const moving = this.compactor.step()
     if (arena.used() < used && arena.takeWaiting()) for (const end of ends) end.bell.ring()
-    return moving || waiting > 0
-  }
-
-  private lookAtPeers(): boolean {
-    let any = false
-    for (const peer of this.state.peers) if (peer?.in.look()) any = true
-    return any
+    return moving || waiting > 0 || this.starved
   }
 
   // HOT: the loop over a gateway's records
@@ -187,7 +185,8 @@ export class Shard {
     const { words } = peer.in
     const e = i + forwardEntryAt
     const flags = words[i + 2] as number
-    if (!this.copier.copy(words, e)) return false
+    this.starved = !this.copier.copy(words, e)
+    if (this.starved) return false
     const idsAt = e + entryWords + (words[e + 6] as number) * extentWords
     const count = words[idsAt] as number
     let row = -1
