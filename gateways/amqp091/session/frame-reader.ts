@@ -40,6 +40,7 @@ export class FrameReader {
   private readonly channels: ChannelTable
   private readonly owner: FrameOwner
   private readonly decoder: FrameDecoder
+  private readonly wholeMax: number
   private chunk: Uint8Array
   // Who has the names of a publish in the chunk.
   private holder: ContentAssembly | undefined
@@ -50,6 +51,8 @@ export class FrameReader {
     this.channels = channels
     this.owner = owner
     this.decoder = new FrameDecoder(context.settings.initialFrameMax)
+    // What is taken whole must fit a slab, also with keys and a reply-to put in.
+    this.wholeMax = Math.min(wholeContentMax, context.port.arena.slabBytes >> 2)
     this.chunk = noBytes
     this.holder = undefined
   }
@@ -108,6 +111,12 @@ export class FrameReader {
     const { content } = channel
     if (decoder.immediate) {
       failHot(channel, BASIC_PUBLISH, notImplemented('immediate=true'))
+      return
+    }
+    if (decoder.takeContent(this.wholeMax)) {
+      const error = content.whole(decoder)
+      if (error !== undefined) failHot(channel, BASIC_PUBLISH, error)
+      else this.rewindIfStuck(channel)
       return
     }
     // The chunk stays until it is used up; the decoder's own buffer does not.
@@ -253,5 +262,8 @@ function nameOf(code: number): ReplyName {
   }
   return 'FRAME_ERROR'
 }
+
+/** Contents up to this are copied at once; for larger ones the way through the frames is no cost. */
+const wholeContentMax = 32 * 1024
 
 const noBytes = new Uint8Array(0)

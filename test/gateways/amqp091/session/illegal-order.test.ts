@@ -193,6 +193,8 @@ describe('what may not come now', () => {
       encodeFrame(4, 1, Buffer.alloc(4)),
       Buffer.concat([method(1, 'queue.declare').subarray(0, -1), Buffer.from([0])]),
       Buffer.from([1, 0, 1, 0, 2, 0, 1, 0]),
+      Buffer.concat([publish, header.subarray(0, -1), Buffer.from([0]), body]),
+      Buffer.concat([publish, header, body.subarray(0, -1), Buffer.from([0])]),
     ]) {
       const rig = new SessionRig().login()
       rig.write(bytes)

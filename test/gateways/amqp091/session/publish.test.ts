@@ -79,6 +79,22 @@ describe('a publish', () => {
     expect(bodies()).toEqual(['oneabcdef', 'twouvwxyz'])
   })
 
+  test('is the same whether its body comes in one frame or in several', () => {
+    const rig = new SessionRig().login()
+    const frames = [
+      encodeMethod(1, 'basic.publish', { routingKey: 'k', mandatory: true }),
+      encodeHeader(1, 5, { deliveryMode: 2 }),
+    ]
+    const bodies = [['whole'], ['wh', 'ole'], ['who', '', 'le'], ['w', 'h', 'o', 'l', 'e']]
+    for (const parts of bodies) {
+      const body = parts.map((part) => encodeFrame(FrameType.body, 1, Buffer.from(part)))
+      rig.write(Buffer.concat([...frames, ...body, ...frames, ...body]))
+    }
+    const seen = rig.records.filter((each) => each.entry !== undefined)
+    expect(seen).toHaveLength(8)
+    for (const each of seen) expect(each).toEqual(seen[0])
+  })
+
   test('with a large body goes over several slabs', () => {
     const rig = new SessionRig().login()
     const body = Buffer.alloc(2 * slabBytes + 54321)
