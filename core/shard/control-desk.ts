@@ -243,7 +243,8 @@ export class ControlDesk {
         openConnection(state, end, op)
         return
       }
-      this.desk.run(op, undefined, (reply) => {
+      const asked = { ...op, open: this.openConnections() }
+      this.desk.run(asked, undefined, (reply) => {
         if (reply.error === undefined) openConnection(state, end, op)
         state.reply(end, request, reply)
       })
@@ -252,6 +253,12 @@ export class ControlDesk {
       if (connection === undefined) state.reply(end, request, {})
       else this.endConnection(end, connection, () => state.reply(end, request, {}))
     }
+  }
+
+  private openConnections(): number {
+    let count = 0
+    for (const end of this.state.ends) count += end.connectionCount
+    return count
   }
 
   private endConnection(end: GatewayEnd, connection: ShardConnection, done: () => void): void {

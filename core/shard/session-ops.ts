@@ -24,6 +24,7 @@ export function openConnection(
   const vhost = state.topology.vhosts.get(op.vhost)
   if (vhost === undefined) return false
   const scope = state.scopeOf(op.user, vhost.id)
+  end.connectionCount++
   end.connections[op.connection] = new ShardConnection(
     op.connection,
     op.owner,
@@ -81,6 +82,7 @@ export function closeConnection(
     unused.push(...closeChannel(state, replies, end, channel))
   }
   end.connections[connection.id] = undefined
+  end.connectionCount--
   return unused
 }
 
