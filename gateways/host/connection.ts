@@ -9,6 +9,7 @@ import type { BlockPool } from './block-pool.ts'
 import type { OutboxBatch } from './outbox.ts'
 import { BlockOutbox } from './outbox.ts'
 import type { Peer, Protocol, Session, SessionHost } from './protocol.ts'
+import type { AcceptedSocket } from './read-buffer.ts'
 import type { TurnLoop } from './turn-loop.ts'
 
 /** Bytes in the socket's queue above which window is given back only as the queue drains. */
@@ -49,6 +50,8 @@ export class Connection implements SessionHost {
   private readonly owner: ConnectionOwner
   private readonly loop: TurnLoop
   private readonly session: Session
+  /** Chunks lie in memory that the next read uses again. */
+  private readonly borrowed: boolean
   private readonly inflight: OutboxBatch[]
   private readonly stopReadingBytes: number
   private held: Buffer[]
@@ -70,7 +73,8 @@ export class Connection implements SessionHost {
   private closed: boolean
   private failure: Error | undefined
 
-  constructor(socket: Socket, peer: Peer, protocol: Protocol, owner: ConnectionOwner) {
+  constructor(accepted: AcceptedSocket, peer: Peer, protocol: Protocol, owner: ConnectionOwner) {
+    const { socket } = accepted
     this.socket = socket
     this.peer = peer
     this.owner = owner
@@ -95,7 +99,9 @@ export class Connection implements SessionHost {
     this.closed = false
     this.failure = undefined
     this.session = protocol.createSession(this, owner.settings)
-    socket.on('data', (chunk: Buffer) => this.onData(chunk))
+    this.borrowed = accepted.onRead !== undefined
+    if (accepted.onRead === undefined) socket.on('data', (chunk: Buffer) => this.onData(chunk))
+    else accepted.onRead((chunk) => this.onData(chunk))
     socket.on('end', () => this.onEnd())
     socket.on('error', (error) => {
       this.failure ??= error
@@ -175,8 +181,12 @@ export class Connection implements SessionHost {
     this.loop.begin()
     // The socket is stopped only now, when a further chunk has come: most blocked sessions wait for
     // a reply, and so does their peer.
-    if (this.held.length > 0 || this.session.blocked) this.held.push(chunk)
-    else this.feed(chunk)
+    if (this.held.length > 0 || this.session.blocked) {
+      this.held.push(this.borrowed ? Buffer.from(chunk) : chunk)
+    } else {
+      this.feed(chunk)
+      if (this.borrowed && this.session.blocked) this.session.keep()
+    }
     if (chunk.length >= fullChunkBytes && !this.resting) {
       this.resting = true
       this.loop.rest(this)

@@ -144,7 +144,8 @@ export class FrameDecoder {
   /** Copies the bytes not read yet, so that the caller may use the chunk's memory again. */
   keep(): void {
     if (this.at === this.end) return
-    const rest = this.chunk.slice(this.at, this.end)
+    // Not the chunk's own slice(): a Buffer's is a view of the same memory.
+    const rest = Uint8Array.prototype.slice.call(this.chunk, this.at, this.end)
     this.chunk = rest
     this.view = viewOf(rest)
     this.at = 0

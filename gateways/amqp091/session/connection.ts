@@ -92,6 +92,10 @@ export class AmqpConnection implements Session, HandshakeOwner, FrameOwner {
     if (this.reading) this.reader.push(chunk, from)
   }
 
+  keep(): void {
+    this.reader.keep()
+  }
+
   resume(): void {
     const { context } = this
     if ((context.waits & Wait.bus) !== 0) {

@@ -70,6 +70,13 @@ export class FrameReader {
     this.read()
   }
 
+  /** Copies what is not read yet: the chunk's memory is about to be used again. */
+  keep(): void {
+    this.holder?.saveNames()
+    this.decoder.keep()
+    this.chunk = noBytes
+  }
+
   /** Goes on with what was pushed, as far as the connection's waits allow. */
   read(): void {
     try {

@@ -27,7 +27,7 @@ export class EchoSession implements Session {
 
   onBytes(chunk: Buffer): void {
     if (this.blocked) throw new Error('called while blocked')
-    this.received.push(chunk)
+    this.received.push(Buffer.from(chunk))
     if (chunk.includes('GARBAGE')) throw new DecodeError(501, 'garbage')
     if (chunk.includes('QUIT')) this.host.end()
     if (this.blockEach) this.blocked = true
@@ -48,6 +48,10 @@ export class EchoSession implements Session {
   resume(): void {
     this.calls.push('resume')
     if (this.resumes) this.blocked = false
+  }
+
+  keep(): void {
+    // An echo is written before onBytes returns.
   }
 
   onFlushed(): void {

@@ -41,7 +41,7 @@ const lines: string[] = []
 const log = createLog((level, msg) => lines.push(`${level}: ${msg}`))
 
 async function open(plan: Partial<ListenerPlan>): Promise<Listener[]> {
-  const listeners = await openListeners({ ...base, ...plan }, log, (socket, peer) => {
+  const listeners = await openListeners({ ...base, ...plan }, log, ({ socket }, peer) => {
     peers.push(peer)
     socket.on('error', () => {})
     socket.end('hello')
