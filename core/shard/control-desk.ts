@@ -6,6 +6,7 @@ import { Record } from '../../shared/bus/wire.ts'
 import { channelError, connectionError } from '../../shared/errors.ts'
 import { fieldOf } from '../../shared/message/value.ts'
 import type { QueueStats, RegistrySettings } from '../topology/decision.ts'
+import { checkVhostAccess } from '../topology/permissions.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { noQueue } from '../topology/refusals.ts'
 import { Registry } from '../topology/registry.ts'
@@ -28,6 +29,7 @@ import {
   globalPrefetch,
   openChannel,
   openConnection,
+  recheckConsumers,
 } from './session-ops.ts'
 import type { ShardState } from './shard-state.ts'
 
@@ -97,6 +99,8 @@ export class ControlDesk {
       case 'openConnection':
       case 'closeConnection':
         return this.onConnection(end, request, op)
+      case 'recheckAccess':
+        return this.onRecheck(end, request, op)
       case 'openChannel':
         return openChannel(end, op)
       case 'closeChannel':
@@ -253,6 +257,18 @@ export class ControlDesk {
       if (connection === undefined) state.reply(end, request, {})
       else this.endConnection(end, connection, () => state.reply(end, request, {}))
     }
+  }
+
+  private onRecheck(end: GatewayEnd, request: number, op: Op<'recheckAccess'>): void {
+    const { state } = this
+    const connection = end.connections[op.connection]
+    if (connection !== undefined) {
+      recheckConsumers(state, connection)
+      const { users } = state.topology
+      const refused = checkVhostAccess(users, connection.user, connection.vhost.name)
+      if (refused !== undefined) return state.refuse(end, request, refused)
+    }
+    state.reply(end, request, {})
   }
 
   private openConnections(): number {

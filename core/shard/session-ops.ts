@@ -3,8 +3,10 @@
 import type { ControlOp } from '../../shared/bus/control.ts'
 import { Outcome } from '../../shared/bus/wire.ts'
 import { connectionError } from '../../shared/errors.ts'
+import type { ClassicQueue } from '../queue/classic-queue.ts'
 import type { Consumer } from '../queue/consumer.ts'
 import { Block } from '../queue/consumer.ts'
+import { checkAccess } from '../topology/permissions.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { ShardChannel, ShardConnection } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
@@ -84,6 +86,20 @@ export function closeConnection(
   end.connections[connection.id] = undefined
   end.connectionCount--
   return unused
+}
+
+/** Cancels the connection's consumers of queues that its user may no longer read. */
+export function recheckConsumers(state: ShardState, connection: ShardConnection): void {
+  const { user, vhost } = connection
+  for (const channel of connection.channels) {
+    const refused = [...channel.consumers].filter((consumer) => {
+      const record = state.topology.queuesById.get((consumer.queue as ClassicQueue).id)
+      if (record === undefined) return false
+      const { users } = state.topology
+      return checkAccess(users, user, vhost.name, 'queue', record.name, 'read') !== undefined
+    })
+    cancelConsumers(state, refused)
+  }
 }
 
 /** `limit` > 0: deliveries that must be acknowledged take tokens from now on. */

@@ -248,14 +248,26 @@ export class AmqpConnection implements Session, HandshakeOwner, FrameOwner {
     this.host.port.request(registryShard, op, {
       onReply: (reply) => {
         if (!context.answered(this) || this.phase !== 'running') return
-        if (reply.error === undefined) {
-          context.send(0, { kind: 'connection.update-secret-ok' })
-        } else {
-          const { classId, methodId } = methodIds('connection.update-secret')
-          this.fail(secretRefused(), classId, methodId)
-        }
+        if (reply.error === undefined) this.recheckAccess()
+        else this.refuseSecret(secretRefused())
       },
     })
+  }
+
+  // What the user may do can have changed with the secret: every shard looks at its consumers.
+  private recheckAccess(): void {
+    const { context } = this
+    context.await(this)
+    requestAll(this.host.port, { op: 'recheckAccess', connection: context.slot }, (error) => {
+      if (!context.answered(this) || this.phase !== 'running') return
+      if (error === undefined) context.send(0, { kind: 'connection.update-secret-ok' })
+      else this.refuseSecret(error)
+    })
+  }
+
+  private refuseSecret(error: PeerError): void {
+    const { classId, methodId } = methodIds('connection.update-secret')
+    this.fail(error, classId, methodId)
   }
 
   private closeByClient(method: MethodOf<'connection.close'>): void {
