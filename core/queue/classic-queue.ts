@@ -9,7 +9,7 @@ import {
   Outcome,
   Record,
 } from '../../shared/bus/wire.ts'
-import type { Log } from '../log/log.ts'
+import type { Log, QueueLog } from '../log/log.ts'
 import type { MessageTable } from '../message/message-table.ts'
 import type { Consumer, ConsumerChannel, Outlet } from './consumer.ts'
 import { Block, ConsumerRing } from './consumer.ts'
@@ -40,6 +40,8 @@ export class ClassicQueue implements QueueEnd {
   logPosition: number
   private readonly ready: ReadyList
   private readonly context: QueueContext
+  /** Undefined in a transient queue. */
+  private readonly log: QueueLog | undefined
 
   constructor(id: number, durable: boolean, singleActive: boolean, context: QueueContext) {
     this.id = id
@@ -52,6 +54,7 @@ export class ClassicQueue implements QueueEnd {
     this.logPosition = 0
     this.ready = new ReadyList()
     this.context = context
+    this.log = durable ? context.log.openQueue(id) : undefined
   }
 
   /** Messages that wait for a consumer. */
@@ -180,27 +183,33 @@ export class ClassicQueue implements QueueEnd {
   /** Drops all ready messages; returns how many. */
   purge(): number {
     const count = this.ready.size()
-    if (count > 0 && this.durable) this.context.log.purge(this.id)
-    this.dropAll()
+    while (this.ready.take()) this.drop(this.ready.takenRow, this.ready.takenPosition)
     return count
+  }
+
+  /** After a restart: message `row` (which the caller has held) was in the queue at `position`. In rising order. */
+  restore(row: number, position: number): void {
+    this.ready.giveBack(row, position)
+  }
+
+  /** After a restart: fresh messages get positions from `position` on. */
+  restoreEnd(position: number): void {
+    this.ready.startAt(position)
   }
 
   /** The queue is gone: its messages are dropped, also those that are settled later. */
   destroy(): void {
     this.deleted = true
-    this.dropAll()
-  }
-
-  private dropAll(): void {
+    if (this.log !== undefined) this.context.log.deleteQueue(this.log)
     while (this.ready.take()) this.context.messages.release(this.ready.takenRow)
   }
 
   private drop(row: number, position: number): void {
     if (
-      this.durable &&
+      this.log !== undefined &&
       ((this.context.messages.flags[row] as number) & EntryFlag.persistent) !== 0
     ) {
-      this.context.log.settle(this.id, position)
+      this.context.log.settle(this.log, position, 1)
     }
     this.context.messages.release(row)
   }
@@ -214,8 +223,8 @@ export class ClassicQueue implements QueueEnd {
 
   // HOT: once per publish and queue
   private append(flags: number, position: number, row: number): void {
-    if (this.durable && (flags & EntryFlag.persistent) !== 0) {
-      this.logPosition = this.context.log.enqueue(this.id, position, row)
+    if (this.log !== undefined && (flags & EntryFlag.persistent) !== 0) {
+      this.logPosition = this.context.log.enqueue(this.log, position, row)
     }
   }
 

@@ -71,6 +71,11 @@ export class ReadyList {
     return this.count === 0 ? -1 : (this.ring[this.head] as number)
   }
 
+  /** Fresh messages get positions from `position` on; the list must be empty of fresh ones. */
+  startAt(position: number): void {
+    this.base = position
+  }
+
   /** Puts a message that was taken back to its position. */
   giveBack(row: number, position: number): void {
     this.returned.push(row, position)

@@ -9,7 +9,6 @@ import { SlabWriter } from '../../shared/bus/slab-writer.ts'
 import { SlotTable } from '../../shared/bus/slot-table.ts'
 import { Record } from '../../shared/bus/wire.ts'
 import type { Log } from '../log/log.ts'
-import { MemoryLog } from '../log/log.ts'
 import { MessageTable } from '../message/message-table.ts'
 import type { QueueContext } from '../queue/classic-queue.ts'
 import { ClassicQueue } from '../queue/classic-queue.ts'
@@ -21,6 +20,7 @@ import { Topology } from '../topology/topology.ts'
 import type { ShardChannel } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { PeerLink } from './peer-link.ts'
+import type { ShardStorage } from './storage.ts'
 
 /** Tags the slabs that a shard writes itself; gateway links count up from 1. */
 const ownerBase = 1 << 30
@@ -50,7 +50,13 @@ export class ShardState implements QueueContext {
   readonly granted: ShardChannel[]
   private readonly scopes: Map<string, number>
 
-  constructor(shard: number, shards: number, arena: ArenaMemory, random: () => number) {
+  constructor(
+    shard: number,
+    shards: number,
+    arena: ArenaMemory,
+    storage: ShardStorage,
+    random: () => number,
+  ) {
     this.shard = shard
     this.shards = shards
     this.arena = new Arena(arena)
@@ -59,7 +65,7 @@ export class ShardState implements QueueContext {
       this.reclaimer.seal(slab),
     )
     this.messages = new MessageTable(this.arena, this.reclaimer)
-    this.log = new MemoryLog()
+    this.log = storage.createLog(this.messages, this.reclaimer, this.arena.slabCount)
     this.topology = new Topology()
     this.router = new Router(random)
     this.random = random

@@ -2,6 +2,8 @@
 // moves unless it is told to, so a test decides who runs when.
 
 import { Shard } from '../../core/shard/shard.ts'
+import { noStorage } from '../../core/shard/storage.ts'
+import { NoMetadata } from '../../core/store/metadata-store.ts'
 import type { RegistryOp } from '../../core/topology/registry-op.ts'
 import type { ArenaMemory } from '../../shared/bus/arena.ts'
 import { Arena, createArena } from '../../shared/bus/arena.ts'
@@ -144,6 +146,8 @@ export class SimNode {
         exchangeCountMax: undefined,
         replyQueueExists: () => false,
       },
+      storage: noStorage,
+      metadata: new NoMetadata(),
       random,
     })
     for (let peer = 0; peer < shards; peer++) {

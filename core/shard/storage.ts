@@ -1,0 +1,22 @@
+// What keeps the messages of a shard, as the shard sees it: a log, and what was in the log before.
+
+import type { SlabReclaimer } from '../../shared/bus/slab-reclaimer.ts'
+import type { Log } from '../log/log.ts'
+import { MemoryLog } from '../log/log.ts'
+import type { MessageTable } from '../message/message-table.ts'
+import type { ShardState } from './shard-state.ts'
+
+export interface ShardStorage {
+  createLog(messages: MessageTable, reclaimer: SlabReclaimer, slabCount: number): Log
+  /** Puts back the messages of the durable queues that there are. Once, before anything is published. */
+  recover(state: ShardState): void
+  /** Waits until what was appended is durable, but not for long. */
+  close(): void
+}
+
+/** Keeps nothing. */
+export const noStorage: ShardStorage = {
+  createLog: () => new MemoryLog(),
+  recover: () => {},
+  close: () => {},
+}
