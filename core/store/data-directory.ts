@@ -21,7 +21,7 @@ import {
 import { dirname, join, resolve } from 'node:path'
 import { warrenVersion } from '../../shared/version.ts'
 import { lockDirectory } from './directory-lock.ts'
-import { metadataFolder } from './metadata.ts'
+import { metadataFolder } from './layout.ts'
 
 /** Goes up when a version of Warren before could not read what this one writes. */
 const format = 1
@@ -65,9 +65,11 @@ export async function openDataDirectory(
   shardsFixed: boolean,
 ): Promise<DataDirectory> {
   const path = resolve(dir)
+  let release = (): void => {}
   try {
     makeFolder(path)
     const lock = await lockDirectory(path)
+    if (lock.kind === 'locked') release = lock.release
     if (lock.kind === 'busy') throw new DataDirectoryError(busyText(path, lock.pid))
     const existing = readFacts(path)
     if (existing !== undefined && shardsFixed && existing.shards !== shards) {
@@ -86,9 +88,10 @@ export async function openDataDirectory(
       stoppedCleanly,
       unlocked: lock.kind === 'unsupported' ? lock.reason : undefined,
       markCleanStop: () => writeFile(path, cleanStop, `${new Date().toISOString()}\n`),
-      release: lock.kind === 'locked' ? lock.release : () => {},
+      release,
     }
   } catch (error) {
+    release()
     if (error instanceof DataDirectoryError) throw error
     throw new DataDirectoryError(`data directory ${path} cannot be used: ${textOf(error)}`)
   }
@@ -98,7 +101,7 @@ export async function openDataDirectory(
 export function readFacts(path: string): NodeFacts | undefined {
   const file = join(path, 'node.json')
   if (!existsSync(file)) {
-    const left = readdirSync(path).filter((name) => name === metadataFolder || isShard(name))
+    const left = readdirSync(path).filter((name) => name === 'metadata' || isShard(name))
     if (left.length === 0) return undefined
     throw new DataDirectoryError(
       `${path} holds ${left.join(', ')} but no node.json: part of the data directory is missing`,
@@ -112,7 +115,7 @@ export function readFacts(path: string): NodeFacts | undefined {
         `this is Warren ${warrenVersion}, which reads formats up to ${format}`,
     )
   }
-  const tables = join(path, metadataFolder, 'data.mdb')
+  const tables = join(metadataFolder(path), 'data.mdb')
   if (!existsSync(tables) && readdirSync(path).some(isShard)) {
     throw new DataDirectoryError(`${tables} is missing, though messages are there`)
   }

@@ -5,13 +5,11 @@ import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RootDatabase } from 'lmdb'
 import { open } from 'lmdb'
+import { metadataFolder } from './layout.ts'
 import { findDamagedPage } from './lmdb-pages.ts'
 import type { Restoration } from './restoration.ts'
 import { restore } from './restoration.ts'
 import { eachRow } from './row-batch.ts'
-
-/** Folder of the tables inside a data directory. */
-export const metadataFolder = 'metadata'
 
 /** A file that cannot be used; the text says which and why. */
 export class MetadataError extends Error {
@@ -23,7 +21,7 @@ export class Metadata {
 
   /** Opens the tables of a data directory, or makes them. Throws MetadataError. */
   constructor(dataDir: string) {
-    const folder = join(dataDir, metadataFolder)
+    const folder = metadataFolder(dataDir)
     const file = join(folder, 'data.mdb')
     const damage = existsSync(file) ? damageOf(file) : undefined
     if (damage !== undefined) throw new MetadataError(`${file} is damaged: ${damage}`)
