@@ -57,7 +57,7 @@ async function start(options: ConfigOptions): Promise<void> {
   const loaded = await load(options)
   if (loaded === undefined) return
   const { runNode } = await import('../supervisor/node.ts')
-  runNode(loaded)
+  await runNode(loaded)
 }
 
 async function check(options: ConfigOptions): Promise<void> {

@@ -8,9 +8,9 @@ import { NodeWord } from '../../shared/bus/link.ts'
 import type { LogStart, ThreadReport } from '../../shared/bus/mail.ts'
 import { RingReader } from '../../shared/bus/ring.ts'
 import { nodeDisk } from './disk.ts'
+import { walFolder } from './layout.ts'
 import { LogThread } from './log-thread.ts'
 import { listWal } from './recovery.ts'
-import { walFolder } from './shard-store.ts'
 import { WalFiles } from './wal.ts'
 
 /** A disk that refused a write is asked again after this. */

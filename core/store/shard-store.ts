@@ -1,6 +1,5 @@
 // The storage of one shard on this machine: its write-ahead log, and how it is read back at start.
 
-import { join } from 'node:path'
 import { assert } from '../../shared/assert.ts'
 import { Doorbell } from '../../shared/bus/doorbell.ts'
 import { RingWriter } from '../../shared/bus/ring.ts'
@@ -9,6 +8,7 @@ import type { MessageTable } from '../message/message-table.ts'
 import type { ShardState } from '../shard/shard-state.ts'
 import type { ShardStorage } from '../shard/storage.ts'
 import type { Disk } from './disk.ts'
+import { asideFolder, walFolder } from './layout.ts'
 import type { WalEnd } from './recovery.ts'
 import { WalRecovery } from './recovery.ts'
 import { Replay } from './replay.ts'

@@ -163,18 +163,18 @@ export const settings = {
     type: 'string',
     default: '/',
     env: 'RABBITMQ_DEFAULT_VHOST',
-    doc: 'Virtual host that is there from the first start.',
+    doc: 'Virtual host that is made at the first start, in a blank data directory.',
   },
   default_vhosts: {
     type: 'list',
     default: [],
-    doc: 'Further virtual hosts, one name each.',
+    doc: 'Further virtual hosts, one name each; one that is missing is made at every start.',
   },
   default_user: {
     type: 'string',
     default: 'guest',
     env: 'RABBITMQ_DEFAULT_USER',
-    doc: 'User that is there from the first start.',
+    doc: 'User that is made at the first start, in a blank data directory.',
   },
   default_pass: {
     type: 'string',
@@ -223,7 +223,7 @@ export const settings = {
         doc: 'regular expression for the virtual hosts where the permissions hold',
       },
     },
-    doc: 'Further users.',
+    doc: 'Further users. One that is missing is made at every start; one that is there stays as it is.',
   },
   loopback_users: {
     type: 'flags',
