@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { RootDatabase } from 'lmdb'
 import { open } from 'lmdb'
 import { metadataFolder } from './layout.ts'
-import { findDamagedPage } from './lmdb-pages.ts'
+import { findDamagedPages } from './lmdb-pages.ts'
 import type { Restoration } from './restoration.ts'
 import { restore } from './restoration.ts'
 import { eachRow } from './row-batch.ts'
@@ -65,7 +65,7 @@ export class Metadata {
 
 function damageOf(file: string): string | undefined {
   try {
-    return findDamagedPage(file)
+    return findDamagedPages(file)[0]
   } catch (error) {
     return textOf(error)
   }
