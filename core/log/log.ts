@@ -8,10 +8,23 @@ export interface QueueLog {
   readonly queue: number
 }
 
+/** What a log that stores messages asks of a queue. Positions are the queue's own. */
+export interface BacklogOwner {
+  /** All persistent messages below `to` can be read back from disk: their rows may go. */
+  pageOut(to: number): void
+  /** Messages that are on disk only are in [storedFrom, storedTo); equal when there are none. */
+  storedFrom(): number
+  storedTo(): number
+  /** A message that was on disk only is in memory as `row`, held for the queue. In rising order. */
+  load(row: number, position: number): void
+  /** A `fetch` has ended; `exhausted`: nothing is left on disk. Returns how many messages are missing then. */
+  loadEnd(exhausted: boolean): number
+}
+
 /** Log positions count up from 1; 0 means "nothing to wait for". Queue positions are the queue's own. */
 export interface Log {
   /** A durable queue is there; what it appends names it by the result. */
-  openQueue(queue: number): QueueLog
+  openQueue(queue: number, owner: BacklogOwner): QueueLog
   /** The queue is deleted, with all that it holds. */
   deleteQueue(log: QueueLog): void
   /**
@@ -23,6 +36,10 @@ export interface Log {
   enqueue(log: QueueLog, position: number, row: number): number
   /** The `count` messages at and above `from` are settled for good (those of them that there are). */
   settle(log: QueueLog, from: number, count: number): void
+  /** Reads on in the part of the queue that is on disk only; `load` and `loadEnd` follow. */
+  fetch(log: QueueLog): void
+  /** Takes what the log has to say (the answers to `fetch`). True when there was anything. */
+  poll(): boolean
   /** Everything up to this position is as durable as the log promises. */
   readonly committedUpTo: number
   /** The batch ends: starts (in memory: ends) the commit of what was appended, and looks how far commits are. */
@@ -39,8 +56,14 @@ export class MemoryLog implements Log {
     this.appended = 0
   }
 
-  openQueue(queue: number): QueueLog {
+  openQueue(queue: number, _owner: BacklogOwner): QueueLog {
     return { queue }
+  }
+
+  fetch(_log: QueueLog): void {}
+
+  poll(): boolean {
+    return false
   }
 
   deleteQueue(_log: QueueLog): void {

@@ -33,6 +33,7 @@ export class ShardState implements QueueContext {
   readonly slabs: SlabWriter
   readonly messages: MessageTable
   readonly log: Log
+  readonly queueMemoryBudget: number
   readonly topology: Topology
   readonly router: Router
   /** The next random number, 0 to 2^32 - 1. */
@@ -65,7 +66,8 @@ export class ShardState implements QueueContext {
       this.reclaimer.seal(slab),
     )
     this.messages = new MessageTable(this.arena, this.reclaimer)
-    this.log = storage.createLog(this.messages, this.reclaimer, this.arena.slabCount)
+    this.log = storage.createLog(this)
+    this.queueMemoryBudget = storage.queueMemoryBudget
     this.topology = new Topology()
     this.router = new Router(random)
     this.random = random

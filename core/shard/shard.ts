@@ -102,6 +102,7 @@ export class Shard {
       if (end.in.look() && this.drainGateway(end)) any = true
     }
     for (const peer of state.peers) if (peer !== undefined && this.drainPeer(peer)) any = true
+    if (state.log.poll()) any = true
     if (this.control.turn(this.publisher)) any = true
     this.serve()
     this.flush()

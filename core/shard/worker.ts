@@ -11,6 +11,7 @@ import { nodeDisk } from '../store/disk.ts'
 import { shardFolder } from '../store/layout.ts'
 import { NoMetadata } from '../store/metadata-store.ts'
 import { ShardStore } from '../store/shard-store.ts'
+import { generationBytes } from '../store/wal-log.ts'
 import type { LoadedMetadata } from './metadata-port.ts'
 import { MetadataPort } from './metadata-port.ts'
 import { provision, registrySettings } from './provision.ts'
@@ -29,8 +30,9 @@ const bell = new Doorbell(start.bells[start.shard] as SharedArrayBuffer)
 const storage = new ShardStore({
   disk: nodeDisk,
   folder: shardFolder(config.data_dir, start.shard),
-  ring: start.log.ring,
-  bell: start.log.bell,
+  ...start.log,
+  generationBytes,
+  queueMemoryBudget: config.queue_memory_budget,
   shardBell: start.bells[start.shard] as SharedArrayBuffer,
   onReport: (level, msg, fields) => report({ report: 'log', level, msg, fields }),
 })

@@ -19,8 +19,9 @@ export class BlockBuilder {
   /** Word behind the last op. */
   at: number
 
-  constructor() {
-    const memory = new ArrayBuffer(blockBytesMax)
+  /** `size`: bytes of the largest block that it builds. */
+  constructor(size: number = blockBytesMax) {
+    const memory = new ArrayBuffer(size)
     this.words = new Int32Array(memory)
     this.bytes = Buffer.from(memory)
     this.at = blockHeaderBytes >> 2
@@ -56,6 +57,3 @@ export class BlockBuilder {
     return padded
   }
 }
-
-/** Words in an empty block. */
-export const blockRoom: number = (blockBytesMax - blockHeaderBytes) >> 2

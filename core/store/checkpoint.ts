@@ -28,30 +28,17 @@ export class Checkpoint {
   /** Words of the record. */
   size: number
   private readonly queues: CheckpointQueue[]
-  /** Of each queue: messages below this may lie in the generation that has ended, or in older ones. */
-  private readonly marks: number[]
   private index: number
-  /** All below this has been said of the queue at `index`. */
+  /** All below this has been said of the queue at `index`; -1: it has not been named yet. */
   private from: number
 
   constructor(queues: ReadonlyMap<number, CheckpointQueue>, generation: number) {
     this.generation = generation
     this.queues = [...queues.values()]
-    this.marks = this.queues.map(({ alive }) => alive.next)
     this.record = []
     this.size = 0
     this.index = 0
-    this.from = 0
-  }
-
-  /** True when nothing in the generation that has ended is alive. */
-  isDead(): boolean {
-    for (let i = this.queues.length - 1; i >= 0; i--) {
-      const { alive } = this.queues[i] as CheckpointQueue
-      if (alive.firstAlive(0) < (this.marks[i] as number)) return false
-      this.queues.pop()
-    }
-    return true
+    this.from = -1
   }
 
   /** Makes the next record; false when all is said. */
@@ -59,14 +46,27 @@ export class Checkpoint {
     for (;;) {
       const queue = this.queues[this.index]
       if (queue === undefined) return false
+      if (this.from < 0) {
+        this.sayFirst(queue)
+        return true
+      }
       const from = queue.alive.firstDead(this.from)
       if (from < queue.alive.next) {
         this.say(queue, from)
         return true
       }
       this.index++
-      this.from = 0
+      this.from = -1
     }
+  }
+
+  /** Each queue is named at least once: a queue that is not is taken for deleted. */
+  private sayFirst({ queue, alive }: CheckpointQueue): void {
+    const count = Math.min(alive.firstAlive(0), alive.next)
+    this.record.length = 0
+    this.record.push(Op.settle, queue, 0, 0, lowWord(count), highWord(count))
+    this.size = settleWords
+    this.from = count
   }
 
   private say({ queue, alive }: CheckpointQueue, from: number): void {

@@ -17,6 +17,11 @@ export function walFolder(shardFolder: string): string {
   return join(shardFolder, 'wal')
 }
 
+/** What retired files of the log still held. */
+export function segmentFolder(shardFolder: string): string {
+  return join(shardFolder, 'segments')
+}
+
 /** What could not be read, kept for whoever can. */
 export function asideFolder(shardFolder: string): string {
   return join(shardFolder, 'damaged')

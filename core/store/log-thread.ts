@@ -5,8 +5,9 @@ import type { Arena } from '../../shared/bus/arena.ts'
 import type { Doorbell } from '../../shared/bus/doorbell.ts'
 import type { RingReader } from '../../shared/bus/ring.ts'
 import { BlockBuilder } from './block-builder.ts'
-import type { Disk } from './disk.ts'
+import { DeadPositions } from './dead-positions.ts'
 import { EntrySource } from './entry-source.ts'
+import type { LogBackground } from './log-background.ts'
 import { enqueueEntryAt, LogRecord } from './log-wire.ts'
 import type { WalFiles } from './wal.ts'
 import {
@@ -23,7 +24,7 @@ export interface LogThreadParts {
   /** Rung when something became durable. */
   readonly shardBell: Doorbell
   readonly arena: Arena
-  readonly disk: Disk
+  readonly background: LogBackground
   /** Makes the files once the shard has said where writing goes on: [file, sequence, generation]. */
   readonly openWal: (file: number, sequence: number, generation: number) => WalFiles
   /** The disk refuses writes, or takes them again. */
@@ -41,6 +42,9 @@ export class LogThread {
   private openOp: number
   /** Generation to retire once what was read is synced; -1 for none. */
   private toRetire: number
+  /** What was settled since the last roll; undefined when nobody asks. */
+  private dead: DeadPositions | undefined
+  private written: number
   private troubled: boolean
 
   constructor(parts: LogThreadParts) {
@@ -51,6 +55,8 @@ export class LogThread {
     this.wal = undefined
     this.openOp = -1
     this.toRetire = -1
+    this.dead = undefined
+    this.written = 0
     this.troubled = false
   }
 
@@ -59,13 +65,23 @@ export class LogThread {
    * refused: nothing is lost then, the next turn tries again.
    */
   turn(): 'busy' | 'idle' | 'failed' {
-    if (!this.ring.look()) return 'idle'
+    const { background } = this.parts
+    let any = false
     try {
-      this.commit()
+      if (this.ring.look()) {
+        this.commit()
+        any = true
+      }
+      if (background.serve()) any = true
+      if (this.wal !== undefined && background.step(this.wal, this.written)) any = true
     } catch (error) {
       this.recoverFrom(error)
+      background.serve()
+      this.parts.shardBell.ring()
       return 'failed'
     }
+    if (!any) return 'idle'
+    this.parts.shardBell.ring()
     if (this.troubled) {
       this.troubled = false
       this.parts.onRelief()
@@ -74,21 +90,25 @@ export class LogThread {
   }
 
   private commit(): void {
+    this.written = 0
     this.take()
     this.writeBlock()
     this.wal?.sync()
     this.ring.release()
     this.parts.shardBell.ring()
-    if (this.toRetire < 0) return
-    this.wal?.recycle(this.toRetire)
+    if (this.toRetire < 0 || this.dead === undefined) return
+    this.parts.background.retire(this.toRetire, this.dead)
     this.toRetire = -1
+    this.dead = undefined
   }
 
   private recoverFrom(error: unknown): void {
     this.ring.rewind()
     this.block.clear()
     this.openOp = -1
+    this.toRetire = -1
     this.wal?.fail()
+    this.parts.background.fail()
     if (this.troubled) return
     this.troubled = true
     this.parts.onTrouble(error)
@@ -110,11 +130,13 @@ export class LogThread {
     if (type === LogRecord.open) {
       const low = (words[i + 2] as number) >>> 0
       const sequence = low + (words[i + 3] as number) * 0x100000000
+      this.dead = new DeadPositions()
       this.wal ??= this.parts.openWal(words[i + 1] as number, sequence, words[i + 4] as number)
     } else if (type === LogRecord.roll) {
       this.writeBlock()
       this.wal?.sync()
       this.wal?.roll(words[i + 1] as number)
+      this.dead = new DeadPositions()
     } else if (type === LogRecord.retire) {
       this.toRetire = words[i + 1] as number
     }
@@ -128,6 +150,7 @@ export class LogThread {
     for (let k = 0; k < size; k++) block.words[block.at + k] = words[i + k] as number
     block.at += size
     this.openOp = -1
+    this.dead?.note(words, i)
   }
 
   // HOT: once per persistent message
@@ -208,6 +231,7 @@ export class LogThread {
 
   private writeBlock(): void {
     if (this.block.isEmpty()) return
+    this.written += this.block.at * 4
     this.wal?.append(this.block)
     this.block.clear()
     this.openOp = -1

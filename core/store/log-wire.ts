@@ -17,6 +17,35 @@ export const LogRecord = {
   retire: 20,
 } as const
 
+/** A second ring, for what does not wait for the disk to take writes. */
+export const LogRequest = {
+  /** [1] request [2] generation [3] number of the segment [4..5] offset [6] slab [7] at [8] bytes */
+  read: 1,
+  /** The segment is not needed any more. [1] generation [2] number */
+  drop: 2,
+} as const
+
+/** Log thread -> shard. */
+export const LogReply = {
+  /** [1] request [2] bytes read, -1: the disk refused */
+  read: 1,
+  /** A segment was made. [1] generation [2] number [3..4] bytes */
+  segment: 2,
+  /** What the segment before holds: a run op of wal-format.ts, word for word. */
+  run: 3,
+  /** Generations up to [1] are in segments, as far as they are needed. */
+  retired: 4,
+} as const
+
+export const readRequestWords = 9
+export const dropRequestWords = 3
+export const readReplyWords = 3
+export const segmentReplyWords = 5
+export const retiredReplyWords = 2
+
+/** Words of the rings of requests and replies. */
+export const requestRingWords: number = 16 * 1024
+
 export const enqueueEntryAt = 5
 export const targetRecordWords = 4
 export const openWords = 5

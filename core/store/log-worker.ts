@@ -6,9 +6,10 @@ import { Arena } from '../../shared/bus/arena.ts'
 import { Doorbell } from '../../shared/bus/doorbell.ts'
 import { NodeWord } from '../../shared/bus/link.ts'
 import type { LogStart, ThreadReport } from '../../shared/bus/mail.ts'
-import { RingReader } from '../../shared/bus/ring.ts'
+import { RingReader, RingWriter } from '../../shared/bus/ring.ts'
 import { nodeDisk } from './disk.ts'
-import { walFolder } from './layout.ts'
+import { segmentFolder, walFolder } from './layout.ts'
+import { LogBackground } from './log-background.ts'
 import { LogThread } from './log-thread.ts'
 import { listWal } from './recovery.ts'
 import { WalFiles } from './wal.ts'
@@ -23,14 +24,22 @@ assert(port !== null, 'a log runs in a worker thread')
 const start = workerData as LogStart
 const nodeWords = new Int32Array(start.nodeWords)
 const pause = new Int32Array(new SharedArrayBuffer(4))
-const bell = new Doorbell(start.bell)
+const { log: memory } = start
+const bell = new Doorbell(memory.bell)
+const arena = new Arena(start.arena)
 const folder = walFolder(start.folder)
 
 const log = new LogThread({
-  ring: new RingReader(start.ring),
+  ring: new RingReader(memory.ring),
   shardBell: new Doorbell(start.shardBell),
-  arena: new Arena(start.arena),
-  disk: nodeDisk,
+  arena,
+  background: new LogBackground({
+    requests: new RingReader(memory.requests),
+    replies: new RingWriter(memory.replies),
+    arena,
+    disk: nodeDisk,
+    folders: { wal: folder, segments: segmentFolder(start.folder) },
+  }),
   openWal: (file, sequence, generation) => {
     const { files, spares } = listWal(nodeDisk, folder)
     return new WalFiles(nodeDisk, folder, { file, sequence, generation, oldFiles: files, spares })

@@ -42,6 +42,8 @@ export interface WalEnd {
   readonly file: number
   readonly sequence: number
   readonly generation: number
+  /** The oldest generation that the log still has; that of the next file when it has none. */
+  readonly firstGeneration: number
   readonly damage: readonly Damage[]
 }
 
@@ -83,6 +85,7 @@ export class WalRecovery {
   private readonly memory: Buffer
   private sequence: number
   private generation: number
+  private firstGeneration: number
   /** What is broken at the end of a file: a torn tail unless blocks follow in a later file. */
   private openEnd:
     | { readonly file: number; readonly at: number; readonly bytes: Buffer }
@@ -97,6 +100,7 @@ export class WalRecovery {
     this.memory = Buffer.from(new ArrayBuffer(walFileBytes))
     this.sequence = 0
     this.generation = 0
+    this.firstGeneration = Number.POSITIVE_INFINITY
     this.openEnd = undefined
   }
 
@@ -109,6 +113,7 @@ export class WalRecovery {
       file: last + 1,
       sequence: this.sequence + 1,
       generation: this.generation + 1,
+      firstGeneration: Math.min(this.firstGeneration, this.generation + 1),
       damage: this.damage,
     }
   }
@@ -145,6 +150,7 @@ export class WalRecovery {
     }
     this.sequence = sequence
     this.generation = Math.max(this.generation, reader.generation())
+    this.firstGeneration = Math.min(this.firstGeneration, reader.generation())
     this.replay.apply(reader.words, reader.bytes, reader.opsFrom(), reader.opsTo())
   }
 

@@ -1,5 +1,6 @@
 // One queue while the log is replayed: its messages in rising order of position.
 
+import { AliveSet } from '../log/alive-set.ts'
 import type { MessageTable } from '../message/message-table.ts'
 
 const firstCapacity = 16
@@ -9,6 +10,10 @@ export class ReplayQueue {
   count: number
   /** One more than the highest position that the log has named. */
   next: number
+  /** Positions of messages in segments that are not settled. */
+  readonly stored: AliveSet
+  /** One more than the highest position that a segment may hold. */
+  storedTo: number
   private readonly messages: MessageTable
   private positions: Float64Array
   /** -1 where the message is settled. */
@@ -20,6 +25,8 @@ export class ReplayQueue {
   constructor(messages: MessageTable) {
     this.count = 0
     this.next = 0
+    this.stored = new AliveSet()
+    this.storedTo = 0
     this.messages = messages
     this.positions = new Float64Array(firstCapacity)
     this.rows = new Int32Array(firstCapacity)
@@ -35,7 +42,14 @@ export class ReplayQueue {
     }
   }
 
+  addStored(from: number, to: number): void {
+    for (let position = from; position < to; position++) this.stored.add(position)
+    this.storedTo = Math.max(this.storedTo, to)
+    if (to > this.next) this.next = to
+  }
+
   isAlive(position: number): boolean {
+    if (this.stored.has(position)) return true
     if (this.end === this.head || position > (this.positions[this.end - 1] as number)) return false
     const i = this.indexOf(position)
     return i < this.end && this.positions[i] === position && (this.rows[i] as number) >= 0
@@ -67,6 +81,7 @@ export class ReplayQueue {
   settle(from: number, count: number): void {
     const to = from + count
     if (to > this.next) this.next = to
+    this.stored.removeRange(from, to)
     for (let i = this.indexOf(from); i < this.end && (this.positions[i] as number) < to; i++) {
       const row = this.rows[i] as number
       if (row < 0) continue

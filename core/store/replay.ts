@@ -3,8 +3,8 @@
 
 import type { Arena } from '../../shared/bus/arena.ts'
 import type { SlabWriter } from '../../shared/bus/slab-writer.ts'
-import { entryWords, extentWords } from '../../shared/bus/wire.ts'
 import type { MessageTable } from '../message/message-table.ts'
+import { EntryKeeper } from './entry-keeper.ts'
 import { ReplayQueue } from './replay-queue.ts'
 import {
   enqueueHeadWords,
@@ -27,9 +27,8 @@ export class Replay {
   /** Messages for queues that are unknown and were not deleted in the log, by queue. */
   readonly orphans: Map<number, number>
   private readonly parts: ReplayParts
-  private readonly entry: Int32Array
+  private readonly keeper: EntryKeeper
   private pending: Buffer[]
-  private readonly rooms: number[]
 
   /** `queues`: the durable queues that there are. */
   constructor(parts: ReplayParts, queues: Iterable<number>) {
@@ -37,9 +36,8 @@ export class Replay {
     this.queues = new Map()
     for (const queue of queues) this.queues.set(queue, new ReplayQueue(parts.messages))
     this.orphans = new Map()
-    this.entry = new Int32Array(entryWords + entryExtentsMax * extentWords)
+    this.keeper = new EntryKeeper(parts.arena, parts.slabs, parts.messages)
     this.pending = []
-    this.rooms = []
   }
 
   /** Applies the ops in `words[from, to)`; `bytes` are the same memory. */
@@ -54,6 +52,11 @@ export class Replay {
       else if (type === Op.queueDeleted) this.deleteQueue(words[w + 1] as number)
       w += head >>> 8
     }
+  }
+
+  /** Takes note that the messages in [from, to) may be in segments; call before `apply`. */
+  addStored(id: number, from: number, to: number): void {
+    this.queues.get(id)?.addStored(from, to)
   }
 
   private enqueue(words: Int32Array, bytes: Buffer, w: number): void {
@@ -79,40 +82,11 @@ export class Replay {
 
   /** Copies the entry of the enqueue op at `w` into slabs; returns its row. */
   private keep(words: Int32Array, bytes: Buffer, w: number): number {
-    const flags = (words[w + 1] as number) & 255
-    const { entry, rooms } = this
-    for (let i = 2; i < 6; i++) entry[i] = words[w + i] as number
-    const body = words[w + 5] as number
-    const prefix = (words[w + 2] as number) + (words[w + 3] as number) + (words[w + 4] as number)
-    const inline = (flags & inParts) === 0
+    const inline = ((words[w + 1] as number) & inParts) === 0
     const source = inline ? bytes : Buffer.concat(this.pending)
-    this.copy(source, inline ? (w + enqueueHeadWords) * 4 : 0, prefix, body)
-    const row = this.parts.messages.add(entry, 0, flags & ~inParts)
-    for (let i = 0; i < rooms.length; i++) this.parts.slabs.close(rooms[i] as number)
+    const row = this.keeper.keep(words, w, source, inline ? (w + enqueueHeadWords) * 4 : 0)
+    if (row < 0) throw noMemory()
     return row
-  }
-
-  private copy(source: Buffer, from: number, prefix: number, body: number): void {
-    const { entry, rooms } = this
-    const { arena, slabs } = this.parts
-    rooms.length = 0
-    let extents = -1
-    let left = prefix + body
-    let at = from
-    while (left > 0) {
-      const first = extents < 0
-      if (!slabs.takeSome(first ? prefix : 0, first ? body : left)) throw noMemory()
-      rooms.push(slabs.slab)
-      const e = first ? 0 : entryWords + extents * extentWords
-      entry[e] = slabs.slab
-      entry[e + 1] = slabs.at
-      if (!first) entry[e + 2] = slabs.size
-      source.copy(arena.slab(slabs.slab), slabs.at, at, at + slabs.size)
-      at += slabs.size
-      left -= slabs.size
-      extents++
-    }
-    entry[6] = extents
   }
 
   private addPart(words: Int32Array, bytes: Buffer, w: number): void {
@@ -146,9 +120,6 @@ export class Replay {
     this.queues.set(id, new ReplayQueue(this.parts.messages))
   }
 }
-
-/** As many as the largest message has. */
-const entryExtentsMax = 260
 
 function noMemory(): Error {
   return new Error('the messages of the log do not fit in the memory that the node may use')

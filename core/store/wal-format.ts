@@ -21,6 +21,15 @@
 //   settle bits   queue, position, then 32 words, a bit for each of the 1024 positions from there:
 //                 where it is 0 the position is settled
 //   queue deleted queue
+//   run           queue, first position, position behind the last, messages, offset of the block where
+//                 they begin: what a segment holds of a queue
+//
+// A segment holds what was still alive of one generation when its files were retired: blocks of
+// enqueue and part ops (file number = generation, sequences from 1), then blocks of run ops, then a
+// footer of one sector. Without a whole footer it was not finished.
+//
+//   footer  +0 magic "WRNF"   +4 generation   +8 offset of the run blocks (2 words)
+//           +16 their bytes   +20 CRC-32 of the bytes before it
 
 export const blockMagic = 0x314e5257
 export const blockHeaderBytes = 32
@@ -48,6 +57,7 @@ export const Op = {
   settle: 3,
   settleBits: 4,
   queueDeleted: 5,
+  run: 6,
 } as const
 
 export const enqueueHeadWords = 6
@@ -61,6 +71,13 @@ export const settleWords = 6
 export const settleBitsPositions = 1024
 export const settleBitsWords: number = 4 + settleBitsPositions / 32
 export const queueDeletedWords = 2
+export const runWords = 9
+export const footerMagic = 0x464e5257
+export const footerBytes: number = blockAlign
+/** Bytes of a footer in front of its checksum. */
+export const footerCrcAt = 20
+/** Blocks of a segment: smaller than a read of the read-ahead, so that each read brings whole ones. */
+export const segmentBlockBytes: number = 128 * 1024
 /** In the flags byte of an enqueue op: flags of the entry that matter to a queue (EntryFlag), and: */
 export const inParts = 128
 
@@ -86,6 +103,17 @@ export function paddedSize(size: number): number {
 
 export function walFileName(number: number): string {
   return `${String(number).padStart(10, '0')}.wal`
+}
+
+/** The name of a segment: its generation, and a number within it. */
+export function segmentName(generation: number, number: number): string {
+  return `${String(generation).padStart(10, '0')}-${number}.seg`
+}
+
+/** The reverse of `segmentName`. */
+export function segmentId(name: string): { generation: number; number: number } | undefined {
+  const found = /^(\d{10})-(\d+)\.seg$/.exec(name)
+  return found === null ? undefined : { generation: Number(found[1]), number: Number(found[2]) }
 }
 
 /** The number in the name of a file of the log, or undefined. */

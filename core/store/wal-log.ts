@@ -2,12 +2,13 @@
 // ring has been given back what is durable. Message bytes stay in their slabs until then.
 
 import { assert } from '../../shared/assert.ts'
+import type { Arena } from '../../shared/bus/arena.ts'
 import type { Doorbell } from '../../shared/bus/doorbell.ts'
-import type { RingWriter } from '../../shared/bus/ring.ts'
+import type { RingReader, RingWriter } from '../../shared/bus/ring.ts'
 import type { SlabReclaimer } from '../../shared/bus/slab-reclaimer.ts'
+import type { SlabWriter } from '../../shared/bus/slab-writer.ts'
 import { EntryFlag, entryWords, extentWords } from '../../shared/bus/wire.ts'
-import { AliveSet } from '../log/alive-set.ts'
-import type { Log, QueueLog } from '../log/log.ts'
+import type { BacklogOwner, Log, QueueLog } from '../log/log.ts'
 import type { MessageTable } from '../message/message-table.ts'
 import { Checkpoint } from './checkpoint.ts'
 import {
@@ -18,6 +19,7 @@ import {
   rollWords,
   targetRecordWords,
 } from './log-wire.ts'
+import { SegmentDesk } from './segment-desk.ts'
 import {
   enqueueHeadWords,
   highWord,
@@ -28,16 +30,21 @@ import {
   targetWords,
   walFileBytes,
 } from './wal-format.ts'
+import { WalQueue } from './wal-queue.ts'
 
-/** What the log keeps of a durable queue: which of its positions are logged and not settled. */
-export class WalQueue implements QueueLog {
-  readonly queue: number
-  readonly alive: AliveSet
-
-  constructor(queue: number) {
-    this.queue = queue
-    this.alive = new AliveSet()
-  }
+export interface WalLogParts {
+  readonly ring: RingWriter
+  readonly requests: RingWriter
+  readonly replies: RingReader
+  /** Of the log thread. */
+  readonly bell: Doorbell
+  readonly arena: Arena
+  readonly slabs: SlabWriter
+  readonly messages: MessageTable
+  readonly reclaimer: SlabReclaimer
+  readonly generationBytes: number
+  /** Messages of a queue can't be read back from disk. */
+  readonly onLost: (queue: number, count: number) => void
 }
 
 /** Where the log goes on after recovery. */
@@ -48,10 +55,10 @@ export interface LogStart {
 }
 
 /**
- * A generation ends when its records reach this: what the blocks' headers and padding add still fits
- * in its file, as a rule.
+ * A generation ends when its records reach this. Messages can leave memory only once their generation
+ * has ended, so it is half of what a file holds: some 450 000 small messages.
  */
-const generationBytes: number = walFileBytes - 4 * 1024 * 1024
+export const generationBytes: number = walFileBytes / 2 - 2 * 1024 * 1024
 /** Flags of an entry that a queue needs again after recovery. */
 const keptFlags: number = EntryFlag.persistent | EntryFlag.headers
 /** Identifies the ring to the reclaimer: gateway links count up from 1, shards down from -1. */
@@ -60,6 +67,7 @@ const referenceId = 0
 export class WalLog implements Log {
   committedUpTo: number
   readonly queues: Map<number, WalQueue>
+  readonly desk: SegmentDesk
   private readonly ring: RingWriter
   private readonly bell: Doorbell
   private readonly messages: MessageTable
@@ -69,9 +77,13 @@ export class WalLog implements Log {
   private overflowFrom: number
   private generation: number
   private generationSize: number
+  private readonly generationBytes: number
   private checkpoint: Checkpoint | undefined
-  /** Checkpoints that are written, oldest first: of generations that still hold messages. */
-  private readonly ended: Checkpoint[]
+  /** Settles so far, and how many there were (and how far the log was) when segments were looked through. */
+  private settles: number
+  private collected: number
+  private collectedAt: number
+  private flushes: number
   /** The row of the last enqueue record, while further targets may be added to it; else -1. */
   private openRow: number
   private openTargets: number
@@ -80,25 +92,32 @@ export class WalLog implements Log {
   private settleQueue: number
   private openEnd: number
 
-  constructor(
-    ring: RingWriter,
-    bell: Doorbell,
-    messages: MessageTable,
-    reclaimer: SlabReclaimer,
-    slabCount: number,
-  ) {
+  constructor(parts: WalLogParts) {
+    const { ring, bell, messages, reclaimer, arena } = parts
     this.ring = ring
     this.bell = bell
     this.messages = messages
     // The log thread holds no slab beyond the records that name it.
-    this.lastReference = reclaimer.watch(referenceId, ring, new Int32Array(slabCount))
+    this.lastReference = reclaimer.watch(referenceId, ring, new Int32Array(arena.slabCount))
     this.queues = new Map()
+    this.desk = new SegmentDesk({
+      ...parts,
+      queues: this.queues,
+      onLost: (queue, from, count, missing) => {
+        this.settle(queue, from, count)
+        parts.onLost(queue.queue, missing)
+      },
+    })
+    this.settles = 0
+    this.collected = 0
+    this.collectedAt = 0
+    this.flushes = 0
     this.overflow = []
     this.overflowFrom = 0
     this.generation = 0
     this.generationSize = 0
+    this.generationBytes = parts.generationBytes
     this.checkpoint = undefined
-    this.ended = []
     this.committedUpTo = 0
     this.openRow = -1
     this.openTargets = 0
@@ -115,8 +134,8 @@ export class WalLog implements Log {
     this.checkpoint = new Checkpoint(this.queues, generation - 1)
   }
 
-  openQueue(queue: number): WalQueue {
-    const log = new WalQueue(queue)
+  openQueue(queue: number, owner: BacklogOwner): WalQueue {
+    const log = new WalQueue(queue, owner)
     this.queues.set(queue, log)
     return log
   }
@@ -124,6 +143,8 @@ export class WalLog implements Log {
   deleteQueue(log: QueueLog): void {
     const { queue } = log
     if (!this.queues.delete(queue)) return
+    ;(log as WalQueue).deleted = true
+    this.settles++
     this.put([LogRecord.queueDeleted, queue], queueDeletedWords)
   }
 
@@ -167,6 +188,7 @@ export class WalLog implements Log {
   // HOT: once per settled delivery
   settle(log: QueueLog, from: number, count: number): void {
     const { alive } = log as WalQueue
+    this.settles++
     if (count === 1) {
       // What is not in the log needs no record of its end.
       if (!alive.remove(from)) return
@@ -187,15 +209,33 @@ export class WalLog implements Log {
     this.openNewSettle(log.queue, from, count)
   }
 
+  fetch(log: QueueLog): void {
+    this.desk.fetch(log as WalQueue)
+  }
+
+  poll(): boolean {
+    return this.desk.poll()
+  }
+
   flush(): void {
     this.openRow = -1
     this.openSettle = -1
     if (this.overflow.length > 0) this.drained()
-    if (this.generationSize >= generationBytes && this.checkpoint === undefined) this.roll()
+    if (this.generationSize >= this.generationBytes && this.checkpoint === undefined) this.roll()
     if (this.checkpoint !== undefined) this.stepCheckpoint(this.checkpoint)
-    this.retire()
-    if (this.ring.publish()) this.bell.ring()
+    const busy = this.ring.publish()
+    if (busy) this.bell.ring()
     this.committedUpTo = this.ring.releasedTotal()
+    // Looking through all segments can wait while there is something better to do.
+    if (++this.flushes >= flushesPerCollect || !busy) this.collect()
+  }
+
+  private collect(): void {
+    this.flushes = 0
+    if (this.settles === this.collected && this.committedUpTo === this.collectedAt) return
+    this.collected = this.settles
+    this.collectedAt = this.committedUpTo
+    this.desk.collect(this.ring.total, this.committedUpTo)
   }
 
   /** True when all that was appended is durable. */
@@ -293,19 +333,11 @@ export class WalLog implements Log {
     this.checkpoint = new Checkpoint(this.queues, ended)
   }
 
-  /** Lets go of generations that nothing needs any more. */
-  private retire(): void {
-    for (let first = this.ended[0]; first?.isDead(); first = this.ended[0]) {
-      this.put([LogRecord.retire, first.generation], retireWords)
-      this.ended.shift()
-    }
-  }
-
   /** Repeats a part of what is dead, so that the records that said so first may go. */
   private stepCheckpoint(checkpoint: Checkpoint): void {
     while (this.overflow.length === 0 && this.hasWords(checkpointRoom)) {
       if (!checkpoint.next()) {
-        this.ended.push(checkpoint)
+        this.put([LogRecord.retire, checkpoint.generation], retireWords)
         this.checkpoint = undefined
         return
       }
@@ -316,3 +348,5 @@ export class WalLog implements Log {
 
 /** Words that must be free before a checkpoint goes on: publishes and settles come first. */
 const checkpointRoom = 16 * 1024
+/** Flushes between two looks through the segments of a busy shard. */
+const flushesPerCollect = 256

@@ -7,7 +7,7 @@ import { createDoorbell } from '../../shared/bus/doorbell.ts'
 import type { ShardStart } from '../../shared/bus/mail.ts'
 import { createRing } from '../../shared/bus/ring.ts'
 import type { Config } from '../../shared/config/schema.ts'
-import { logRingWords } from '../store/log-wire.ts'
+import { logRingWords, requestRingWords } from '../store/log-wire.ts'
 
 /** As large as a gateway's ring: forwarded publishes are records of the same size. */
 const peerRingWords = 64 * 1024
@@ -34,7 +34,12 @@ export function shardStarts(
     bells,
     toShards: rings[shard] ?? [],
     fromShards: rings.map((row) => row[shard]),
-    log: { ring: createRing(logRingWords), bell: createDoorbell() },
+    log: {
+      ring: createRing(logRingWords),
+      requests: createRing(requestRingWords),
+      replies: createRing(requestRingWords),
+      bell: createDoorbell(),
+    },
     metadata: shard === 0 ? metadata : undefined,
     settings: config,
   }))

@@ -220,8 +220,7 @@ export class Supervisor {
       folder: shardFolder(this.options.config.data_dir, shard),
       arena,
       nodeWords,
-      ring: log.ring,
-      bell: log.bell,
+      log,
       shardBell: bells[shard] ?? createDoorbell(),
     }
     const thread = startThread(this.options.logUrl, `log ${shard}`, start, {

@@ -16,11 +16,18 @@ export interface ShardStart {
   /** rings[i]: written by this shard, read by shard i; `fromShards[i]` the reverse. Undefined at its own index. */
   readonly toShards: readonly (SharedArrayBuffer | undefined)[]
   readonly fromShards: readonly (SharedArrayBuffer | undefined)[]
-  /** The ring to the shard's log thread, and that thread's doorbell. */
-  readonly log: { readonly ring: SharedArrayBuffer; readonly bell: SharedArrayBuffer }
+  readonly log: LogMemory
   /** To the thread that keeps the metadata; undefined on shards other than the registry's. */
   readonly metadata: MessagePort | undefined
   readonly settings: unknown
+}
+
+/** The rings between a shard and its log thread, and that thread's doorbell. */
+export interface LogMemory {
+  readonly ring: SharedArrayBuffer
+  readonly requests: SharedArrayBuffer
+  readonly replies: SharedArrayBuffer
+  readonly bell: SharedArrayBuffer
 }
 
 /** `workerData` of a shard's log thread. */
@@ -30,8 +37,7 @@ export interface LogStart {
   readonly folder: string
   readonly arena: ArenaMemory
   readonly nodeWords: SharedArrayBuffer
-  readonly ring: SharedArrayBuffer
-  readonly bell: SharedArrayBuffer
+  readonly log: LogMemory
   readonly shardBell: SharedArrayBuffer
 }
 

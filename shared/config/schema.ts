@@ -313,6 +313,13 @@ export const settings = {
     default: 'thread',
     doc: 'Run the AMQP gateway as a thread, or as an operating-system process of its own.',
   },
+  queue_memory_budget: {
+    type: 'bytes',
+    default: 67108864,
+    min: 0,
+    max: 1099511627776,
+    doc: 'Messages of one durable queue that stay in memory when they are on disk too.',
+  },
   data_dir: {
     type: 'string',
     default: 'warren-data',

@@ -10,9 +10,10 @@ import { Unacked } from '../../../core/queue/unacked.ts'
 import { ShardState } from '../../../core/shard/shard-state.ts'
 import type { Disk } from '../../../core/store/disk.ts'
 import { nodeDisk } from '../../../core/store/disk.ts'
-import { walFolder } from '../../../core/store/layout.ts'
+import { segmentFolder, walFolder } from '../../../core/store/layout.ts'
+import { LogBackground } from '../../../core/store/log-background.ts'
 import { LogThread } from '../../../core/store/log-thread.ts'
-import { logRingWords } from '../../../core/store/log-wire.ts'
+import { logRingWords, requestRingWords } from '../../../core/store/log-wire.ts'
 import { listWal } from '../../../core/store/recovery.ts'
 import { ShardStore } from '../../../core/store/shard-store.ts'
 import { WalFiles } from '../../../core/store/wal.ts'
@@ -24,6 +25,14 @@ import { createRing, RingReader, RingWriter } from '../../../shared/bus/ring.ts'
 import { EntryFlag, entryWords, extentWords, Outcome } from '../../../shared/bus/wire.ts'
 
 const arenaBytes = 256 * 1024 * 1024
+
+export interface StoreOptions {
+  readonly disk?: Disk
+  readonly queueMemoryBudget?: number
+  readonly generationBytes?: number
+  /** False: old generations stay in the log. */
+  readonly retires?: boolean
+}
 
 export interface Report {
   readonly level: string
@@ -57,16 +66,31 @@ export class StoreBench {
   private readonly reader: RingReader
 
   /** `queues`: ids of the durable queues that metadata knows. */
-  constructor(folder: string, queues: readonly number[], disk: Disk = nodeDisk) {
+  constructor(
+    folder: string,
+    queues: readonly number[],
+    {
+      disk = nodeDisk,
+      queueMemoryBudget = 1 << 30,
+      generationBytes = 1 << 30,
+      retires = true,
+    }: StoreOptions = {},
+  ) {
     this.folder = folder
     const arena = createArena(arenaBytes)
     const ring = createRing(logRingWords)
     const bell = createDoorbell()
     const shardBell = createDoorbell()
+    const requests = createRing(requestRingWords)
+    const replies = createRing(requestRingWords)
     this.store = new ShardStore({
       disk,
       folder,
       ring,
+      requests,
+      replies,
+      queueMemoryBudget,
+      generationBytes,
       bell,
       shardBell,
       onReport: (level, text, fields) =>
@@ -74,11 +98,19 @@ export class StoreBench {
     })
     this.state = new ShardState(0, 1, arena, this.store, () => 0)
     this.log = this.state.log as WalLog
+    const background = new LogBackground({
+      requests: new RingReader(requests),
+      replies: new RingWriter(replies),
+      arena: this.state.arena,
+      disk,
+      folders: { wal: walFolder(folder), segments: segmentFolder(folder) },
+    })
+    if (!retires) background.retire = () => {}
     this.thread = new LogThread({
       ring: new RingReader(ring),
       shardBell: new Doorbell(shardBell),
       arena: this.state.arena,
-      disk,
+      background,
       openWal: (file, sequence, generation) => {
         const wal = walFolder(folder)
         const { files, spares } = listWal(disk, wal)
@@ -159,6 +191,7 @@ export class StoreBench {
     do {
       this.log.flush()
       outcome = this.thread.turn()
+      this.log.poll()
     } while (outcome === 'busy')
     this.log.flush()
     this.state.reclaimer.sweep()
