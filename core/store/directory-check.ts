@@ -3,10 +3,10 @@
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { DataDirectoryError, hasCleanStop, readFacts } from './node-directory.ts'
 import { lockDirectory } from './directory-lock.ts'
 import { metadataFolder } from './layout.ts'
 import { findDamagedPages } from './lmdb-pages.ts'
+import { DataDirectoryError, hasCleanStop, readFacts } from './node-directory.ts'
 import type { StoredQueue } from './restoration.ts'
 import { restore } from './restoration.ts'
 

@@ -201,7 +201,9 @@ describe('a data directory', () => {
     const at = spoilt.indexOf('q77')
     spoilt[at + 1] = 0x38
     writeFileSync(file, spoilt)
-    expect(await refused()).toMatch(/the metadata in .* is damaged: the row 07.* is damaged/)
+    expect(await refused()).toMatch(
+      /damaged: (the row 07.* is damaged|page \d+ has keys out of order)/,
+    )
     writeFileSync(file, Buffer.from(sound).fill(0x55, 8192, 16384))
     expect(await refused()).toContain('data.mdb is damaged: ')
     writeFileSync(file, sound)
