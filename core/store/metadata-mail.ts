@@ -9,6 +9,7 @@ export interface MetadataStart {
   /** To shard 0, whose doorbell is `bell`. */
   readonly port: MessagePort
   readonly bell: SharedArrayBuffer
+  readonly nodeWords: SharedArrayBuffer
 }
 
 /** Shard 0 -> metadata thread: rows to write (see RowBatch). Positions go up by one. */

@@ -5,6 +5,7 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { assert } from '../../shared/assert.ts'
 import { pack } from '../../shared/bus/control.ts'
 import { Doorbell } from '../../shared/bus/doorbell.ts'
+import { NodeWord } from '../../shared/bus/link.ts'
 import type { ThreadReport } from '../../shared/bus/mail.ts'
 import { Metadata, MetadataError } from './metadata.ts'
 import type { MetadataReport, MetadataStart, MetadataWrite } from './metadata-mail.ts'
@@ -15,11 +16,13 @@ const retryMs = 1000
 
 assert(parentPort !== null, 'metadata is kept in a worker thread')
 const main = parentPort
-const { dataDir, port, bell: bellMemory } = workerData as MetadataStart
+const { dataDir, port, bell: bellMemory, nodeWords } = workerData as MetadataStart
 const bell = new Doorbell(bellMemory)
 /** Handed over, not yet on disk. */
 let waiting: MetadataWrite[] = []
 let retry: NodeJS.Timeout | undefined
+/** The disk has refused the last attempt. */
+let refused = false
 const metadata = openMetadata()
 if (metadata !== undefined) serve(metadata)
 
@@ -86,6 +89,7 @@ function writeWaiting(opened: Metadata): void {
     return
   }
   waiting = []
+  if (refused) onSpace()
   tell({ report: 'durable', position: last.position })
 }
 
@@ -96,12 +100,22 @@ function onFailure(opened: Metadata, error: unknown): void {
     report({ report: 'failed', text: `the metadata in ${dataDir} cannot be written: ${text}` })
     return
   }
-  const msg = 'no disk space for the metadata: declarations wait until there is some'
-  report({ report: 'log', level: 'error', msg, fields: { dataDir } })
+  if (!refused) {
+    refused = true
+    Atomics.add(new Int32Array(nodeWords), NodeWord.failingLogs, 1)
+    const msg = 'no disk space for the metadata: declarations wait until there is some'
+    report({ report: 'log', level: 'error', msg, fields: { dataDir } })
+  }
   retry = setTimeout(() => {
     retry = undefined
     writeWaiting(opened)
   }, retryMs)
+}
+
+function onSpace(): void {
+  refused = false
+  Atomics.sub(new Int32Array(nodeWords), NodeWord.failingLogs, 1)
+  report({ report: 'log', level: 'info', msg: 'the metadata can be written again' })
 }
 
 /** The shards have stopped: nothing more comes. */

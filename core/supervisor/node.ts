@@ -1,12 +1,14 @@
 // `warren start`: one node of Warren in this process, from its configuration to its exit code.
 
 import { writeSync } from 'node:fs'
+import { totalmem } from 'node:os'
 import { extname } from 'node:path'
 import type { Log } from '../../shared/log.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { DataDirectory } from '../store/node-directory.ts'
 import { DataDirectoryError, openDataDirectory } from '../store/node-directory.ts'
 import { createConsoleLog } from './console-log.ts'
+import { diskLimitBytes } from './disk-watch.ts'
 import { arenaBytes, availableBytes, highWatermarkBytes, reserveArena } from './memory-plan.ts'
 import { unmetRequirements } from './requirements.ts'
 import { Supervisor } from './supervisor.ts'
@@ -42,6 +44,7 @@ export async function runNode(loaded: LoadedConfig): Promise<void> {
     config,
     log,
     watermarkBytes,
+    diskLimitBytes: diskLimitBytes(config, totalmem()),
     arena: reserveArena(arenaBytes(watermarkBytes, availableBytes())),
     logUrl: new URL(`../store/log-worker${ending}`, import.meta.url),
     metadataUrl: new URL(`../store/metadata-worker${ending}`, import.meta.url),

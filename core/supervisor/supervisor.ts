@@ -18,9 +18,12 @@ import type {
 } from '../../shared/bus/mail.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { Log } from '../../shared/log.ts'
+import { freeBytes } from '../store/free-space.ts'
 import { shardFolder } from '../store/layout.ts'
 import type { MetadataStart } from '../store/metadata-mail.ts'
 import { Backoff } from './backoff.ts'
+import type { DiskSample } from './disk-watch.ts'
+import { DiskWatch } from './disk-watch.ts'
 import { MemoryWatch } from './memory-watch.ts'
 import { shardStarts } from './shard-memory.ts'
 import type { Thread } from './thread.ts'
@@ -33,13 +36,15 @@ export const shardCrashExitCode = 70
 const gatewayStopMs = 4000
 const shardStopMs = 500
 const metadataStopMs = 300
-const memorySampleMs = 250
+const alarmSampleMs = 250
 
 export interface SupervisorOptions {
   readonly config: Config
   readonly log: Log
   readonly arena: ArenaMemory
   readonly watermarkBytes: number
+  /** See diskLimitBytes. */
+  readonly diskLimitBytes: number
   readonly shardUrl: URL
   readonly logUrl: URL
   readonly metadataUrl: URL
@@ -89,10 +94,13 @@ export class Supervisor {
   private readonly gateways: GatewaySlot[]
   private readonly announced: Set<string>
   private readonly memoryWatch: MemoryWatch
+  private readonly diskWatch: DiskWatch
+  /** The system is asked for the free space; it may take its time. */
+  private lookingAtDisk: boolean
   private phase: Phase
   private lastLink: number
   private lastGateway: number
-  private memoryTimer: NodeJS.Timeout | undefined
+  private alarmTimer: NodeJS.Timeout | undefined
 
   constructor(options: SupervisorOptions) {
     this.options = options
@@ -105,10 +113,12 @@ export class Supervisor {
     this.gateways = []
     this.announced = new Set()
     this.memoryWatch = new MemoryWatch(options.watermarkBytes)
+    this.diskWatch = new DiskWatch(options.diskLimitBytes)
+    this.lookingAtDisk = false
     this.phase = 'starting'
     this.lastLink = 0
     this.lastGateway = 0
-    this.memoryTimer = undefined
+    this.alarmTimer = undefined
   }
 
   /** Starts every thread. `onReady` follows, or `exit`. */
@@ -146,15 +156,15 @@ export class Supervisor {
       this.gateways.push(slot)
       this.startGateway(slot)
     }
-    this.watchMemory()
-    this.memoryTimer = setInterval(() => this.watchMemory(), memorySampleMs)
+    this.watchAlarms()
+    this.alarmTimer = setInterval(() => this.watchAlarms(), alarmSampleMs)
   }
 
   /** Tells clients, drains, stops shards, exits with 0; within 5 s whatever the threads do. */
   stop(reason: string): void {
     if (this.phase === 'stopping') return
     this.phase = 'stopping'
-    clearInterval(this.memoryTimer)
+    clearInterval(this.alarmTimer)
     this.options.log.info(`stopping: ${reason}`)
     Atomics.store(new Int32Array(this.nodeWords), NodeWord.shutdown, 1)
     for (const slot of this.gateways)
@@ -189,6 +199,7 @@ export class Supervisor {
       dataDir: this.options.config.data_dir,
       port,
       bell: starts[0]?.bells[0] ?? createDoorbell(),
+      nodeWords: this.nodeWords,
     }
     const events = {
       onReport: (report: ThreadReport) => this.onMetadataReport(report),
@@ -209,7 +220,7 @@ export class Supervisor {
   private fail(text: string): void {
     if (this.phase === 'stopping') return
     this.phase = 'stopping'
-    clearInterval(this.memoryTimer)
+    clearInterval(this.alarmTimer)
     this.options.exit(1, text)
   }
 
@@ -276,7 +287,7 @@ export class Supervisor {
     if (slot !== undefined) slot.stopped = true
     if (this.phase === 'stopping') return
     this.phase = 'stopping'
-    clearInterval(this.memoryTimer)
+    clearInterval(this.alarmTimer)
     const text = `shard ${index} crashed, so the node stops: ${cause ?? 'it ended by itself'}`
     this.options.exit(shardCrashExitCode, text)
   }
@@ -356,6 +367,11 @@ export class Supervisor {
     look()
   }
 
+  private watchAlarms(): void {
+    this.watchMemory()
+    this.watchDisk()
+  }
+
   private watchMemory(): void {
     const change = this.memoryWatch.look({
       residentBytes: process.memoryUsage.rss(),
@@ -363,12 +379,38 @@ export class Supervisor {
       slabsTouched: this.slabsTouched(),
     })
     if (change === undefined) return
-    const words = new Int32Array(this.nodeWords)
-    if (change) Atomics.or(words, NodeWord.alarms, Alarm.memory)
-    else Atomics.and(words, NodeWord.alarms, ~Alarm.memory)
     const limit = Math.round(this.options.watermarkBytes / 1024 / 1024)
     if (change) this.options.log.warn(`memory alarm: above ${limit} MiB, publishers are blocked`)
     else this.options.log.info(`memory alarm cleared: below ${limit} MiB`)
+    this.setAlarm(Alarm.memory, change)
+  }
+
+  private watchDisk(): void {
+    if (this.lookingAtDisk) return
+    this.lookingAtDisk = true
+    void freeBytes(this.options.config.data_dir).then((free) => {
+      this.lookingAtDisk = false
+      const refused = Atomics.load(new Int32Array(this.nodeWords), NodeWord.failingLogs)
+      if (this.phase !== 'stopping') this.onDiskSample({ freeBytes: free, refused })
+    })
+  }
+
+  private onDiskSample(sample: DiskSample): void {
+    const change = this.diskWatch.look(sample)
+    if (change === undefined) return
+    const { log, config } = this.options
+    const limit = `${Math.round(this.diskWatch.limitBytes / 1e6)} MB`
+    const fields = { data_dir: config.data_dir, freeBytes: sample.freeBytes }
+    if (!change) log.info(`disk alarm cleared: more than ${limit} free`, fields)
+    else if (sample.refused > 0) log.warn('disk alarm: writes fail, publishers are blocked', fields)
+    else log.warn(`disk alarm: less than ${limit} free, publishers are blocked`, fields)
+    this.setAlarm(Alarm.disk, change)
+  }
+
+  private setAlarm(alarm: number, raised: boolean): void {
+    const words = new Int32Array(this.nodeWords)
+    if (raised) Atomics.or(words, NodeWord.alarms, alarm)
+    else Atomics.and(words, NodeWord.alarms, ~alarm)
     for (const { bell } of this.gateways) bell.ring()
     for (const { bell } of this.shards) bell.ring()
   }

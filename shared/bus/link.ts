@@ -28,7 +28,7 @@ export function createLink(id: number, slabCount: number, words: number = ringWo
 export const NodeWord = {
   alarms: 0,
   shutdown: 1,
-  /** How many logs the disk refuses. */
+  /** How many threads the disk refuses to write for: logs, and the metadata. */
   failingLogs: 2,
 } as const
 /** Bits of `NodeWord.alarms`, with the reason that connection.blocked gives. */

@@ -159,6 +159,20 @@ export const settings = {
     max: 9007199254740991,
     doc: 'The same in bytes; wins over the relative one unless it is 0.',
   },
+  'disk_free_limit.absolute': {
+    type: 'bytes',
+    default: 50000000,
+    min: 0,
+    max: 9007199254740991,
+    doc: 'Publishers are blocked while less than this is free where `data_dir` is; 0 never blocks them.',
+  },
+  'disk_free_limit.relative': {
+    type: 'ratio',
+    default: 0,
+    min: 0,
+    max: 1000,
+    doc: "The same as a multiple of the machine's memory; wins over the absolute one unless it is 0.",
+  },
   default_vhost: {
     type: 'string',
     default: '/',
