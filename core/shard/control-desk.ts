@@ -93,8 +93,16 @@ export class ControlDesk {
 
   /** The metadata is applied: every shard puts back its messages (shard 0 only). */
   recover(done: () => void): void {
-    this.peers.askAll(this.state.peers, { peer: 'recover' }, done)
+    let open = 2
+    const one = (): void => {
+      open--
+      if (open === 0) done()
+    }
+    this.peers.askAll(this.state.peers, { peer: 'recover' }, one)
+    // The others begin at once, since this takes a while here.
+    for (const peer of this.state.peers) peer?.lane.flush()
     this.storage.recover(this.state)
+    one()
   }
 
   onGateway(end: GatewayEnd, request: number, payload: Uint8Array): void {

@@ -3,6 +3,7 @@
 import { crc32 } from 'node:zlib'
 import {
   BlockWord,
+  blockAlign,
   blockBytesMax,
   blockHeaderBytes,
   blockMagic,
@@ -21,8 +22,8 @@ export class BlockBuilder {
 
   /** `size`: bytes of the largest block that it builds. */
   constructor(size: number = blockBytesMax) {
-    const memory = new ArrayBuffer(size)
-    this.words = new Int32Array(memory)
+    const memory = new ArrayBuffer(size + blockAlign)
+    this.words = new Int32Array(memory, 0, size >> 2)
     this.bytes = Buffer.from(memory)
     this.at = blockHeaderBytes >> 2
   }
@@ -40,7 +41,10 @@ export class BlockBuilder {
     this.at = blockHeaderBytes >> 2
   }
 
-  /** Writes header, checksum and padding. Returns the bytes to write, padding included. */
+  /**
+   * Writes header, checksum and padding, and a sector of zeros behind. Returns the bytes of the block,
+   * padding included.
+   */
   finish(file: number, sequence: number, generation: number, skipped: number): number {
     const { words, bytes } = this
     const size = this.at * 4
@@ -53,7 +57,7 @@ export class BlockBuilder {
     words[BlockWord.skipped] = skipped
     words[BlockWord.crc] = crc32(bytes.subarray(crcFrom, size))
     const padded = paddedSize(size)
-    bytes.fill(0, size, padded)
+    bytes.fill(0, size, padded + blockAlign)
     return padded
   }
 }

@@ -1,8 +1,9 @@
 // The bytes of the write-ahead log and of segments. Little-endian 32-bit words throughout.
 //
 // A file is a run of blocks, each at a multiple of 512 bytes (a block never shares a sector with an
-// earlier one, so writing it cannot hurt what is synced already). Behind the last block a file holds
-// zeros, or blocks of the file that was recycled: those carry another file number.
+// earlier one, so writing it cannot hurt what is synced already). Behind the last block of the log is
+// a sector of zeros, then zeros or what the file held before it was recycled: blocks that carry
+// another file number.
 //
 //   block   +0 magic "WRN1"    +4 bytes in all, without the padding to 512
 //           +8 CRC-32 of what follows    +12 number of the file    +16 sequence, low and high word

@@ -4,7 +4,7 @@
 import { join } from 'node:path'
 import type { BlockBuilder } from './block-builder.ts'
 import type { Disk } from './disk.ts'
-import { paddedSize, walFileBytes, walFileName } from './wal-format.ts'
+import { blockAlign, paddedSize, walFileBytes, walFileName } from './wal-format.ts'
 
 /** A new file grows by this much at a time; recycled ones have their size already. */
 const growthBytes: number = 4 * 1024 * 1024
@@ -68,10 +68,13 @@ export class WalFiles {
   append(block: BlockBuilder): void {
     const size = paddedSize(block.at * 4)
     if (this.fd < 0 || this.at + size > walFileBytes) this.next()
-    this.grow(this.at + size)
+    // With a sector of zeros behind, where a recycled file may hold the middle of an old block: so a
+    // log that ends here looks different from one that was torn here.
+    const end = Math.min(this.at + size + blockAlign, walFileBytes)
+    this.grow(end)
     block.finish(this.number, this.sequence, this.generation, this.skip)
     this.unsynced = true
-    this.disk.write(this.fd, block.bytes, size, this.at)
+    this.disk.write(this.fd, block.bytes, end - this.at, this.at)
     this.at += size
     this.sequence++
     this.skip = 0
