@@ -30,12 +30,17 @@ async function run(): Promise<void> {
   const services = await loadServices(local.protocols, local.settings as Config)
   const mailbox: GatewayMail[] = []
   let gateway: Gateway | undefined
-  const bridge = Bridge.forGateway(socket, local, (meta) => {
+  const onMeta = (meta: BridgeMeta): void => {
     if (meta.meta === 'alarms') setAlarms(local, meta)
     else if (meta.meta === 'mail') {
       if (gateway === undefined) mailbox.push(meta.mail)
       else gateway.onMail(meta.mail)
     }
+  }
+  const bell = new Doorbell(local.bell)
+  const bridge = Bridge.forGateway(socket, local, onMeta, (stalled) => {
+    gateway?.loop.port.hold(stalled)
+    if (!stalled) bell.ring()
   })
   const report = (said: ThreadReport): void => {
     bridge.send({ meta: 'report', report: said })
@@ -44,7 +49,14 @@ async function run(): Promise<void> {
     bridge.turn()
     socket.end()
   }
-  socket.on('data', (chunk: Buffer) => bridge.onBytes(chunk))
+  socket.on('data', (chunk: Buffer) => {
+    bridge.onBytes(chunk)
+    // The doorbells would do this too, but each a round of the event loop later; windows are small,
+    // so a delivery that waits for rounds is throughput lost.
+    gateway?.loop.begin()
+    gateway?.loop.end()
+    bridge.turn()
+  })
   socket.resume()
   bridge.onBytes(rest)
   bridge.start()

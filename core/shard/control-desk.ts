@@ -7,6 +7,7 @@ import { channelError, connectionError } from '../../shared/errors.ts'
 import { fieldOf } from '../../shared/message/value.ts'
 import type { MetadataStore } from '../store/metadata-store.ts'
 import type { QueueStats, RegistrySettings } from '../topology/decision.ts'
+import { checkVhostAccess } from '../topology/permissions.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { noQueue } from '../topology/refusals.ts'
 import { Registry } from '../topology/registry.ts'
@@ -30,6 +31,7 @@ import {
   globalPrefetch,
   openChannel,
   openConnection,
+  recheckConsumers,
 } from './session-ops.ts'
 import type { ShardState } from './shard-state.ts'
 import type { ShardStorage } from './storage.ts'
@@ -112,12 +114,14 @@ export class ControlDesk {
       case 'openConnection':
       case 'closeConnection':
         return this.onConnection(end, request, op)
+      case 'recheckAccess':
+        return this.onRecheck(end, request, op)
       case 'openChannel':
         return openChannel(end, op)
       case 'closeChannel':
         return this.onCloseChannel(end, request, op)
       case 'globalPrefetch':
-        return globalPrefetch(this.state, end, op)
+        return globalPrefetch(end, op)
       case 'fence':
         return this.peers.askAll(this.state.peers, { peer: 'fence' }, () =>
           this.state.reply(end, request, {}),
@@ -272,7 +276,8 @@ export class ControlDesk {
         openConnection(state, end, op)
         return
       }
-      this.desk.run(op, undefined, (reply) => {
+      const asked = { ...op, open: this.openConnections() }
+      this.desk.run(asked, undefined, (reply) => {
         if (reply.error === undefined) openConnection(state, end, op)
         state.reply(end, request, reply)
       })
@@ -281,6 +286,24 @@ export class ControlDesk {
       if (connection === undefined) state.reply(end, request, {})
       else this.endConnection(end, connection, () => state.reply(end, request, {}))
     }
+  }
+
+  private onRecheck(end: GatewayEnd, request: number, op: Op<'recheckAccess'>): void {
+    const { state } = this
+    const connection = end.connections[op.connection]
+    if (connection !== undefined) {
+      recheckConsumers(state, connection)
+      const { users } = state.topology
+      const refused = checkVhostAccess(users, connection.user, connection.vhost.name)
+      if (refused !== undefined) return state.refuse(end, request, refused)
+    }
+    state.reply(end, request, {})
+  }
+
+  private openConnections(): number {
+    let count = 0
+    for (const end of this.state.ends) count += end.connectionCount
+    return count
   }
 
   private endConnection(end: GatewayEnd, connection: ShardConnection, done: () => void): void {
@@ -319,6 +342,8 @@ export class ControlDesk {
       for (const { row } of channel.held) this.state.messages.release(row)
       channel.held.length = 0
       this.state.reply(end, request, {})
+    } else if (channel.failed) {
+      this.state.refuse(end, request, channelError('PRECONDITION_FAILED', 'channel is closing'))
     } else {
       channel.commitRequest = request
       this.committing.add(channel)

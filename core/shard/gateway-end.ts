@@ -21,6 +21,8 @@ export class GatewayEnd implements Outlet {
   readonly connections: (ShardConnection | undefined)[]
   readonly channels: (ShardChannel | undefined)[]
   readonly consumers: (Consumer | undefined)[]
+  /** Connections that are open. */
+  connectionCount: number
   /** The gateway is gone: nothing is read or written any more. */
   lost: boolean
 
@@ -37,6 +39,7 @@ export class GatewayEnd implements Outlet {
     this.connections = []
     this.channels = []
     this.consumers = []
+    this.connectionCount = 0
     this.lost = false
   }
 }

@@ -23,6 +23,9 @@ export function registrySettings(
     anonymousUser:
       anonymous === 'none' || config.anonymous_login_pass === 'none' ? undefined : anonymous,
     hashingAlgorithm: 'rabbit_password_hashing_sha256',
+    connectionCountMax: Number.isFinite(config.max_connections)
+      ? config.max_connections
+      : undefined,
     queueCountMax: undefined,
     exchangeCountMax: undefined,
     // Such names are answered by their own shard, before the registry is asked (see ControlDesk).

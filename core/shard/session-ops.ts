@@ -3,13 +3,16 @@
 import type { ControlOp } from '../../shared/bus/control.ts'
 import { Outcome } from '../../shared/bus/wire.ts'
 import { connectionError } from '../../shared/errors.ts'
+import type { ClassicQueue } from '../queue/classic-queue.ts'
 import type { Consumer } from '../queue/consumer.ts'
+import { Block } from '../queue/consumer.ts'
+import { checkAccess } from '../topology/permissions.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { ShardChannel, ShardConnection } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import { removeConsumer } from './queue-ops.ts'
 import type { ReplyQueues } from './reply-queues.ts'
-import { settleAll } from './settlement.ts'
+import { release, settleAll } from './settlement.ts'
 import type { ShardState } from './shard-state.ts'
 
 type Op<K extends ControlOp['op']> = Extract<ControlOp, { op: K }>
@@ -23,6 +26,7 @@ export function openConnection(
   const vhost = state.topology.vhosts.get(op.vhost)
   if (vhost === undefined) return false
   const scope = state.scopeOf(op.user, vhost.id)
+  end.connectionCount++
   end.connections[op.connection] = new ShardConnection(
     op.connection,
     op.owner,
@@ -80,18 +84,33 @@ export function closeConnection(
     unused.push(...closeChannel(state, replies, end, channel))
   }
   end.connections[connection.id] = undefined
+  end.connectionCount--
   return unused
 }
 
+/** Cancels the connection's consumers of queues that its user may no longer read. */
+export function recheckConsumers(state: ShardState, connection: ShardConnection): void {
+  const { user, vhost } = connection
+  for (const channel of connection.channels) {
+    const refused = [...channel.consumers].filter((consumer) => {
+      const record = state.topology.queuesById.get((consumer.queue as ClassicQueue).id)
+      if (record === undefined) return false
+      const { users } = state.topology
+      return checkAccess(users, user, vhost.name, 'queue', record.name, 'read') !== undefined
+    })
+    cancelConsumers(state, refused)
+  }
+}
+
 /** `limit` > 0: deliveries that must be acknowledged take tokens from now on. */
-export function globalPrefetch(state: ShardState, end: GatewayEnd, op: Op<'globalPrefetch'>): void {
+export function globalPrefetch(end: GatewayEnd, op: Op<'globalPrefetch'>): void {
   const channel = end.channels[op.channel]
   if (channel === undefined) return
   channel.tokenMode = op.limit > 0
   if (channel.tokenMode) return
   channel.tokens = 0
   channel.wanting = false
-  state.granted.push(channel)
+  release(channel.starved, Block.token)
 }
 
 /** The queue is gone: its consumers are told. */

@@ -44,6 +44,8 @@ export class Shard {
   /** Channels whose confirms wait for the log. */
   private waitingForLog: ShardChannel[]
   private lastCommitted: number
+  /** A message from another shard found no slab: nobody rings when there is one. */
+  private starved: boolean
 
   constructor(options: ShardOptions) {
     const { shard, shards, arena, random } = options
@@ -55,6 +57,7 @@ export class Shard {
     this.compactor = new Compactor(this.state.arena, messages, reclaimer, slabs)
     this.waitingForLog = []
     this.lastCommitted = 0
+    this.starved = false
   }
 
   /** Joins the rings to and from another shard. */
@@ -97,7 +100,8 @@ export class Shard {
     const { state } = this
     // Peers' heads first, then gateways to their heads: a change that another shard sends on behalf
     // of a client is not applied before what that client has sent here earlier.
-    let any = this.lookAtPeers()
+    for (const peer of state.peers) peer?.in.look()
+    let any = false
     for (const end of state.ends) {
       if (end.in.look() && this.drainGateway(end)) any = true
     }
@@ -116,13 +120,7 @@ export class Shard {
     const waiting = reclaimer.sweep()
     const moving = this.compactor.step()
     if (arena.used() < used && arena.takeWaiting()) for (const end of ends) end.bell.ring()
-    return moving || waiting > 0
-  }
-
-  private lookAtPeers(): boolean {
-    let any = false
-    for (const peer of this.state.peers) if (peer?.in.look()) any = true
-    return any
+    return moving || waiting > 0 || this.starved
   }
 
   // HOT: the loop over a gateway's records
@@ -198,7 +196,8 @@ export class Shard {
     const count = words[idsAt] as number
     if ((flags & EntryFlag.persistent) !== 0 && !this.state.log.hasRoom(extents + 1, count))
       return false
-    if (!this.copier.copy(words, e)) return false
+    this.starved = !this.copier.copy(words, e)
+    if (this.starved) return false
     let row = -1
     let position = 0
     for (let k = 1; k <= count; k++) {

@@ -143,7 +143,8 @@ export class WalRecovery {
   private apply(reader: BlockReader, file: number): void {
     const sequence = reader.sequence()
     const expected = this.sequence + 1 + reader.skipped()
-    if (this.sequence !== 0 && sequence !== expected) {
+    // Less than expected: blocks that were written again after a failure had reached the disk after all.
+    if (this.sequence !== 0 && sequence > expected) {
       const name = walFileName(file)
       const size = sequence - expected
       this.damage.push({ kind: 'missing', file: name, offset: reader.at, size, savedAs: undefined })

@@ -33,6 +33,11 @@ export function authenticate(context: RegistryContext, op: Authenticate): Decisi
 
 /** connection.open. Reply `{ vhostId }`. */
 export function openConnection(context: RegistryContext, op: OpenConnection): Decision {
+  const { connectionCountMax } = context.settings
+  if (connectionCountMax !== undefined && (op.open ?? 0) >= connectionCountMax) {
+    const limit = `node connection limit (${connectionCountMax}) is reached`
+    return refused(connectionError('NOT_ALLOWED', `connection refused: ${limit}`))
+  }
   const vhost = context.topology.vhosts.get(op.vhost)
   if (vhost === undefined) {
     return refused(connectionError('NOT_ALLOWED', `vhost ${op.vhost} not found`))

@@ -40,6 +40,8 @@ export interface RegistrySettings {
   /** `rabbit_password_hashing_sha256` or `_sha512`: for passwords set from now on. */
   readonly hashingAlgorithm: string
   /** `cluster_queue_limit`, `cluster_exchange_limit`; undefined: no limit. */
+  /** `max_connections`; undefined: no limit. */
+  readonly connectionCountMax?: number | undefined
   readonly queueCountMax: number | undefined
   readonly exchangeCountMax: number | undefined
 }

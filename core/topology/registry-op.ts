@@ -76,6 +76,8 @@ export interface OpenConnection {
   readonly op: 'openConnection'
   readonly user: string
   readonly vhost: string
+  /** Connections that are open on the node already. */
+  readonly open?: number
 }
 
 /** Asked for a connection: `decide` needs its actor. */

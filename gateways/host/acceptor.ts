@@ -1,15 +1,17 @@
 // Listening sockets, plain and TLS.
 
 import { lookup } from 'node:dns/promises'
-import type { AddressInfo, ListenOptions, Server, Socket } from 'node:net'
+import type { AddressInfo, ListenOptions, Server } from 'node:net'
 import { createServer, isIP } from 'node:net'
-import type { TLSSocket, Server as TlsServer } from 'node:tls'
+import type { Server as TlsServer } from 'node:tls'
 import { createServer as createTlsServer } from 'node:tls'
 import type { Log } from '../../shared/log.ts'
 import { certificateUser } from './certificate.ts'
 import type { ListenerPlan, TlsPlan } from './listener-plan.ts'
 import { endpoint, isLoopback, plainAddress } from './peer-address.ts'
 import type { Peer } from './protocol.ts'
+import type { AcceptedSocket } from './read-buffer.ts'
+import { adoptSocket } from './read-buffer.ts'
 import { TlsFiles } from './tls-files.ts'
 
 /** A listening socket. */
@@ -22,7 +24,7 @@ export interface Listener {
 }
 
 /** Takes a new connection; for TLS after its handshake. */
-export type OnSocket = (socket: Socket, peer: Peer) => void
+export type OnSocket = (accepted: AcceptedSocket, peer: Peer) => void
 
 /**
  * Opens what `plan` says: one listener, or one per address of a host name. Throws an Error whose
@@ -56,7 +58,8 @@ async function resolve(host: string): Promise<readonly string[]> {
 }
 
 function plainServer(plan: ListenerPlan, onSocket: OnSocket): Server {
-  return createServer(socketOptions(plan), (socket) => accept(socket, undefined, onSocket))
+  const options = { ...socketOptions(plan), pauseOnConnect: true }
+  return createServer(options, (socket) => accept(adoptSocket(socket), undefined, onSocket))
 }
 
 function tlsServer(plan: ListenerPlan, tls: TlsPlan, log: Log, onSocket: OnSocket): Server {
@@ -82,7 +85,7 @@ function tlsServer(plan: ListenerPlan, tls: TlsPlan, log: Log, onSocket: OnSocke
       }
       const user =
         certificate === undefined ? undefined : certificateUser(certificate, tls.loginFrom)
-      accept(socket, user, onSocket)
+      accept({ socket, onRead: undefined }, user, onSocket)
     },
   )
   // Before the server's own listener, which starts the handshake with the context of that moment.
@@ -115,7 +118,8 @@ function reload(server: TlsServer, files: TlsFiles, log: Log): void {
   }
 }
 
-function accept(socket: Socket | TLSSocket, user: string | undefined, onSocket: OnSocket): void {
+function accept(accepted: AcceptedSocket, user: string | undefined, onSocket: OnSocket): void {
+  const { socket } = accepted
   const { remoteAddress, remotePort, localAddress, localPort } = socket
   if (remoteAddress === undefined || localAddress === undefined) {
     // Gone before we looked.
@@ -125,7 +129,7 @@ function accept(socket: Socket | TLSSocket, user: string | undefined, onSocket: 
   }
   const address = plainAddress(remoteAddress)
   const local = plainAddress(localAddress)
-  onSocket(socket, {
+  onSocket(accepted, {
     name: `${endpoint(address, remotePort ?? 0)} -> ${endpoint(local, localPort ?? 0)}`,
     address,
     port: remotePort ?? 0,

@@ -42,8 +42,15 @@ function relativeNames(subject: string | undefined): string[] {
   return subject === undefined ? [] : subject.split('\n').filter((part) => part !== '')
 }
 
+// RFC 2253: a backslash before a special character, or before two hex digits for a byte of UTF-8.
 function unescapeValue(value: string): string {
-  return value.replace(/\\([0-9A-Fa-f]{2}|.)/g, (_, escaped: string) =>
-    escaped.length === 2 ? String.fromCharCode(Number.parseInt(escaped, 16)) : escaped,
-  )
+  const parts = value.split(/((?:\\[0-9A-Fa-f]{2})+|\\.)/)
+  return parts
+    .map((part) => {
+      if (!part.startsWith('\\')) return part
+      return part.length === 2
+        ? part.slice(1)
+        : Buffer.from(part.replaceAll('\\', ''), 'hex').toString('utf8')
+    })
+    .join('')
 }

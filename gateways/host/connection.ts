@@ -9,6 +9,7 @@ import type { BlockPool } from './block-pool.ts'
 import type { OutboxBatch } from './outbox.ts'
 import { BlockOutbox } from './outbox.ts'
 import type { Peer, Protocol, Session, SessionHost } from './protocol.ts'
+import type { AcceptedSocket } from './read-buffer.ts'
 import type { TurnLoop } from './turn-loop.ts'
 
 /** Bytes in the socket's queue above which window is given back only as the queue drains. */
@@ -19,6 +20,12 @@ export const socketQueueBytes: number = 256 * 1024
  * longer read: it asks for more than it takes (replies, returns, messages got).
  */
 export const unreadReplyBytes: number = 4 * 1024 * 1024
+
+/**
+ * A chunk of this size says that more is waiting in the kernel. libuv would read on, up to 32 times,
+ * before it looks at any other socket: one publisher would hold up every consumer of the thread.
+ */
+const fullChunkBytes = 32 * 1024
 
 /** How long a peer may take to close after us, or to have its last bytes taken in, milliseconds. */
 export const lingerMs = 5000
@@ -43,6 +50,8 @@ export class Connection implements SessionHost {
   private readonly owner: ConnectionOwner
   private readonly loop: TurnLoop
   private readonly session: Session
+  /** Chunks lie in memory that the next read uses again. */
+  private readonly borrowed: boolean
   private readonly inflight: OutboxBatch[]
   private readonly stopReadingBytes: number
   private held: Buffer[]
@@ -54,6 +63,8 @@ export class Connection implements SessionHost {
   /** The queue was too long at the last flush: `onFlushed` is owed. */
   private flushOwed: boolean
   private congested: boolean
+  /** It has been read to the full and waits until every other socket was looked at. */
+  private resting: boolean
   /** No more input is wanted, and the socket ends once the outbox is with it. */
   private ending: boolean
   private endSent: boolean
@@ -62,7 +73,8 @@ export class Connection implements SessionHost {
   private closed: boolean
   private failure: Error | undefined
 
-  constructor(socket: Socket, peer: Peer, protocol: Protocol, owner: ConnectionOwner) {
+  constructor(accepted: AcceptedSocket, peer: Peer, protocol: Protocol, owner: ConnectionOwner) {
+    const { socket } = accepted
     this.socket = socket
     this.peer = peer
     this.owner = owner
@@ -79,6 +91,7 @@ export class Connection implements SessionHost {
     this.paused = false
     this.flushOwed = false
     this.congested = false
+    this.resting = false
     this.ending = false
     this.endSent = false
     this.peerEnded = false
@@ -86,7 +99,9 @@ export class Connection implements SessionHost {
     this.closed = false
     this.failure = undefined
     this.session = protocol.createSession(this, owner.settings)
-    socket.on('data', (chunk: Buffer) => this.onData(chunk))
+    this.borrowed = accepted.onRead !== undefined
+    if (accepted.onRead === undefined) socket.on('data', (chunk: Buffer) => this.onData(chunk))
+    else accepted.onRead((chunk) => this.onData(chunk))
     socket.on('end', () => this.onEnd())
     socket.on('error', (error) => {
       this.failure ??= error
@@ -166,10 +181,24 @@ export class Connection implements SessionHost {
     this.loop.begin()
     // The socket is stopped only now, when a further chunk has come: most blocked sessions wait for
     // a reply, and so does their peer.
-    if (this.held.length > 0 || this.session.blocked) this.held.push(chunk)
-    else this.feed(chunk)
+    if (this.held.length > 0 || this.session.blocked) {
+      this.held.push(this.borrowed ? Buffer.from(chunk) : chunk)
+    } else {
+      this.feed(chunk)
+      if (this.borrowed && this.session.blocked) this.session.keep()
+    }
+    if (chunk.length >= fullChunkBytes && !this.resting) {
+      this.resting = true
+      this.loop.rest(this)
+    }
     this.checkInput()
     this.loop.end()
+  }
+
+  /** The others have had their turn. */
+  rested(): void {
+    this.resting = false
+    this.updateReading()
   }
 
   private checkInput(): void {
@@ -211,7 +240,7 @@ export class Connection implements SessionHost {
 
   private updateReading(): void {
     if (this.closed) return
-    const pause = !this.ending && (this.held.length > 0 || this.congested)
+    const pause = !this.ending && (this.held.length > 0 || this.congested || this.resting)
     if (pause === this.paused) return
     this.paused = pause
     if (pause) this.socket.pause()

@@ -1,7 +1,6 @@
 // One gateway: a port to the bus, listeners, connections and their timer. Runs on a thread or in a
 // process of its own; the two entries (worker.ts, process.ts) only differ in how mail comes.
 
-import type { Socket } from 'node:net'
 import { GatewayPort } from '../../shared/bus/gateway-port.ts'
 import { NodeWord } from '../../shared/bus/link.ts'
 import type { GatewayMail, GatewayStart, ThreadReport } from '../../shared/bus/mail.ts'
@@ -14,6 +13,7 @@ import type { ConnectionOwner } from './connection.ts'
 import { Connection } from './connection.ts'
 import type { ListenerPlan } from './listener-plan.ts'
 import type { Peer, Protocol } from './protocol.ts'
+import type { AcceptedSocket } from './read-buffer.ts'
 import { TurnLoop } from './turn-loop.ts'
 
 /** A protocol and where it is served. */
@@ -83,8 +83,8 @@ export class Gateway implements ConnectionOwner {
     try {
       for (const { protocol, listeners } of this.services) {
         for (const plan of listeners) {
-          const opened = await openListeners(plan, this.log, (socket, peer) =>
-            this.connect(socket, peer, protocol),
+          const opened = await openListeners(plan, this.log, (accepted, peer) =>
+            this.connect(accepted, peer, protocol),
           )
           this.listeners.push(...opened)
           if (this.stopping) this.closeListeners()
@@ -101,13 +101,13 @@ export class Gateway implements ConnectionOwner {
     }
   }
 
-  private connect(socket: Socket, peer: Peer, protocol: Protocol): void {
+  private connect(accepted: AcceptedSocket, peer: Peer, protocol: Protocol): void {
     if (this.stopping) {
-      socket.destroy()
+      accepted.socket.destroy()
       return
     }
     this.loop.begin()
-    this.connections.add(new Connection(socket, peer, protocol, this))
+    this.connections.add(new Connection(accepted, peer, protocol, this))
     this.timer ??= setInterval(() => this.tick(), tickMs)
     this.loop.end()
   }

@@ -54,10 +54,12 @@ export interface SessionHost {
  */
 export interface Session {
   /**
-   * Takes a chunk from the socket; the chunk is the session's until it has been used up. Not called
-   * while `blocked`.
+   * Takes a chunk from the socket; the chunk is the session's until it has been used up, or `keep` is
+   * called. Not called while `blocked`.
    */
   onBytes(chunk: Buffer): void
+  /** The memory of the last chunk is about to be used again: copies what is still needed of it. */
+  keep(): void
   /** True while the session can't take more bytes (bus full, a reply pending, an alarm): the host pauses the socket. */
   readonly blocked: boolean
   /** Called after every drain of the bus while `blocked`: goes on with the rest of the chunk if it can. */

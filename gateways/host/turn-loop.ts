@@ -10,6 +10,8 @@ export interface TurnMember {
   flush(): void
   /** The bus has moved: goes on with held bytes. False when there is nothing to go on with any more. */
   proceed(): boolean
+  /** See `TurnLoop.rest`. */
+  rested(): void
 }
 
 /** One per thread. */
@@ -20,8 +22,10 @@ export class TurnLoop {
   private touched: TurnMember[]
   private flushing: TurnMember[]
   private waiting: TurnMember[]
+  private resting: TurnMember[]
   private rotation: number
   private pumpSoon: boolean
+  private wakePlanned: boolean
   private stopped: boolean
 
   constructor(port: GatewayPort) {
@@ -30,8 +34,10 @@ export class TurnLoop {
     this.touched = []
     this.flushing = []
     this.waiting = []
+    this.resting = []
     this.rotation = 0
     this.pumpSoon = false
+    this.wakePlanned = false
     this.stopped = false
   }
 
@@ -55,6 +61,12 @@ export class TurnLoop {
     this.touched.push(member)
   }
 
+  /** Calls `member.rested()` when the other sockets have been looked at. */
+  rest(member: TurnMember): void {
+    if (this.resting.length === 0) setImmediate(this.endRest)
+    this.resting.push(member)
+  }
+
   /** Calls `member.proceed()` after every drain of the bus until it returns false. */
   wait(member: TurnMember): void {
     this.waiting.push(member)
@@ -70,7 +82,7 @@ export class TurnLoop {
     // What flushing touched again (a reply, window given back) goes out too, but not for ever.
     if (this.touched.length > 0) this.flushTouched()
     if (this.touched.length > 0) this.soon()
-    this.port.flush()
+    if (this.port.show()) this.wakeSoon()
   }
 
   /** Lets waiting members try again although the bus has not moved, as when an alarm has ended. */
@@ -99,6 +111,27 @@ export class TurnLoop {
     this.end()
     // Rung meanwhile: the next round comes after a look at the sockets, so that neither starves.
     if (this.port.sleep(mark, this.pump)) setImmediate(this.pump)
+  }
+
+  /**
+   * Wakes the shards after this round of sockets: one system call then serves all the chunks that
+   * were read in it.
+   */
+  private wakeSoon(): void {
+    if (this.wakePlanned) return
+    this.wakePlanned = true
+    setImmediate(this.wake)
+  }
+
+  private readonly endRest = (): void => {
+    const members = this.resting
+    this.resting = []
+    for (const member of members) member.rested()
+  }
+
+  private readonly wake = (): void => {
+    this.wakePlanned = false
+    this.port.wake()
   }
 
   private soon(): void {

@@ -24,9 +24,12 @@ export interface BridgeSource {
 }
 
 /** Larger than any record, so that a record's words always fit in one block. */
-const blockBytes = 256 * 1024
-/** Bytes in the socket's queue above which the rings are read no further: a few blocks. */
-const queueBytesMax = 1024 * 1024
+const blockBytes = 128 * 1024
+/**
+ * Bytes in the socket's queue above which the rings are read no further: a few blocks. Window given
+ * back and acknowledgements stand in the same queue, so a long one costs throughput the other way.
+ */
+const queueBytesMax = 512 * 1024
 const blocksKept = 8
 
 /** The sending half of a bridge. */
@@ -36,8 +39,8 @@ export class BridgeSender {
   private readonly sources: readonly BridgeSource[]
   /** A slab that the ring's writer has sealed: everything in it has been copied. */
   private readonly onSeal: (source: number, slab: number) => void
-  /** The socket has taken what made `pump` stop. */
-  private readonly onRoom: () => void
+  /** The socket is full and `pump` stops; later, with false: it has room again. */
+  private readonly onStall: (stalled: boolean) => void
   private readonly metas: Uint8Array[]
   private readonly scratch: Int32Array
   private readonly scratchBytes: Buffer
@@ -56,13 +59,13 @@ export class BridgeSender {
     arena: Arena,
     sources: readonly BridgeSource[],
     onSeal: (source: number, slab: number) => void,
-    onRoom: () => void,
+    onStall: (stalled: boolean) => void,
   ) {
     this.socket = socket
     this.arena = arena
     this.sources = sources
     this.onSeal = onSeal
-    this.onRoom = onRoom
+    this.onStall = onStall
     this.metas = []
     this.scratch = new Int32Array(32)
     this.scratchBytes = Buffer.from(this.scratch.buffer)
@@ -184,10 +187,13 @@ export class BridgeSender {
     return true
   }
 
-  /** True while the socket's queue is too long; then `onRoom` follows. */
+  /** True while the socket's queue is too long. */
   private full(): boolean {
     if (this.socket.writableLength < queueBytesMax) return false
-    this.stalled = true
+    if (!this.stalled) {
+      this.stalled = true
+      this.onStall(true)
+    }
     return true
   }
 
@@ -218,6 +224,6 @@ export class BridgeSender {
   private readonly onWritten = (): void => {
     if (!this.stalled || this.socket.writableLength >= queueBytesMax) return
     this.stalled = false
-    this.onRoom()
+    this.onStall(false)
   }
 }

@@ -50,7 +50,12 @@ export class Bridge {
   private alarms: number
   private retry: NodeJS.Timeout | undefined
 
-  private constructor(socket: BridgeSocket, ends: BridgeEnds, onMeta: (meta: BridgeMeta) => void) {
+  private constructor(
+    socket: BridgeSocket,
+    ends: BridgeEnds,
+    onMeta: (meta: BridgeMeta) => void,
+    onStall: (stalled: boolean) => void,
+  ) {
     this.socket = socket
     this.ends = ends
     this.sender = new BridgeSender(
@@ -58,7 +63,10 @@ export class Bridge {
       ends.arena,
       ends.sources,
       (source, slab) => ends.onSeal(source, slab),
-      () => this.turn(),
+      (stalled) => {
+        onStall(stalled)
+        if (!stalled) this.turn()
+      },
     )
     this.receiver = new BridgeReceiver(ends.arena, ends.targets, onMeta)
     this.paused = false
@@ -73,16 +81,20 @@ export class Bridge {
     start: GatewayStart,
     onMeta: (meta: BridgeMeta) => void,
   ): Bridge {
-    return new Bridge(socket, coreEnds(start), onMeta)
+    return new Bridge(socket, coreEnds(start), onMeta, () => {})
   }
 
-  /** The half beside a `GatewayPort` made from the same `start`, which is local to the process. */
+  /**
+   * The half beside a `GatewayPort` made from the same `start`, which is local to the process. While
+   * `onStall` has said true, the port should take no publishes (`GatewayPort.hold`).
+   */
   static forGateway(
     socket: BridgeSocket,
     start: GatewayStart,
     onMeta: (meta: BridgeMeta) => void,
+    onStall: (stalled: boolean) => void,
   ): Bridge {
-    return new Bridge(socket, gatewayEnds(start), onMeta)
+    return new Bridge(socket, gatewayEnds(start), onMeta, onStall)
   }
 
   /** Starts to serve the rings. */
@@ -162,7 +174,10 @@ function coreEnds(start: GatewayStart): BridgeEnds {
     // Shards own their slabs.
     onSeal: () => {},
     flush: () => {
-      for (const link of links) link.flush()
+      for (const link of links) {
+        link.show()
+        link.out.wake()
+      }
       return false
     },
     nodeWords: new Int32Array(start.nodeWords),

@@ -30,6 +30,11 @@ export type ControlOp =
     }
   /** [all] Reply when its unacknowledged messages are back, its consumers gone and (registry) its exclusive queues deleted. */
   | { readonly op: 'closeConnection'; readonly connection: number }
+  /**
+   * [all] The user's secret was renewed: consumers that may no longer read are cancelled; the
+   * registry's shard refuses a user who may no longer use the vhost.
+   */
+  | { readonly op: 'recheckAccess'; readonly connection: number }
   /** [all], notice. */
   | { readonly op: 'openChannel'; readonly connection: number; readonly channel: number }
   /** [all] Reply when unacknowledged messages are back in their queues. */

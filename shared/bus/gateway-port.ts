@@ -62,6 +62,11 @@ export class GatewayLink {
   readonly slabs: SlabWriter
   readonly assembler: ControlAssembler
   readonly toSeal: number[]
+  /**
+   * While true, no publish is taken whatever the ring says; who ends that rings this side's bell. For
+   * a reader that is behind: a ring bounds records, not the bytes in slabs that they refer to.
+   */
+  held: boolean
   private readonly pins: Int32Array
 
   constructor(shard: number, memory: LinkMemory, arena: Arena, shardBell: Doorbell) {
@@ -70,6 +75,7 @@ export class GatewayLink {
     this.in = new RingReader(memory.toGateway)
     this.words = this.in.words
     this.toSeal = []
+    this.held = false
     this.slabs = new SlabWriter(arena, memory.id, spareSlabs, (slab) => this.toSeal.push(slab))
     this.assembler = new ControlAssembler()
     this.pins = new Int32Array(memory.pins)
@@ -99,6 +105,7 @@ export class GatewayLink {
     propsSize: number,
     bodySize: number,
   ): boolean {
+    if (this.held) return false
     const index = this.out.reserve(publishWords)
     if (index < 0) return false
     const words = this.out.ring.words
@@ -129,6 +136,7 @@ export class GatewayLink {
     bodySize: number,
     extents: readonly number[],
   ): boolean {
+    if (this.held) return false
     const count = extents.length / extentWords
     const size = publishWords + extents.length
     const index = this.out.reserve(size)
@@ -176,8 +184,8 @@ export class GatewayLink {
     return this.pair(Record.grant, channel, count)
   }
 
-  /** Seals what can be sealed, publishes the ring, gives read space back. */
-  flush(): void {
+  /** Seals what can be sealed and shows the ring (see `Lane.show`). */
+  show(): boolean {
     while (this.toSeal.length > 0) {
       const index = this.out.reserve(2)
       if (index < 0) break
@@ -185,7 +193,7 @@ export class GatewayLink {
       this.out.ring.words[index + 1] = this.toSeal.pop() as number
       this.out.ring.commit(2)
     }
-    this.out.flush()
+    return this.out.show()
   }
 
   private pair(record: number, id: number, count: number): boolean {
@@ -244,9 +252,26 @@ export class GatewayPort {
     return this.links[shard] as GatewayLink
   }
 
-  /** Publishes everything written since the last flush; call once per turn of the event loop. */
+  /** Shows the shards everything written since the last time, and wakes them. */
   flush(): void {
-    for (const link of this.links) link.flush()
+    this.show()
+    this.wake()
+  }
+
+  /** As `flush`, but true when shards that sleep are still to be woken (see `Lane.show`). */
+  show(): boolean {
+    let owed = false
+    for (const link of this.links) if (link.show()) owed = true
+    return owed
+  }
+
+  wake(): void {
+    for (const link of this.links) link.out.wake()
+  }
+
+  /** See `GatewayLink.held`, for every shard. */
+  hold(held: boolean): void {
+    for (const link of this.links) link.held = held
   }
 
   /** Handles every record that is visible now. True when there was any. */

@@ -26,11 +26,18 @@ export class Lane {
   private readonly bell: Doorbell
   private readonly backlog: (ControlPart | ShortRecord)[]
   private readonly partBytesMax: number
+  /** A reader that sleeps is woken after this many words: it works while the writer reads on. */
+  private readonly wakeWords: number
+  private wokenTotal: number
+  private wakeOwed: boolean
 
   constructor(ring: RingWriter, bell: Doorbell) {
     this.ring = ring
     this.bell = bell
     this.backlog = []
+    this.wakeWords = ring.words.length >> 3
+    this.wokenTotal = ring.total
+    this.wakeOwed = false
     this.partBytesMax = (recordWordsMax(ring.words.length) - controlHeaderWords) * 4
   }
 
@@ -76,8 +83,28 @@ export class Lane {
   /** Shows everything written to the reader and wakes it. True when nothing is left waiting. */
   flush(): boolean {
     const drained = this.drained()
-    if (this.ring.publish()) this.bell.ring()
+    this.show()
+    this.wake()
     return drained
+  }
+
+  // HOT: once per chunk from a socket
+  /**
+   * Shows everything written to the reader, who may be awake; wakes it only when much has come since
+   * the last `wake`. Otherwise true, and `wake` is owed before the thread sleeps.
+   */
+  show(): boolean {
+    this.drained()
+    if (this.ring.publish()) this.wakeOwed = true
+    if (this.ring.total - this.wokenTotal >= this.wakeWords) this.wake()
+    return this.wakeOwed
+  }
+
+  wake(): void {
+    if (!this.wakeOwed) return
+    this.wakeOwed = false
+    this.wokenTotal = this.ring.total
+    this.bell.ring()
   }
 
   /**

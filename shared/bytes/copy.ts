@@ -26,9 +26,14 @@ export function copyWords(src: DataView, from: number, dst: DataView, to: number
     return
   }
   // Whole words, then the last one once more at its own place: it overlaps what is copied already.
-  const last = n - 4
-  for (let i = 0; i < last; i += 4) dst.setInt32(to + i, src.getInt32(from + i))
-  dst.setInt32(to + last, src.getInt32(from + last))
+  const last = from + n - 4
+  const lastTo = to + n - 4
+  let at = to
+  for (let i = from; i < last; i += 4) {
+    dst.setInt32(at, src.getInt32(i))
+    at += 4
+  }
+  dst.setInt32(lastTo, src.getInt32(last))
 }
 
 /** As copyBytes, for ranges that are known to be long. */

@@ -111,23 +111,6 @@ describeBrokers('confirms', (use) => {
     expect(await inbox.bodies(100)).toHaveLength(100)
   })
 
-  it('nacks what a full queue refuses', async () => {
-    const raw = await use().raw()
-    const queue = use().name('full')
-    await raw.call(1, 'queue.declare', {
-      queue,
-      durable: true,
-      arguments: { 'x-max-length': 2, 'x-overflow': 'reject-publish' },
-    })
-    await raw.call(1, 'confirm.select')
-    const answers: string[] = []
-    for (let i = 0; i < 4; i += 1) {
-      raw.publish(1, { routingKey: queue, body: `${i}` })
-      answers.push((await raw.next(1)).name)
-    }
-    expect(answers).toEqual(['basic.ack', 'basic.ack', 'basic.nack', 'basic.nack'])
-  })
-
   it('refuses confirm.select on a transactional channel', async () => {
     const raw = await use().raw()
     await raw.call(1, 'tx.select')

@@ -92,7 +92,7 @@ describeBrokers('handshake', (use) => {
       ],
       [
         { frameMax: 0 },
-        'negotiated frame_max = 0 (no limit) is higher than the maximum allowed value (131072)',
+        'negotiated frame_max = 0 is higher than the maximum allowed value (131072)',
       ],
       [
         { channelMax: 65535 },
@@ -229,14 +229,7 @@ describeBrokers('login', (use) => {
     },
   )
 
-  it('just drops other clients whose login is refused', async () => {
-    const raw = await use().socket()
-    await expect(raw.authenticate({ password: 'wrong', capabilities: {} })).rejects.toThrow(
-      'the connection ended',
-    )
-  })
-
-  it('does not let anybody in with a malformed response', async () => {
+  it('drops whoever sends a malformed response, or cannot be told that a login is refused', async () => {
     const cases: [string, LoginOptions][] = [
       ['an unknown mechanism', { mechanism: 'MAGIC' }],
       ['EXTERNAL without TLS', { mechanism: 'EXTERNAL', response: '' }],
@@ -261,7 +254,12 @@ describeBrokers('login', (use) => {
       // What is wrong before a login is not told by every version: a close or a drop will do.
       expect(['connection.close', 'dropped'], title).toContain(outcome)
     })
-    await Promise.all(outcomes)
+    const untold = async (): Promise<void> => {
+      const raw = await use().socket()
+      const login = raw.authenticate({ password: 'wrong', capabilities: {} })
+      await expect(login, 'a client without the capability').rejects.toThrow('the connection ended')
+    }
+    await Promise.all([...outcomes, untold()])
     await use().roundTrip()
   })
 

@@ -1,6 +1,7 @@
 // Crowds of connections that say nothing. WARREN_IDLE_CONNECTIONS=10000 makes the crowd larger.
 
 import { expect, it } from 'vitest'
+import type { Clients } from '../support/clients.ts'
 import { canInspectProcesses, residentBytes } from '../support/process-tree.ts'
 import { describeBrokers } from '../support/profiles.ts'
 import { RawClient } from '../support/raw-client.ts'
@@ -21,13 +22,17 @@ async function crowd(port: number, host: string, count: number): Promise<RawClie
   return all
 }
 
-describeBrokers('idle connections', (use) => {
+// The crowd must still be there when it is complete.
+const PATIENT = { settings: ['handshake_timeout=120000'] }
+
+function crowds(use: () => Clients): void {
   it(`serves others while ${CROWD} say nothing`, async () => {
     const { port, host, process } = use().broker
     const before = process === undefined ? 0 : residentBytes(process.pid)
     const silent = await crowd(port, host, CROWD)
     try {
       await use().roundTrip()
+      if (process !== undefined) expect(silent.filter((raw) => raw.isEnded)).toHaveLength(0)
       if (process !== undefined && canInspectProcesses) {
         // 16 KiB each is generous for a socket that has received nothing.
         const grownBy = residentBytes(process.pid) - before
@@ -51,7 +56,9 @@ describeBrokers('idle connections', (use) => {
       for (const raw of stuck) raw.destroy()
     }
   })
-})
+}
+
+describeBrokers('idle connections', crowds, PATIENT)
 
 describeBrokers(
   'handshake timeout',

@@ -4,6 +4,7 @@ import { expect, it } from 'vitest'
 import { encodeMethod, encodePublish, PROTOCOL_HEADER } from '../support/amqp-wire.ts'
 import type { Clients } from '../support/clients.ts'
 import { describeBrokers } from '../support/profiles.ts'
+import type { RawClient } from '../support/raw-client.ts'
 
 const AT_ONCE = 24
 
@@ -53,29 +54,16 @@ describeBrokers('input', (use) => {
   })
 
   it('means the same however it is split', async () => {
-    const expected = [
-      [0, 'connection.start'],
-      [0, 'connection.tune'],
-      [0, 'connection.open-ok'],
-      [1, 'channel.open-ok'],
-      [1, 'queue.declare-ok'],
-      [1, 'confirm.select-ok'],
-      [1, 'basic.ack'],
-      [1, 'basic.get-empty'],
-    ] as const
     await forEveryByte(async (at, clients) => {
       const raw = await clients.socket()
       raw.write(SESSION.subarray(0, at))
       // The first answer shows that the first part has been read, where it asks for one.
-      if (at >= PROTOCOL_HEADER.length) {
-        expect((await raw.next(0)).name).toBe('connection.start')
-      } else {
-        await new Promise((resolve) => setImmediate(resolve))
-      }
+      const split = at >= PROTOCOL_HEADER.length
+      if (split) await raw.expect(0, 'connection.start')
+      else await new Promise((resolve) => setImmediate(resolve))
       raw.write(SESSION.subarray(at))
-      for (const [channel, name] of expected.slice(at >= PROTOCOL_HEADER.length ? 1 : 0)) {
-        expect((await raw.next(channel)).name, `split at ${at}`).toBe(name)
-      }
+      if (!split) await raw.expect(0, 'connection.start')
+      await expectAnswers(raw)
       raw.destroy()
     })
   })
@@ -87,9 +75,18 @@ describeBrokers('input', (use) => {
         raw.socket.write(Buffer.of(byte), () => resolve())
       })
     }
-    expect((await raw.next(0)).name).toBe('connection.start')
-    let last = ''
-    for (let i = 0; i < 5; i += 1) last = (await raw.next(1)).name
-    expect(last).toBe('basic.get-empty')
+    await raw.expect(0, 'connection.start')
+    await expectAnswers(raw)
   })
+
+  async function expectAnswers(raw: RawClient): Promise<void> {
+    await raw.expect(0, 'connection.tune')
+    await raw.expect(0, 'connection.open-ok')
+    await raw.expect(1, 'channel.open-ok')
+    await raw.expect(1, 'queue.declare-ok')
+    await raw.expect(1, 'confirm.select-ok')
+    // The confirm may come at any time after its publish.
+    const last = [(await raw.next(1)).name, (await raw.next(1)).name]
+    expect(last.sort()).toEqual(['basic.ack', 'basic.get-empty'])
+  }
 })

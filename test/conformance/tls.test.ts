@@ -13,9 +13,9 @@ import { PROFILES } from '../support/profiles.ts'
 import type { LoginOptions } from '../support/raw-client.ts'
 import { RawClient, textOf } from '../support/raw-client.ts'
 
-const profiles = externalBroker() === undefined ? PROFILES : []
+const suite = externalBroker() === undefined ? describe : describe.skip
 
-describe.each(profiles)('TLS [$name]', (profile) => {
+suite.each(PROFILES)('TLS [$name]', (profile) => {
   let broker: Broker
   let certificates: Certificates
   let tlsPort: number

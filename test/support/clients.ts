@@ -47,6 +47,7 @@ export class Clients {
   #open: ChannelModel[] = []
   #raws: RawClient[] = []
   #names: string[] = []
+  #janitor: ChannelModel | undefined
 
   constructor(broker: Broker) {
     this.broker = broker
@@ -133,27 +134,40 @@ export class Clients {
     this.#raws = []
     await Promise.all(raws.map((raw) => raw.close()))
     await Promise.all(open.map((connection) => connection.close().catch(ignore)))
-    await this.#deleteNamed()
+    const names = this.#names
+    this.#names = []
+    if (names.length > 0) await this.#delete(names)
   }
 
-  async #deleteNamed(): Promise<void> {
-    const names = this.#names
-    if (names.length === 0) return
-    this.#names = []
-    const connection = await this.connect()
+  /** For after the last test. */
+  async close(): Promise<void> {
+    await this.#janitor?.close().catch(ignore)
+    this.#janitor = undefined
+  }
+
+  async #delete(names: readonly string[]): Promise<void> {
+    if (this.#janitor === undefined) {
+      this.#janitor = await connect(this.url(), { noDelay: true })
+      this.#janitor.on('error', ignore)
+      this.#janitor.on('close', () => {
+        this.#janitor = undefined
+      })
+    }
+    let channel = await this.channel(this.#janitor)
     for (const name of names) {
       // An exclusive queue may outlive its dropped connection for a moment and be locked.
       await eventually(`delete ${name}`, async () => {
-        const channel = await this.channel(connection)
-        const queue = channel.deleteQueue(name)
-        return await queue.then(
-          () => channel.deleteExchange(name).then(() => channel.close().then(() => true)),
-          () => false,
-        )
+        try {
+          await channel.deleteQueue(name)
+          await channel.deleteExchange(name)
+          return true
+        } catch {
+          channel = await this.channel(this.#janitor)
+          return false
+        }
       })
     }
-    this.#open = []
-    await connection.close()
+    await channel.close()
   }
 }
 

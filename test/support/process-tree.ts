@@ -8,7 +8,7 @@ export const canInspectProcesses: boolean = existsSync('/proc/self/task')
 /** Process ids of the direct children. */
 export function childrenOf(pid: number): number[] {
   const children: number[] = []
-  for (const task of readdirSync(`/proc/${pid}/task`)) {
+  for (const task of tasksOf(pid)) {
     const list = readOrEmpty(`/proc/${pid}/task/${task}/children`)
     for (const child of list.split(' ')) if (child !== '') children.push(Number(child))
   }
@@ -20,6 +20,15 @@ export function residentBytes(pid: number): number {
   const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readOrEmpty(`/proc/${pid}/status`))?.[1] ?? '0'
   const below = childrenOf(pid).reduce((sum, child) => sum + residentBytes(child), 0)
   return Number(kib) * 1024 + below
+}
+
+function tasksOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`)
+  } catch {
+    // The process has just gone.
+    return []
+  }
 }
 
 function readOrEmpty(path: string): string {

@@ -16,6 +16,15 @@ export const PROFILES: readonly Profile[] = [
   { name: 'gateway process', settings: ['shards=1', 'gateways.amqp.isolation=process'] },
 ]
 
+// Where RabbitMQ 4.0.5 does not do what these tests ask for, which is the level of 4.3:
+// - its smallest frame is 4096 bytes, and it drops a connection whose tune-ok is out of bounds;
+// - it drops a connection for an unknown method or table type, and takes malformed properties and
+//   bodies that are too long (more in bad-input.test.ts);
+// - it keeps returns and no-ack deliveries for a client that does not read, without a bound;
+// - queue.declare of a passive kind needs no permission at all.
+// With the plugins for consistent-hash, random and sharding on, it passes everything else; users
+// and watermark set by hand, permissions.test.ts and memory-alarm.test.ts as well.
+
 /** `it` for what another broker, or an older version of it, may do otherwise. */
 export const itOnWarren: typeof it.skip = externalBroker() === undefined ? it : it.skip
 
@@ -39,18 +48,24 @@ export function describeBrokers(
     suite(`${title} [${external.host}:${external.port}]`, () => {
       const clients = new Clients(external)
       afterEach(() => clients.tidy())
+      afterAll(() => clients.close())
       body(() => clients)
     })
     return
   }
-  describe.each(options.profiles ?? PROFILES)(`${title} [$name]`, (profile) => {
-    let clients: Clients
-    beforeAll(async () => {
-      const settings = [...profile.settings, ...(options.settings ?? [])]
-      clients = new Clients(await startWarren({ settings }))
-    }, 30_000)
-    afterEach(() => clients.tidy())
-    afterAll(() => clients.broker.stop())
-    body(() => clients)
-  })
+  for (const profile of options.profiles ?? PROFILES) {
+    describe(`${title} [${profile.name}]`, () => {
+      let clients: Clients
+      beforeAll(async () => {
+        const settings = [...profile.settings, ...(options.settings ?? [])]
+        clients = new Clients(await startWarren({ settings }))
+      }, 30_000)
+      afterEach(() => clients.tidy())
+      afterAll(async () => {
+        await clients.close()
+        await clients.broker.stop()
+      })
+      body(() => clients)
+    })
+  }
 }

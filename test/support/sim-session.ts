@@ -27,10 +27,12 @@ export class SimConnection {
   readonly channels: Set<SimChannel> = new Set()
   open = false
   closing = false
+  /** Called once it is open. */
+  readonly onOpen: (() => void)[] = []
   /** By shard: bytes delivered and not given back. */
   readonly owed: number[]
 
-  constructor(port: GatewayPort, owner: string, window: number = 1 << 20, onOpen?: () => void) {
+  constructor(port: GatewayPort, owner: string, window: number = 1 << 20) {
     this.port = port
     this.owner = owner
     this.owed = new Array<number>(port.shardCount).fill(0)
@@ -40,7 +42,7 @@ export class SimConnection {
     this.request(0, whole, () => {
       for (let shard = 1; shard < port.shardCount; shard++) port.notify(shard, whole)
       this.open = true
-      onOpen?.()
+      for (const then of this.onOpen.splice(0)) then()
     })
   }
 
@@ -145,6 +147,8 @@ export class SimChannel {
   returned: SimEntry[] = []
   failed: string | undefined
   limit = 0
+  /** What older limits may still let through. */
+  limitBefore = 0
   granted = 0
   onDelivery: (delivery: SimDelivery) => void = () => undefined
   private readonly wanting: Set<number> = new Set()
@@ -184,6 +188,14 @@ export class SimChannel {
 
   /** False when the ring or the arena is full: then nothing happened. */
   publish(exchange: string, key: string, body: Buffer, options: PublishOptions = {}): boolean {
+    const upload = this.upload(exchange, key, body, options)
+    if (upload.attempt()) return true
+    upload.abort()
+    return false
+  }
+
+  /** As `publish`, but keeps the room it has found until there is more. */
+  upload(exchange: string, key: string, body: Buffer, options: PublishOptions = {}): SimUpload {
     if (this.ingress < 0) {
       this.ingress =
         exchange === ''
@@ -193,9 +205,9 @@ export class SimChannel {
     const flags = (options.flags ?? 0) | this.mode
     const props = options.props ?? Buffer.alloc(2)
     const entry = { exchange, key, extraKeys: options.extraKeys ?? [], props, body }
-    const sent = publishEntry(this.port, this.ingress, this.slot, flags, entry)
-    if (sent) this.published = true
-    return sent
+    return new SimUpload(this.port, this.ingress, this.slot, flags, entry, () => {
+      this.published = true
+    })
   }
 
   consume(queue: string, options: Partial<ConsumeOptions> = {}, done?: Done): SimConsumer {
@@ -274,6 +286,8 @@ export class SimChannel {
   }
 
   globalPrefetch(limit: number): void {
+    const before = this.limit === 0 ? Number.POSITIVE_INFINITY : this.limit
+    this.limitBefore = Math.max(this.limitBefore, before)
     this.limit = limit
     if (limit === 0) {
       this.granted = 0
@@ -397,37 +411,64 @@ function requestAll(port: GatewayPort, op: ControlOp, done: () => void): void {
   }
 }
 
-/** False when the ring or the arena is full; the room is then given up. */
-function publishEntry(
-  port: GatewayPort,
-  shard: number,
-  channel: number,
-  flags: number,
-  entry: SimEntry,
-): boolean {
-  const link = port.link(shard)
-  const { slabs } = link
-  const { bytes, exrkSize, extraSize } = entryBytes(entry)
-  const bodySize = entry.body.length
-  const prefix = bytes.length - bodySize
-  const extents: number[] = []
-  const giveUp = (): false => {
-    for (let i = 0; i < extents.length; i += extentWords) slabs.close(extents[i] as number)
-    return false
+/** One publish: room in slabs, bytes into it, then the record. */
+export class SimUpload {
+  private readonly port: GatewayPort
+  private readonly link: GatewayLink
+  private readonly channel: number
+  private readonly flags: number
+  private readonly entry: SimEntry
+  private readonly onSent: () => void
+  private readonly extents: number[] = []
+  private written = 0
+  private done = false
+
+  constructor(
+    port: GatewayPort,
+    shard: number,
+    channel: number,
+    flags: number,
+    entry: SimEntry,
+    onSent: () => void,
+  ) {
+    this.port = port
+    this.link = port.link(shard)
+    this.channel = channel
+    this.flags = flags
+    this.entry = entry
+    this.onSent = onSent
   }
-  let written = 0
-  do {
-    const need = written === 0 ? prefix : 0
-    if (!slabs.takeSome(need, bytes.length - written - need)) return giveUp()
-    bytes.copy(port.arena.slab(slabs.slab), slabs.at, written, written + slabs.size)
-    extents.push(slabs.slab, slabs.at, slabs.size)
-    written += slabs.size
-  } while (written < bytes.length)
-  const [slab, at] = extents as [number, number]
-  const sizes = [exrkSize, extraSize, entry.props.length, bodySize] as const
-  const sent =
-    extents.length === extentWords
-      ? link.publish(channel, flags, slab, at, ...sizes)
-      : link.publishExtents(channel, flags, slab, at, ...sizes, extents.slice(extentWords))
-  return sent || giveUp()
+
+  /** Goes on; false when there is no room in the arena or the ring. */
+  attempt(): boolean {
+    const { slabs } = this.link
+    const { bytes, exrkSize, extraSize } = entryBytes(this.entry)
+    const { props, body } = this.entry
+    const { extents } = this
+    while (this.written < bytes.length) {
+      const need = this.written === 0 ? bytes.length - body.length : 0
+      if (!slabs.takeSome(need, bytes.length - this.written - need)) return false
+      const end = this.written + slabs.size
+      bytes.copy(this.port.arena.slab(slabs.slab), slabs.at, this.written, end)
+      extents.push(slabs.slab, slabs.at, slabs.size)
+      this.written = end
+    }
+    const [slab, at] = extents as [number, number]
+    const sizes = [exrkSize, extraSize, props.length, body.length] as const
+    const { link, channel, flags } = this
+    this.done =
+      extents.length === extentWords
+        ? link.publish(channel, flags, slab, at, ...sizes)
+        : link.publishExtents(channel, flags, slab, at, ...sizes, extents.slice(extentWords))
+    if (this.done) this.onSent()
+    return this.done
+  }
+
+  /** Gives up what was not announced. */
+  abort(): void {
+    if (this.done) return
+    for (let i = 0; i < this.extents.length; i += extentWords)
+      this.link.slabs.close(this.extents[i] as number)
+    this.done = true
+  }
 }

@@ -14,6 +14,11 @@ export function messageTooLarge(size: number, max: number): PeerError {
   )
 }
 
+/** Properties must lie in one piece; only a frame_max far above the default lets a client get here. */
+export function propertiesTooLarge(size: number): PeerError {
+  return channelError('PRECONDITION_FAILED', `message properties of ${size} bytes are too large`)
+}
+
 export function wrongUserId(given: string, user: string): PeerError {
   return channelError(
     'PRECONDITION_FAILED',

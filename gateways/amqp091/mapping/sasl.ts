@@ -6,7 +6,8 @@ import { Reader } from '../../../shared/bytes/reader.ts'
 import { Writer } from '../../../shared/bytes/writer.ts'
 import { ReplyCode } from '../../../shared/errors.ts'
 import { readTable } from '../../../shared/message/field-table.ts'
-import { fieldOf, textOf } from '../../../shared/message/value.ts'
+import type { FieldValue } from '../../../shared/message/value.ts'
+import { fieldOf } from '../../../shared/message/value.ts'
 import type { AmqpSettings } from './settings.ts'
 
 /** Who the client says it is; `password` is undefined where the transport has proved it. */
@@ -66,11 +67,17 @@ function readAmqplain(response: Uint8Array): Credentials | undefined {
   writer.longBytes(response)
   try {
     const table = readTable(new Reader(writer.bytes, 0, writer.at, ReplyCode.SYNTAX_ERROR))
-    const user = textOf(fieldOf(table, 'LOGIN'))
-    const password = textOf(fieldOf(table, 'PASSWORD'))
+    const user = textIn(fieldOf(table, 'LOGIN'))
+    const password = textIn(fieldOf(table, 'PASSWORD'))
     return user === undefined || password === undefined ? undefined : { user, password }
   } catch (error) {
     if (error instanceof DecodeError) return undefined
     throw error
   }
+}
+
+// A longstr, or a byte array with the same bytes.
+function textIn(field: FieldValue | undefined): string | undefined {
+  if (field?.type !== 'S' && field?.type !== 'x') return undefined
+  return typeof field.value === 'string' ? field.value : Buffer.from(field.value).toString('utf8')
 }

@@ -140,7 +140,7 @@ function closeByClient(channel: Channel): void {
     if (context.slot !== 0) context.send(channel.number, { kind: 'channel.close-ok' })
   }
   context.await(channel)
-  fence(context.port, channel, -1, () => {
+  fence(context.port, channel, -1, false, () => {
     if (channel.open) {
       channel.close(() => {
         channel.forget()

@@ -132,13 +132,10 @@ export class Channel
 
   onConsumerCancelled(consumer: Consumer): void {
     if (!this.open || this.consumers.get(consumer.tag) !== consumer) return
-    if (this.context.capabilities.consumerCancelNotify) {
-      this.context.send(this.number, {
-        kind: 'basic.cancel',
-        consumerTag: consumer.tag,
-        noWait: true,
-      })
-    }
+    const tell = (): void => this.tellCancelled(consumer.tag)
+    // As in RabbitMQ, who deletes a queue hears that first, and of its consumers' end later.
+    if (this.context.operating === this) this.context.late.push(tell)
+    else tell()
     // A cancel op on its way still names the slot: its answer frees it.
     if (!consumer.cancelling) this.removeConsumer(consumer)
   }
@@ -211,6 +208,11 @@ export class Channel
     for (const consumer of this.consumers.values()) consumer.free()
     this.consumers.clear()
     this.context.port.channels.remove(this.slot)
+  }
+
+  private tellCancelled(consumerTag: string): void {
+    if (!this.open || !this.context.capabilities.consumerCancelNotify) return
+    this.context.send(this.number, { kind: 'basic.cancel', consumerTag, noWait: true })
   }
 
   // Chosen once: what one channel publishes keeps its order because it takes one way.

@@ -53,6 +53,8 @@ export class ConnectionContext {
   wrote: boolean
   /** The channel whose op has no answer yet. */
   operating: object | undefined
+  /** Consumers that their queue's end has cancelled, to be told after the answer that is due. */
+  readonly late: (() => void)[]
   /** The one publish that is complete but not announced. */
   unsent: Unsent | undefined
   /** Tokens of channels that are not granted yet. */
@@ -85,6 +87,7 @@ export class ConnectionContext {
     this.bodyFrameMax = 0
     this.wrote = false
     this.operating = undefined
+    this.late = []
     this.unsent = undefined
     this.ungranted = new Set()
     this.afterSettles = undefined
@@ -105,6 +108,11 @@ export class ConnectionContext {
     this.operating = undefined
     this.waits &= ~Wait.reply
     return true
+  }
+
+  /** Sends what had to come behind the answer to an op. */
+  sendLate(): void {
+    for (const tell of this.late.splice(0)) tell()
   }
 
   /** No answer will come for `channel`. */

@@ -70,9 +70,12 @@ export class AmqpConnection implements Session, HandshakeOwner, FrameOwner {
     this.sawBytes = false
   }
 
-  /** Session: the host asks after each input. */
+  /**
+   * Session: the host asks after each input. Also true when a wait has ended but not all bytes are
+   * read yet, since it is `resume` that goes on with them.
+   */
   get blocked(): boolean {
-    return this.context.waits !== 0
+    return this.context.waits !== 0 || (this.reading && this.reader.unfinished)
   }
 
   onBytes(chunk: Buffer): void {
@@ -87,6 +90,10 @@ export class AmqpConnection implements Session, HandshakeOwner, FrameOwner {
       this.handshake.onHeader(kind)
     }
     if (this.reading) this.reader.push(chunk, from)
+  }
+
+  keep(): void {
+    this.reader.keep()
   }
 
   resume(): void {
@@ -211,14 +218,13 @@ export class AmqpConnection implements Session, HandshakeOwner, FrameOwner {
   }
 
   /** FrameOwner. */
-  onUnopened(number: number, method: Method | undefined): void {
+  onUnopened(number: number, classId: number, methodId: number): void {
     if (this.phase === 'handshake') {
       this.fail(unexpectedFrame(`frame for channel ${number} before connection.open`), 0, 0)
     } else if (this.phase === 'running') {
-      const error = method?.kind === 'channel.open' ? this.channels.open(number) : channelNotOpen()
-      if (error === undefined) return
-      const ids = method === undefined ? noIds : methodIds(method.kind)
-      this.fail(error, ids.classId, ids.methodId)
+      const opens = classId === channelOpen.classId && methodId === channelOpen.methodId
+      const error = opens ? this.channels.open(number) : channelNotOpen()
+      if (error !== undefined) this.fail(error, classId, methodId)
     }
   }
 
@@ -242,14 +248,26 @@ export class AmqpConnection implements Session, HandshakeOwner, FrameOwner {
     this.host.port.request(registryShard, op, {
       onReply: (reply) => {
         if (!context.answered(this) || this.phase !== 'running') return
-        if (reply.error === undefined) {
-          context.send(0, { kind: 'connection.update-secret-ok' })
-        } else {
-          const { classId, methodId } = methodIds('connection.update-secret')
-          this.fail(secretRefused(), classId, methodId)
-        }
+        if (reply.error === undefined) this.recheckAccess()
+        else this.refuseSecret(secretRefused())
       },
     })
+  }
+
+  // What the user may do can have changed with the secret: every shard looks at its consumers.
+  private recheckAccess(): void {
+    const { context } = this
+    context.await(this)
+    requestAll(this.host.port, { op: 'recheckAccess', connection: context.slot }, (error) => {
+      if (!context.answered(this) || this.phase !== 'running') return
+      if (error === undefined) context.send(0, { kind: 'connection.update-secret-ok' })
+      else this.refuseSecret(error)
+    })
+  }
+
+  private refuseSecret(error: PeerError): void {
+    const { classId, methodId } = methodIds('connection.update-secret')
+    this.fail(error, classId, methodId)
   }
 
   private closeByClient(method: MethodOf<'connection.close'>): void {
@@ -286,7 +304,7 @@ export class AmqpConnection implements Session, HandshakeOwner, FrameOwner {
       if (left === 0) next()
     }
     for (const channel of channels) {
-      if (channel.open) fence(this.host.port, channel, -1, one)
+      if (channel.open) fence(this.host.port, channel, -1, false, one)
       else one()
     }
     one()
@@ -372,7 +390,7 @@ export class AmqpConnection implements Session, HandshakeOwner, FrameOwner {
   }
 }
 
-const noIds = { classId: 0, methodId: 0 }
+const channelOpen = methodIds('channel.open')
 
 /** How long a client may take to answer our close: RabbitMQ waits for a heartbeat, at most this. */
 const closeOkMs = 30_000

@@ -13,7 +13,7 @@ import { copyBytes } from '../../../shared/bytes/copy.ts'
 import type { PeerError } from '../../../shared/errors.ts'
 import { PropertyScan } from '../../../shared/message/properties.ts'
 import type { FrameDecoder } from '../codec/frame.ts'
-import { bodyTooLong, messageTooLarge } from '../mapping/refusals.ts'
+import { bodyTooLong, messageTooLarge, propertiesTooLarge } from '../mapping/refusals.ts'
 import type { ConnectionContext, Unsent } from './connection-context.ts'
 import { Wait } from './connection-context.ts'
 import type { PublishFacts } from './publish-properties.ts'
@@ -101,6 +101,54 @@ export class ContentAssembly implements Unsent {
     if (!stays) this.saveNames()
   }
 
+  // HOT: once per publish
+  /**
+   * A basic.publish with all of its content (FrameDecoder.takeContent): every byte is copied once,
+   * and nothing is remembered. Errors and `Wait.bus` as in `header`.
+   */
+  whole(decoder: FrameDecoder): PeerError | undefined {
+    const { bytes, exrkSize, bodySize } = decoder
+    const { channel, context } = this
+    if (bodySize > context.settings.messageSizeMax) {
+      return messageTooLarge(bodySize, context.settings.messageSizeMax)
+    }
+    scan.scan(bytes, decoder.propsAt, decoder.propsSize)
+    const error = this.lookAtProperties(decoder)
+    if (error !== undefined) return error
+    const { exrkAt, exchangeSize, routingKeySize } = decoder
+    const link = channel.ingress(bytes, exrkAt, exchangeSize, routingKeySize)
+    const { props, propsSize } = special
+    const extraSize = special.extra.length
+    const { slabs } = link
+    if (!slabs.take(exrkSize + extraSize + propsSize + bodySize)) {
+      context.waits |= Wait.bus
+      return undefined
+    }
+    const { slab, at } = slabs
+    const to = context.port.arena.slab(slab)
+    copyBytes(bytes, exrkAt, to, at, exrkSize)
+    const propsTo = at + exrkSize + extraSize
+    if (extraSize > 0) copyBytes(special.extra, 0, to, at + exrkSize, extraSize)
+    copyBytes(props, special.propsAt, to, propsTo, propsSize)
+    copyBytes(bytes, decoder.bodyAt, to, propsTo + propsSize, bodySize)
+    const flags = (decoder.mandatory ? EntryFlag.mandatory : 0) | this.scannedFlags()
+    if (link.publish(channel.slot, flags, slab, at, exrkSize, extraSize, propsSize, bodySize)) {
+      channel.onPublished()
+      return undefined
+    }
+    this.link = link
+    this.flags = flags
+    this.slab = slab
+    this.at = at
+    this.exrkSize = exrkSize
+    this.extraSize = extraSize
+    this.propsSize = propsSize
+    this.bodySize = bodySize
+    this.extents = noExtents
+    this.keepUnsent()
+    return undefined
+  }
+
   /** The bytes that hold the names are about to go. */
   saveNames(): void {
     if (this.state !== ContentState.header || this.names === this.savedNames) return
@@ -121,22 +169,13 @@ export class ContentAssembly implements Unsent {
       return messageTooLarge(bodySize, this.context.settings.messageSizeMax)
     }
     scan.scan(decoder.bytes, decoder.propsAt, decoder.propsSize)
-    let props = decoder.bytes
-    let propsAt = decoder.propsAt
-    let propsSize = decoder.propsSize
-    let extraSize = 0
-    special.extra = noBytes
-    if (isSpecial(scan)) {
-      special.set(props, propsAt, propsSize)
-      const error = checkProperties(this.context, this.channel, scan, special)
-      if (error !== undefined) return error
-      props = special.props
-      propsAt = special.propsAt
-      propsSize = special.propsSize
-      extraSize = special.extra.length
-    }
+    const error = this.lookAtProperties(decoder)
+    if (error !== undefined) return error
+    const { props, propsAt, propsSize } = special
+    const extraSize = special.extra.length
     const link = this.channel.ingress(this.names, this.namesAt, this.exchangeSize, this.keySize)
     const prefix = this.exrkSize + extraSize + propsSize
+    if (prefix > this.context.port.arena.slabBytes) return propertiesTooLarge(propsSize)
     if (!link.slabs.takeSome(prefix, bodySize)) {
       this.context.waits |= Wait.bus
       return undefined
@@ -149,10 +188,7 @@ export class ContentAssembly implements Unsent {
     copyBytes(this.names, this.namesAt, to, this.at, this.exrkSize)
     if (extraSize > 0) copyBytes(special.extra, 0, to, this.at + this.exrkSize, extraSize)
     copyBytes(props, propsAt, to, this.at + this.exrkSize + extraSize, propsSize)
-    this.flags |=
-      this.channel.publishFlags |
-      (scan.persistent ? EntryFlag.persistent : 0) |
-      (scan.headersAt >= 0 ? EntryFlag.headers : 0)
+    this.flags |= this.scannedFlags()
     if (bodySize === 0) this.finish()
     else this.state = ContentState.body
     return undefined
@@ -197,6 +233,27 @@ export class ContentAssembly implements Unsent {
     this.names = noBytes
   }
 
+  // HOT: once per publish
+  // After scan.scan: `special` is what to store, as it came or rewritten.
+  private lookAtProperties(decoder: FrameDecoder): PeerError | undefined {
+    special.set(decoder.bytes, decoder.propsAt, decoder.propsSize)
+    return isSpecial(scan) ? checkProperties(this.context, this.channel, scan, special) : undefined
+  }
+
+  private scannedFlags(): number {
+    return (
+      this.channel.publishFlags |
+      (scan.persistent ? EntryFlag.persistent : 0) |
+      (scan.headersAt >= 0 ? EntryFlag.headers : 0)
+    )
+  }
+
+  private keepUnsent(): void {
+    this.state = ContentState.unsent
+    this.context.unsent = this
+    this.context.waits |= Wait.bus
+  }
+
   private open(link: GatewayLink, prefix: number, bodySize: number): void {
     const first = link.slabs.size - prefix
     this.slab = link.slabs.slab
@@ -225,9 +282,7 @@ export class ContentAssembly implements Unsent {
   // HOT: once per publish
   private finish(): void {
     if (!this.announce()) {
-      this.state = ContentState.unsent
-      this.context.unsent = this
-      this.context.waits |= Wait.bus
+      this.keepUnsent()
       return
     }
     this.state = ContentState.idle

@@ -25,28 +25,34 @@ export interface FrameOwner {
   readonly reading: boolean
   /** A method on channel 0. */
   onConnectionMethod(method: Method): void
-  /** A publish or settlement on channel 0, where only methods of the connection may come. */
+  /** A method of class basic on channel 0, where only those of the connection may come. */
   onStrayMethod(classId: number, methodId: number): void
-  /** A method for a channel that is not open; undefined: one of the hot ones. */
-  onUnopened(number: number, method: Method | undefined): void
+  /** A method for a channel that is not open. */
+  onUnopened(number: number, classId: number, methodId: number): void
   /** No more frames can be told apart. */
   onBrokenFrames(error: PeerError): void
 }
 
 export class FrameReader {
+  /** Bytes of the last chunk have not been read yet. */
+  unfinished: boolean
   private readonly context: ConnectionContext
   private readonly channels: ChannelTable
   private readonly owner: FrameOwner
   private readonly decoder: FrameDecoder
+  private readonly wholeMax: number
   private chunk: Uint8Array
   // Who has the names of a publish in the chunk.
   private holder: ContentAssembly | undefined
 
   constructor(context: ConnectionContext, channels: ChannelTable, owner: FrameOwner) {
+    this.unfinished = false
     this.context = context
     this.channels = channels
     this.owner = owner
     this.decoder = new FrameDecoder(context.settings.initialFrameMax)
+    // What is taken whole must fit a slab, also with keys and a reply-to put in.
+    this.wholeMax = Math.min(wholeContentMax, context.port.arena.slabBytes >> 2)
     this.chunk = noBytes
     this.holder = undefined
   }
@@ -59,8 +65,16 @@ export class FrameReader {
   /** Takes `chunk` from `from` on, all of it before the next one. */
   push(chunk: Uint8Array, from: number): void {
     this.chunk = chunk
+    this.unfinished = true
     this.decoder.push(chunk, from)
     this.read()
+  }
+
+  /** Copies what is not read yet: the chunk's memory is about to be used again. */
+  keep(): void {
+    this.holder?.saveNames()
+    this.decoder.keep()
+    this.chunk = noBytes
   }
 
   /** Goes on with what was pushed, as far as the connection's waits allow. */
@@ -104,6 +118,12 @@ export class FrameReader {
     const { content } = channel
     if (decoder.immediate) {
       failHot(channel, BASIC_PUBLISH, notImplemented('immediate=true'))
+      return
+    }
+    if (decoder.takeContent(this.wholeMax)) {
+      const error = content.whole(decoder)
+      if (error !== undefined) failHot(channel, BASIC_PUBLISH, error)
+      else this.rewindIfStuck(channel)
       return
     }
     // The chunk stays until it is used up; the decoder's own buffer does not.
@@ -176,29 +196,21 @@ export class FrameReader {
 
   // A frame for channel 0, or for a channel that is closing or not open.
   private onOtherFrame(kind: FrameKind, closing: Channel | undefined): void {
-    const { decoder, owner } = this
-    const isContent = kind === FrameKind.contentHeader || kind === FrameKind.contentBody
-    if (decoder.channel === 0) {
-      if (kind === FrameKind.heartbeat) return
-      if (isContent) {
-        this.failFrame(kind)
-      } else if (kind === FrameKind.method) {
-        const method = this.decode()
-        if (method !== undefined) owner.onConnectionMethod(method)
-      } else {
-        owner.onStrayMethod(ClassId.basic, 0)
-      }
-    } else if (closing !== undefined) {
-      if (kind === FrameKind.method) {
-        this.channels.onClosingMethod(closing, decoder.classId, decoder.methodId)
-      }
-    } else if (isContent || kind === FrameKind.heartbeat) {
+    const { channel, classId, methodId } = this.decoder
+    const isMethod = kind === FrameKind.method
+    const id = isMethod ? (classId << 16) | methodId : hotMethodOf(kind)
+    if (channel === 0 && kind === FrameKind.heartbeat) return
+    if (closing !== undefined) {
+      if (isMethod) this.channels.onClosingMethod(closing, classId, methodId)
+    } else if (id === 0) {
       this.failFrame(kind)
+    } else if (channel !== 0) {
+      this.owner.onUnopened(channel, id >>> 16, id & 0xffff)
+    } else if (!isMethod) {
+      this.owner.onStrayMethod(id >>> 16, id & 0xffff)
     } else {
-      const method = kind === FrameKind.method ? this.decode() : undefined
-      if (method !== undefined || kind !== FrameKind.method) {
-        owner.onUnopened(decoder.channel, method)
-      }
+      const method = this.decode()
+      if (method !== undefined) this.owner.onConnectionMethod(method)
     }
   }
 
@@ -230,11 +242,20 @@ export class FrameReader {
     this.holder?.saveNames()
     this.holder = undefined
     this.chunk = noBytes
+    this.unfinished = false
   }
 }
 
 function failHot(channel: Channel, method: number, error: PeerError): void {
   channel.fail(error, method >>> 16, method & 0xffff)
+}
+
+// Class and method id of the frames that the decoder tells apart; 0 for those that are no methods.
+function hotMethodOf(kind: FrameKind): number {
+  if (kind === FrameKind.basicPublish) return BASIC_PUBLISH
+  if (kind === FrameKind.basicAck) return BASIC_ACK
+  if (kind === FrameKind.basicNack) return BASIC_NACK
+  return kind === FrameKind.basicReject ? BASIC_REJECT : 0
 }
 
 /** The codec knows the code and the explanation; the name in front comes from the code. */
@@ -248,5 +269,8 @@ function nameOf(code: number): ReplyName {
   }
   return 'FRAME_ERROR'
 }
+
+/** Contents up to this are copied at once; for larger ones the way through the frames is no cost. */
+const wholeContentMax = 32 * 1024
 
 const noBytes = new Uint8Array(0)

@@ -4,7 +4,7 @@
 // than the channel's messages and settlements went, these are fenced first: a fence is answered when
 // what came before it on that ring has arrived where it was routed.
 
-import type { ControlOp, ControlReply } from '../../../shared/bus/control.ts'
+import type { ControlOp, ControlReply, PeerError } from '../../../shared/bus/control.ts'
 import type { GatewayLink, GatewayPort, RequestSink } from '../../../shared/bus/gateway-port.ts'
 import type { ConnectionContext } from './connection-context.ts'
 
@@ -22,10 +22,13 @@ export class Traffic {
     this.settled = new Uint8Array(shardCount)
   }
 
-  /** The shards to fence before an op for `shard` (-1: for all), which count as fenced from now on. */
-  takeFences(shard: number): number[] {
+  /**
+   * The shards to fence before an op for `shard` (-1: for all), which count as fenced from now on.
+   * `always`: also where one ring carries both and order is no question.
+   */
+  takeFences(shard: number, always: boolean): number[] {
     const fences: number[] = []
-    if (this.settled.length > 1) {
+    if (this.settled.length > 1 || always) {
       for (let i = 0; i < this.settled.length; i++) {
         // Settlements stay ahead of an op on the same ring; publishes may be forwarded to others.
         const settledElsewhere = this.settled[i] === 1 && shard >= 0 && shard !== i
@@ -54,7 +57,10 @@ export function perform(
   sink: RequestSink,
 ): void {
   context.await(channel)
-  fence(context.port, channel, shard, () => {
+  // What a publish does wrong closes the channel before anything is declared through it. Ops that
+  // name the channel need no fence for that: their shard knows.
+  const always = !('channel' in op)
+  fence(context.port, channel, shard, always, () => {
     // If an earlier publish has closed it meanwhile, its error came first: the op is not done.
     if (channel.open) context.port.request(shard, op, new Answer(context, channel, sink))
     else context.answered(channel)
@@ -66,9 +72,10 @@ export function fence(
   port: GatewayPort,
   channel: OperatingChannel,
   shard: number,
+  always: boolean,
   next: () => void,
 ): void {
-  const fences = channel.traffic.takeFences(shard)
+  const fences = channel.traffic.takeFences(shard, always)
   let left = fences.length
   if (left === 0) {
     next()
@@ -83,13 +90,18 @@ export function fence(
   for (const shard of fences) port.request(shard, { op: 'fence', channel: channel.slot }, sink)
 }
 
+/** Called when every shard has answered, with the first refusal. */
+type AllAnswered = (error: PeerError | undefined) => void
+
 /** Sends `op` to every shard and calls `next` when all have answered. */
-export function requestAll(port: GatewayPort, op: ControlOp, next: () => void): void {
+export function requestAll(port: GatewayPort, op: ControlOp, next: AllAnswered): void {
   let left = port.shardCount
+  let error: PeerError | undefined
   const sink: RequestSink = {
-    onReply: () => {
+    onReply: (reply) => {
       left--
-      if (left === 0) next()
+      error ??= reply.error
+      if (left === 0) next(error)
     },
   }
   for (let shard = 0; shard < port.shardCount; shard++) port.request(shard, op, sink)
@@ -115,10 +127,12 @@ class Answer implements RequestSink {
   onReply(reply: ControlReply): void {
     this.context.answered(this.channel)
     this.sink.onReply(reply)
+    this.context.sendLate()
   }
 
   onGot(link: GatewayLink, at: number, deliveryId: number, flags: number, ready: number): void {
     this.context.answered(this.channel)
     this.sink.onGot?.(link, at, deliveryId, flags, ready)
+    this.context.sendLate()
   }
 }

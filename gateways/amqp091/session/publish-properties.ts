@@ -42,7 +42,13 @@ export class Special {
     this.extra = noBytes
   }
 
+  /** Takes the properties as they came. */
   set(props: Uint8Array, at: number, size: number): void {
+    this.replace(props, at, size)
+    this.extra = noBytes
+  }
+
+  replace(props: Uint8Array, at: number, size: number): void {
     this.props = props
     this.propsAt = at
     this.propsSize = size
@@ -80,7 +86,7 @@ export function checkProperties(
     if (channel.replyTo === undefined) return noReplyConsumer()
     const { props: bytes, propsAt, propsSize } = special
     const rewritten = withReplyTo(bytes, propsAt, propsSize, channel.replyTo)
-    special.set(rewritten, 0, rewritten.length)
+    special.replace(rewritten, 0, rewritten.length)
   }
   return undefined
 }
@@ -150,7 +156,7 @@ function takeFurtherKeys(scan: PropertyScan, special: Special): PeerError | unde
   if (keys.length > 0) special.extra = encodeKeys(keys)
   if (scan.bccAt >= 0) {
     const rewritten = withoutHeader(props, propsAt, propsSize, 'BCC')
-    special.set(rewritten, 0, rewritten.length)
+    special.replace(rewritten, 0, rewritten.length)
   }
   return undefined
 }

@@ -104,6 +104,11 @@ export class UnackedTags {
     return true
   }
 
+  /** Entries that fit before the table grows. */
+  capacity(): number {
+    return this.tags.length
+  }
+
   private takeFirst(
     count: number,
     onEach: (tag: number, shard: number, id: number, counted: number) => void,

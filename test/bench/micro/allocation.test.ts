@@ -2,6 +2,8 @@ import { expect, test } from 'vitest'
 import { codecMicros } from '../../../bench/micro/codec.ts'
 import type { Micro } from '../../../bench/micro/harness.ts'
 import { measureMicro } from '../../../bench/micro/harness.ts'
+import { queueMicros } from '../../../bench/micro/queue.ts'
+import { ringMicros } from '../../../bench/micro/ring.ts'
 import { topicTrieMicros } from '../../../bench/micro/topic-trie.ts'
 
 // The smallest object takes 16 bytes; what the test runner allocates meanwhile stays below 4.
@@ -13,7 +15,7 @@ function bytesPerOp(micro: Micro): number {
   return Math.min(...runs.map(({ heapBytesPerMillion }) => heapBytesPerMillion)) / 1e6
 }
 
-const micros = [...codecMicros(), ...topicTrieMicros(true)]
+const micros = [...codecMicros(), ...ringMicros(), ...queueMicros(), ...topicTrieMicros(true)]
 // Copying more than 128 bytes takes a view, once per large body.
 const small = micros.filter(({ name }) => !name.includes('encode deliver 1 KiB'))
 

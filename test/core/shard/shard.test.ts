@@ -60,6 +60,28 @@ describe.each([1, 3])('a node of %i shards', (shards) => {
     expect(node.messageCount()).toBe(0)
   })
 
+  test('cancels consumers that may no longer read when access is looked at again', () => {
+    const client = connect(shards)
+    const { node, connection, channel } = client
+    const queues = ['a', 'b', 'c', 'd']
+    for (const queue of queues) declare(client, queue)
+    const consumers = queues.map((queue) => channel.consume(queue))
+    node.settle()
+    const all = { configure: '.*', write: '.*', read: '^[ab]$' }
+    node.admin({ op: 'setPermissions', user: 'guest', vhost: '/', ...all })
+    let answers = 0
+    for (let shard = 0; shard < shards; shard++) {
+      const op = { op: 'recheckAccess', connection: connection.slot } as const
+      connection.request(shard, op, ({ error }) => {
+        expect(error).toBeUndefined()
+        answers++
+      })
+    }
+    node.settle()
+    expect(answers).toBe(shards)
+    expect(consumers.map(({ live }) => live)).toEqual([true, true, false, false])
+  })
+
   test('keeps messages without a consumer, and gives requeued ones again in their place', () => {
     const client = connect(shards)
     const { node, channel, got } = client

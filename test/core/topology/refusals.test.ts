@@ -481,6 +481,15 @@ describe('limits and settings', () => {
     )
   })
 
+  test('connection limit', () => {
+    const node = newNode({ connectionCountMax: 2 })
+    const open = { op: 'openConnection', user: 'guest', vhost: '/' } as const
+    node.must({ ...open, open: 1 })
+    expect(node.refusal({ ...open, open: 2 })).toBe(
+      'connection 530 NOT_ALLOWED - connection refused: node connection limit (2) is reached',
+    )
+  })
+
   test('exchange limit', () => {
     const node = newNode({ exchangeCountMax: 7 })
     expect(node.refusal(exchangeDeclare('x', 'direct'))).toBe(

@@ -209,6 +209,17 @@ describe('the gateway port', () => {
     expect(log).toEqual([[8, 0, 42, 'm']])
   })
 
+  test('takes no publishes while held, but everything else', () => {
+    const entry = makeEntry('', '', Buffer.from('x'))
+    port.hold(true)
+    expect(publishEntry(port, 0, 1, 0, entry)).toBe(false)
+    expect(port.link(0).credit(5, 100)).toBe(true)
+    port.flush()
+    expect(shard(0).read()).toEqual([{ type: Record.credit, fields: [5, 100] }])
+    port.hold(false)
+    expect(publishEntry(port, 0, 1, 0, entry)).toBe(true)
+  })
+
   test('refuses publishes while the ring is full and is woken when there is room', async () => {
     const entry = makeEntry('', '', Buffer.from('x'))
     let published = 0

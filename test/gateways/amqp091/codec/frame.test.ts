@@ -238,6 +238,17 @@ describe('rewind and backpressure', () => {
     }
   })
 
+  test('keep() copies also what lies in a Buffer, whose slice() would not', () => {
+    const decoder = new FrameDecoder(0)
+    const heartbeat = [8, 0, 0, 0, 0, 0, 0, 0xce]
+    const chunk = Buffer.from([...heartbeat, ...heartbeat])
+    decoder.push(chunk)
+    expect(decoder.next()).toBe(FrameKind.heartbeat)
+    decoder.keep()
+    chunk.fill(0xff)
+    expect(decoder.next()).toBe(FrameKind.heartbeat)
+  })
+
   test('keep copies what is unread', () => {
     const chunk = Uint8Array.from(stream)
     const decoder = new FrameDecoder()
