@@ -76,7 +76,7 @@ Exit codes:
 
 async function checkData(dir: string): Promise<void> {
   const { checkData: run } = await import('../store/directory-check.ts')
-  const checkShard = (): void => {}
+  const { checkShard } = await import('../store/shard-check.ts')
   process.exitCode = await run(dir, checkShard, (line) => process.stdout.write(`${line}\n`))
 }
 

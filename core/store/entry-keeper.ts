@@ -9,7 +9,18 @@ import { inParts } from './wal-format.ts'
 /** As many as the largest message has. */
 const extentsMax = 260
 
-export class EntryKeeper {
+/** Where replayed messages go: rows, each held by the queues that have the message. */
+export interface MessageKeeper {
+  /**
+   * Keeps the entry of the enqueue op at `words[w..]`, whose bytes are at `source[from..]`, held once.
+   * Returns its row, or -1 when there is no slab to copy it to.
+   */
+  keep(words: Int32Array, w: number, source: Buffer, from: number): number
+  hold(row: number): void
+  release(row: number): void
+}
+
+export class EntryKeeper implements MessageKeeper {
   private readonly arena: Arena
   private readonly slabs: SlabWriter
   private readonly messages: MessageTable
@@ -24,10 +35,6 @@ export class EntryKeeper {
     this.rooms = []
   }
 
-  /**
-   * Keeps the entry of the enqueue op at `words[w..]`, whose bytes are at `source[from..]`. Returns its
-   * row, or -1 when there is no slab to copy it to.
-   */
   keep(words: Int32Array, w: number, source: Buffer, from: number): number {
     const { entry } = this
     for (let i = 2; i < 6; i++) entry[i] = words[w + i] as number
@@ -37,6 +44,14 @@ export class EntryKeeper {
     const row = copied ? this.messages.add(entry, 0, flags) : -1
     for (let i = 0; i < this.rooms.length; i++) this.slabs.close(this.rooms[i] as number)
     return row
+  }
+
+  hold(row: number): void {
+    this.messages.hold(row)
+  }
+
+  release(row: number): void {
+    this.messages.release(row)
   }
 
   // HOT: once per message read back

@@ -1,7 +1,7 @@
 // One queue while the log is replayed: its messages in rising order of position.
 
 import { AliveSet } from '../log/alive-set.ts'
-import type { MessageTable } from '../message/message-table.ts'
+import type { MessageKeeper } from './entry-keeper.ts'
 
 const firstCapacity = 16
 
@@ -14,7 +14,7 @@ export class ReplayQueue {
   readonly stored: AliveSet
   /** One more than the highest position that a segment may hold. */
   storedTo: number
-  private readonly messages: MessageTable
+  private readonly keeper: MessageKeeper
   private positions: Float64Array
   /** -1 where the message is settled. */
   private rows: Int32Array
@@ -22,12 +22,12 @@ export class ReplayQueue {
   private head: number
   private end: number
 
-  constructor(messages: MessageTable) {
+  constructor(keeper: MessageKeeper) {
     this.count = 0
     this.next = 0
     this.stored = new AliveSet()
     this.storedTo = 0
-    this.messages = messages
+    this.keeper = keeper
     this.positions = new Float64Array(firstCapacity)
     this.rows = new Int32Array(firstCapacity)
     this.head = 0
@@ -85,7 +85,7 @@ export class ReplayQueue {
     for (let i = this.indexOf(from); i < this.end && (this.positions[i] as number) < to; i++) {
       const row = this.rows[i] as number
       if (row < 0) continue
-      this.messages.release(row)
+      this.keeper.release(row)
       this.rows[i] = -1
       this.count--
     }

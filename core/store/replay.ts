@@ -1,10 +1,7 @@
 // Puts the ops of a log back into effect: which messages are in which queues. Ops come in the order
 // in which they were written; those for queues that are not known any more are counted.
 
-import type { Arena } from '../../shared/bus/arena.ts'
-import type { SlabWriter } from '../../shared/bus/slab-writer.ts'
-import type { MessageTable } from '../message/message-table.ts'
-import { EntryKeeper } from './entry-keeper.ts'
+import type { MessageKeeper } from './entry-keeper.ts'
 import { ReplayQueue } from './replay-queue.ts'
 import {
   enqueueHeadWords,
@@ -16,27 +13,19 @@ import {
   targetWords,
 } from './wal-format.ts'
 
-export interface ReplayParts {
-  readonly arena: Arena
-  readonly slabs: SlabWriter
-  readonly messages: MessageTable
-}
-
 export class Replay {
   readonly queues: Map<number, ReplayQueue>
   /** Messages for queues that are unknown and were not deleted in the log, by queue. */
   readonly orphans: Map<number, number>
-  private readonly parts: ReplayParts
-  private readonly keeper: EntryKeeper
+  private readonly keeper: MessageKeeper
   private pending: Buffer[]
 
   /** `queues`: the durable queues that there are. */
-  constructor(parts: ReplayParts, queues: Iterable<number>) {
-    this.parts = parts
+  constructor(keeper: MessageKeeper, queues: Iterable<number>) {
+    this.keeper = keeper
     this.queues = new Map()
-    for (const queue of queues) this.queues.set(queue, new ReplayQueue(parts.messages))
+    for (const queue of queues) this.queues.set(queue, new ReplayQueue(keeper))
     this.orphans = new Map()
-    this.keeper = new EntryKeeper(parts.arena, parts.slabs, parts.messages)
     this.pending = []
   }
 
@@ -74,7 +63,7 @@ export class Replay {
       const position = joinWords(words[t + 1] as number, words[t + 2] as number)
       if (queue.isAlive(position)) continue
       if (row < 0) row = this.keep(words, bytes, w)
-      else this.parts.messages.hold(row)
+      else this.keeper.hold(row)
       queue.add(position, row)
     }
     this.pending = []
@@ -117,7 +106,7 @@ export class Replay {
     if (queue === undefined) return
     // A queue that got the id of a deleted one: what is in the log so far was the other's.
     queue.clear()
-    this.queues.set(id, new ReplayQueue(this.parts.messages))
+    this.queues.set(id, new ReplayQueue(this.keeper))
   }
 }
 

@@ -7,6 +7,7 @@ import { RingReader, RingWriter } from '../../shared/bus/ring.ts'
 import type { ShardState } from '../shard/shard-state.ts'
 import type { ShardMemory, ShardStorage } from '../shard/storage.ts'
 import type { Disk } from './disk.ts'
+import { EntryKeeper } from './entry-keeper.ts'
 import { asideFolder, segmentFolder, walFolder } from './layout.ts'
 import type { WalEnd } from './recovery.ts'
 import { WalRecovery } from './recovery.ts'
@@ -69,7 +70,8 @@ export class ShardStore implements ShardStorage {
     const { disk, folder } = this.parts
     disk.makeFolder(walFolder(folder))
     disk.makeFolder(segmentFolder(folder))
-    const replay = new Replay(state, log.queues.keys())
+    const keeper = new EntryKeeper(state.arena, state.slabs, state.messages)
+    const replay = new Replay(keeper, log.queues.keys())
     const { segments, broken } = listSegments(disk, segmentFolder(folder))
     for (const { runs } of segments) {
       for (const { queue, from, to } of runs) replay.addStored(queue, from, to)
