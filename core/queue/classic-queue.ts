@@ -71,6 +71,8 @@ export class ClassicQueue implements QueueEnd, BacklogOwner {
    */
   accept(words: Int32Array, e: number, flags: number, row: number): number {
     this.logPosition = 0
+    // A reply queue may go while a route to it is still remembered.
+    if (this.deleted) return row
     if (this.ready.size() === 0) {
       for (let c = this.consumers.pick(); c !== undefined; c = this.consumers.pick()) {
         if (c.noAck) {

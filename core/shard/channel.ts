@@ -66,6 +66,8 @@ export class ShardChannel implements ConsumerChannel {
   wanting: boolean
   /** It is on the list of channels whose confirms may have advanced. */
   confirmsDirty: boolean
+  /** It is on the list of channels whose confirms wait for the log. */
+  waitsForLog: boolean
   /** A publish was refused: nothing counts until the channel is closed. */
   failed: boolean
   closed: boolean
@@ -92,6 +94,7 @@ export class ShardChannel implements ConsumerChannel {
     this.tokens = 0
     this.wanting = false
     this.confirmsDirty = false
+    this.waitsForLog = false
     this.failed = false
     this.closed = false
     this.lastKey = new Uint8Array(keyBytesMax)

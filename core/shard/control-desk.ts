@@ -307,8 +307,10 @@ export class ControlDesk {
   }
 
   private endConnection(end: GatewayEnd, connection: ShardConnection, done: () => void): void {
-    for (const channel of connection.channels) this.committing.delete(channel)
+    const channels = [...connection.channels]
+    for (const channel of channels) this.dropGets(channel)
     const unused = closeConnection(this.state, this.replies, end, connection)
+    for (const channel of channels) this.dropCommit(channel)
     this.deleteAllUnused(unused, () => {
       if (this.desk === undefined) done()
       else this.desk.run({ op: 'ownerGone', owner: connection.owner }, undefined, done)
@@ -321,14 +323,35 @@ export class ControlDesk {
       this.state.reply(end, request, {})
       return
     }
-    this.committing.delete(channel)
+    this.dropGets(channel)
     const unused = closeChannel(this.state, this.replies, end, channel)
+    this.dropCommit(channel)
     this.deleteAllUnused(unused, () => this.state.reply(end, request, {}))
+  }
+
+  // Its slot may be used again once it is closed: a get must not be answered to the next channel.
+  private dropGets(channel: ShardChannel): void {
+    if (this.gets.length === 0) return
+    const error = connectionError('CHANNEL_ERROR', 'the channel is closed')
+    const others: PendingGet[] = []
+    for (const pending of this.gets) {
+      if (pending.end !== channel.outlet || pending.op.channel !== channel.id) others.push(pending)
+      else this.state.refuse(pending.end, pending.request, error)
+    }
+    this.gets = others
+  }
+
+  // What a commit has not dispatched is forgotten; it is answered once the rest is settled.
+  private dropCommit(channel: ShardChannel): void {
+    if (this.committing.delete(channel)) this.committed(channel, 0, true)
   }
 
   private onCancel(end: GatewayEnd, request: number, op: Op<'cancel'>): void {
     const consumer = end.consumers[op.consumer]
     const unused = consumer === undefined ? undefined : removeConsumer(this.state, end, consumer)
+    if (consumer !== undefined) {
+      this.replies.closeQueue(consumer.channel as ShardChannel, consumer.queue)
+    }
     this.deleteAllUnused(unused === undefined ? [] : [unused], () =>
       this.state.reply(end, request, {}),
     )

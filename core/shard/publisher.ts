@@ -217,10 +217,8 @@ export class Publisher {
       exchangeEnd + 1 + (bytes[exchangeEnd] as number),
     )
     const { exchange, queues } = this.route
-    built.refusal =
-      exchange === undefined
-        ? noExchange(bytes.toString('utf8', at + 1, exchangeEnd), channel.connection.vhost.name)
-        : this.refusalOf(channel, exchange, key)
+    const name = exchange?.name ?? bytes.toString('utf8', at + 1, exchangeEnd)
+    built.refusal = this.refusalOf(channel, exchange, name, key)
     if (built.refusal !== undefined) return built
     for (const queue of queues) this.addTarget(built, queue.shard, queue.id)
     if (exchange?.name === '' && key.startsWith(replyPrefix)) {
@@ -247,16 +245,19 @@ export class Publisher {
 
   private refusalOf(
     channel: ShardChannel,
-    exchange: ExchangeRecord,
+    exchange: ExchangeRecord | undefined,
+    name: string,
     key: string,
   ): PeerError | undefined {
     const { users } = this.context.topology
     const { user, vhost } = channel.connection
-    const refused = checkAccess(users, user, vhost.name, 'exchange', exchange.name, 'write')
+    // Before the look-up: names are not to be probed.
+    const refused = checkAccess(users, user, vhost.name, 'exchange', name, 'write')
     if (refused !== undefined) return refused
-    if (exchange.internal) return internalExchange(exchange.name, vhost.name)
-    if (exchange.type === 'topic' && hasTopicPermissions(users, user, vhost.name, exchange.name)) {
-      return checkTopicAccess(users, user, vhost.name, exchange.name, key, 'write')
+    if (exchange === undefined) return noExchange(name, vhost.name)
+    if (exchange.internal) return internalExchange(name, vhost.name)
+    if (exchange.type === 'topic' && hasTopicPermissions(users, user, vhost.name, name)) {
+      return checkTopicAccess(users, user, vhost.name, name, key, 'write')
     }
     return undefined
   }

@@ -4,13 +4,13 @@ import type { ControlOp, PeerError } from '../../shared/bus/control.ts'
 import { deliverEntryAt, EntryFlag, entryWords, Record } from '../../shared/bus/wire.ts'
 import { channelError, connectionError } from '../../shared/errors.ts'
 import type { FieldTable } from '../../shared/message/value.ts'
-import { fieldOf, integerOf } from '../../shared/message/value.ts'
+import { fieldOf, fieldTypeName, integerOf } from '../../shared/message/value.ts'
 import type { ClassicQueue } from '../queue/classic-queue.ts'
 import { Consumer } from '../queue/consumer.ts'
 import type { Holder } from '../queue/holder.ts'
 import { checkAccess } from '../topology/permissions.ts'
 import type { QueueRecord } from '../topology/records.ts'
-import { checkExclusive, noQueue, resourceText } from '../topology/refusals.ts'
+import { checkExclusive, noQueue, preconditionFailed, resourceText } from '../topology/refusals.ts'
 import type { ShardConnection } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { ReplyQueues } from './reply-queues.ts'
@@ -23,26 +23,19 @@ interface OwnQueue {
   readonly queue: ClassicQueue
 }
 
-/** The queue that an op reads from, or why the connection may not. */
+/** The queue that an op reads from, or why not. Permission comes first: names are not to be probed. */
 function readable(
   state: ShardState,
   connection: ShardConnection,
   name: string,
 ): OwnQueue | PeerError {
-  const { vhost } = connection
+  const { user, vhost } = connection
+  const refused = checkAccess(state.topology.users, user, vhost.name, 'queue', name, 'read')
+  if (refused !== undefined) return refused
   const record = vhost.queues.get(name)
   if (record === undefined) return noQueue(name, vhost.name)
   const locked = checkExclusive(record, connection.owner)
   if (locked !== undefined) return locked
-  const refused = checkAccess(
-    state.topology.users,
-    connection.user,
-    vhost.name,
-    'queue',
-    name,
-    'read',
-  )
-  if (refused !== undefined) return refused
   const queue = state.queues.get(record.id)
   return queue === undefined ? noQueue(name, vhost.name) : { record, queue }
 }
@@ -75,7 +68,7 @@ export function consume(
     state.refuse(end, request, found)
     return
   }
-  const priority = priorityOf(op.arguments)
+  const priority = priorityOf(op.arguments, found.record)
   const refused = typeof priority === 'number' ? checkExclusiveUse(found, op.exclusive) : priority
   if (refused !== undefined) {
     state.refuse(end, request, refused)
@@ -105,15 +98,14 @@ function addConsumer(
 }
 
 /** `x-priority` must be an integer (RabbitMQ 4: 406). */
-function priorityOf(args: FieldTable): number | PeerError {
+function priorityOf(args: FieldTable, queue: QueueRecord): number | PeerError {
   const field = fieldOf(args, 'x-priority')
   if (field === undefined) return 0
   const value = integerOf(field)
   if (value !== undefined) return Number(value)
-  return channelError(
-    'PRECONDITION_FAILED',
-    "invalid arg 'x-priority' for consumer: {unacceptable_type}",
-  )
+  const resource = resourceText('queue', queue.name, queue.vhost.name)
+  const reason = `"expected integer, got ${fieldTypeName(field.type)}"`
+  return preconditionFailed(`invalid arg 'x-priority' for ${resource}: ${reason}`)
 }
 
 function checkExclusiveUse({ record, queue }: OwnQueue, exclusive: boolean): PeerError | undefined {

@@ -3,6 +3,7 @@
 
 import type { QueueContext } from '../queue/classic-queue.ts'
 import { ClassicQueue } from '../queue/classic-queue.ts'
+import type { QueueEnd } from '../queue/holder.ts'
 import type { ShardChannel } from './channel.ts'
 
 const pseudoName = 'amq.rabbitmq.reply-to'
@@ -55,6 +56,12 @@ export class ReplyQueues {
     this.queues.delete(id)
     this.secrets.delete(id)
     this.channels.delete(channel)
+  }
+
+  /** A consumer of the channel is gone; if `queue` is the channel's reply queue, so is that. */
+  closeQueue(channel: ShardChannel, queue: QueueEnd): void {
+    const id = this.channels.get(channel)
+    if (id !== undefined && this.queues.get(id) === queue) this.close(channel)
   }
 
   /** Where a reply with routing key `key` goes; undefined when it is no (plausible) reply-to name. */

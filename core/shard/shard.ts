@@ -201,14 +201,23 @@ export class Shard {
     let row = -1
     let position = 0
     for (let k = 1; k <= count; k++) {
-      const queue = this.state.queues.get(words[idsAt + k] as number)
-      if (queue === undefined) continue
+      const id = words[idsAt + k] as number
+      const queue = this.state.queues.get(id)
+      if (queue === undefined || (id < 0 && !this.isReply(words, e))) continue
       row = queue.accept(this.copier.words, 0, flags, row)
       if (queue.logPosition > position) position = queue.logPosition
     }
     this.copier.close()
     if (words[i + 1] === 1) peer.arrivals.push(0, position)
     return true
+  }
+
+  // The shard that a reply came from knows no more than its key says, which may be guessed.
+  private isReply(words: Int32Array, e: number): boolean {
+    const bytes = this.state.arena.slab(words[e] as number)
+    const keyAt = (words[e + 1] as number) + 1 + (bytes[words[e + 1] as number] as number)
+    const end = keyAt + 1 + (bytes[keyAt] as number)
+    return this.control.replies.isOpen(bytes.toString('utf8', keyAt + 1, end))
   }
 
   /** Serves the queues that were woken and the consumers that a ring had stopped. */
@@ -240,7 +249,10 @@ export class Shard {
     state.log.flush()
     if (state.log.committedUpTo !== this.lastCommitted) {
       this.lastCommitted = state.log.committedUpTo
-      for (const channel of this.waitingForLog) state.confirmed(channel)
+      for (const channel of this.waitingForLog) {
+        channel.waitsForLog = false
+        state.confirmed(channel)
+      }
       this.waitingForLog = []
     }
     if (state.dirtyChannels.length > 0) this.confirmChannels()
@@ -259,7 +271,10 @@ export class Shard {
     for (const channel of dirty) {
       channel.confirmsDirty = false
       if (!this.confirm(channel)) state.confirmed(channel)
-      else if (channel.confirms.outstanding() > 0) this.waitingForLog.push(channel)
+      else if (channel.confirms.outstanding() > 0 && !channel.waitsForLog) {
+        channel.waitsForLog = true
+        this.waitingForLog.push(channel)
+      }
     }
   }
 

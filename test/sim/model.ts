@@ -35,18 +35,22 @@ export interface MessageModel {
   /** Whether it found no queue. */
   unroutable: 'yes' | 'no' | 'maybe'
   returned: boolean
+  /** For a message of a transaction: how many changes of the topology came before its commit. */
+  routedAt: number
 }
 
 export interface QueueModel {
   readonly name: string
   readonly shard: number
-  readonly autoDelete: boolean
-  readonly singleActive: boolean
+  autoDelete: boolean
+  singleActive: boolean
   /** The connection that owns it, if exclusive. */
-  readonly owner: string | undefined
+  owner: string | undefined
   /** The topology's id; -1 before it is known. */
   id: number
   status: 'arriving' | 'present' | 'leaving' | 'gone'
+  /** Declares without an answer. */
+  declares: number
   /** Reasons to leave that have not been refused. */
   leaving: number
   readonly copies: Set<Copy>
@@ -113,5 +117,11 @@ export interface BindingModel {
   readonly exchange: string
   readonly queue: QueueModel
   readonly key: string
-  status: 'arriving' | 'present' | 'leaving' | 'gone'
+  /** changing: a bind or unbind has no answer yet. */
+  status: 'changing' | 'present' | 'gone'
+  /** The status before the requests that are open. */
+  before: 'changing' | 'present' | 'gone'
+  requests: number
+  /** Requests met: their answers don't tell what came of them. */
+  conflict: boolean
 }

@@ -4,14 +4,12 @@
 
 import type { ControlReply } from '../../shared/bus/control.ts'
 import { EntryFlag, entryWords, extentWords, Outcome, Record } from '../../shared/bus/wire.ts'
-import { placeQueue } from '../../shared/placement.ts'
 import type { SimEntry } from '../support/sim-entry.ts'
 import { readEntry } from '../support/sim-entry.ts'
 import type { SimGateway, SimNode } from '../support/sim-node.ts'
 import type { Input, Output } from './link-model.ts'
 import { LinkModel } from './link-model.ts'
 import type {
-  BindingModel,
   ChannelModel,
   ConsumerModel,
   Copy,
@@ -21,7 +19,8 @@ import type {
 } from './model.ts'
 import { check, Violation } from './model.ts'
 import { RingTap } from './ring-tap.ts'
-import { TopologyModel } from './topology-model.ts'
+import type { TopologyModel } from './topology-model.ts'
+import { TopologyObserver } from './topology-observer.ts'
 
 type Delivery = Extract<Output, { kind: 'deliver' | 'got' }>
 type Control = Extract<Input, { kind: 'control' }>
@@ -43,23 +42,24 @@ interface PeerModel {
 const forwardEntryAt = 3
 
 export class Observer {
-  readonly topology: TopologyModel = new TopologyModel()
+  readonly topology: TopologyModel
   readonly messages: Map<number, MessageModel> = new Map()
   readonly links: Set<LinkModel> = new Set()
   /** Deliveries seen, for the record. */
   delivered = 0
   private readonly node: SimNode
+  private readonly declared: TopologyObserver
   private readonly peers: PeerModel[]
   private turn = 1
   /** Messages routed in this turn, and copies that went to a shard for which there must be a forward. */
   private mustForward: Copy[] = []
-  /** Goes up whenever something is declared or deleted: what was routed before may differ from after. */
-  private changes = 0
   /** Channels and consumers to take away at the end of the turn. */
   private endings: (() => void)[] = []
 
   constructor(node: SimNode) {
     this.node = node
+    this.declared = new TopologyObserver(node, this.links)
+    this.topology = this.declared.topology
     this.peers = node.peerRings.flatMap((row, from) =>
       row.flatMap((memory, to) =>
         from === to ? [] : [{ from, to, tap: new RingTap(memory), forwards: [] }],
@@ -78,14 +78,14 @@ export class Observer {
   flushed(gateway: number, shard: number): void {
     for (const link of this.links) {
       if (link.gateway === gateway && link.shard === shard)
-        link.listen((request) => this.onRequest(link, request))
+        link.listen((request) => this.declared.ask(link, request))
     }
   }
 
   /** Shard `shard` has turned. */
   turned(shard: number): void {
     this.turn++
-    this.learnQueueIds()
+    this.declared.learnQueueIds()
     for (const peer of this.peers) if (peer.to === shard) this.arrivals(peer)
     const mine = [...this.links].filter((link) => link.shard === shard && !link.lost)
     for (const link of mine) for (const input of link.takeHandled()) this.handle(link, input)
@@ -104,7 +104,7 @@ export class Observer {
     for (const link of this.links) {
       if (link.gateway !== gateway || link.shard !== shard) continue
       link.lost = true
-      for (const connection of link.connections.values()) this.ownerGone(connection.owner)
+      for (const connection of link.connections.values()) this.declared.ownerGone(connection.owner)
       for (const channel of link.channels.values()) this.endChannel(link, channel)
       for (const request of link.requests.values()) this.abandon(request)
       this.links.delete(link)
@@ -115,9 +115,7 @@ export class Observer {
   /** All of the node at rest: nothing may be on its way. */
   rested(): void {
     this.endTurn()
-    for (const queue of this.topology.queues) this.resolveStatus(queue)
-    for (const binding of this.topology.bindings) this.resolveBinding(binding)
-    this.topology.prune()
+    this.declared.resolve()
     for (const link of this.links) {
       for (const request of link.requests.values())
         throw new Violation(`no answer to ${JSON.stringify(request.op)}`)
@@ -130,85 +128,9 @@ export class Observer {
     this.checkRows()
   }
 
-  private learnQueueIds(): void {
-    const vhost = this.node.shard(0).state.topology.vhosts.get('/')
-    for (const queue of this.topology.queues) {
-      if (queue.id >= 0 || queue.status === 'gone') continue
-      const record = vhost?.queues.get(queue.name)
-      if (record === undefined || this.queueById(record.id) !== undefined) continue
-      queue.id = record.id
-    }
-  }
-
-  private queueById(id: number): QueueModel | undefined {
-    return this.topology.queues.find((queue) => queue.id === id)
-  }
-
-  // What was sent, at the moment it was: what it may change is uncertain from now on.
-  private onRequest(link: LinkModel, request: RequestModel): void {
-    const { op } = request
-    const { topology } = this
-    if (op.op === 'queueDeclare' && !op.passive && topology.find(op.queue) === undefined) {
-      this.changes++
-      const owner = op.exclusive ? link.connections.get(op.connection)?.owner : undefined
-      request.queue = this.newQueue(op.queue, op.autoDelete, singleActive(op.arguments), owner)
-      topology.queues.push(request.queue)
-    } else if (op.op === 'queueDelete') {
-      this.changes++
-      request.queue = topology.find(op.queue)
-      if (request.queue !== undefined) this.leave(request.queue)
-    } else if (op.op === 'queueBind') {
-      const queue = topology.find(op.queue)
-      if (queue === undefined || topology.findBinding(op.exchange, op.queue, op.routingKey)) return
-      this.changes++
-      const { exchange, routingKey: key } = op
-      request.binding = { exchange, queue, key, status: 'arriving' }
-      topology.bindings.push(request.binding)
-    } else if (op.op === 'queueUnbind') {
-      this.changes++
-      request.binding = topology.findBinding(op.exchange, op.queue, op.routingKey)
-      if (request.binding !== undefined) request.binding.status = 'leaving'
-    } else if (op.op === 'closeConnection') {
-      const connection = link.connections.get(op.connection)
-      if (connection !== undefined) this.ownerGone(connection.owner)
-    }
-  }
-
-  private newQueue(
-    name: string,
-    autoDelete: boolean,
-    singleActive: boolean,
-    owner: string | undefined,
-  ): QueueModel {
-    return {
-      name,
-      shard: placeQueue('/', name, this.node.shards.length),
-      autoDelete,
-      singleActive,
-      owner,
-      id: -1,
-      status: 'arriving',
-      leaving: 0,
-      copies: new Set(),
-      consumers: [],
-      active: undefined,
-      served: [],
-    }
-  }
-
-  private leave(queue: QueueModel): void {
-    this.changes++
-    queue.leaving++
-    if (queue.status !== 'gone') queue.status = 'leaving'
-  }
-
-  private ownerGone(owner: string): void {
-    for (const queue of this.topology.queues) if (queue.owner === owner) this.leave(queue)
-  }
-
   // Its gateway is gone: nobody will hear what came of it.
   private abandon(request: RequestModel): void {
-    this.changes++
+    this.declared.abandon(request)
     for (const message of request.channel?.committing ?? []) abandonMessage(message)
   }
 
@@ -243,6 +165,7 @@ export class Observer {
   private route(message: MessageModel, shard: number, committing: boolean): void {
     const route = this.topology.route(message.entry.exchange, keysOf(message))
     check(route !== undefined, () => 'no exchange')
+    message.routedAt = committing ? this.declared.changes : -1
     message.unroutable = route.must.size > 0 ? 'no' : route.may.size > 0 ? 'maybe' : 'yes'
     for (const queue of route.must) {
       const remote = queue.shard !== shard
@@ -366,7 +289,7 @@ export class Observer {
       if (link.consumers.get(consumer.slot) === consumer) link.consumers.delete(consumer.slot)
     })
     const left = queue.consumers.filter((each) => !each.ending && each.ok)
-    if (queue.autoDelete && left.length === 0) this.leave(queue)
+    if (queue.autoDelete && left.length === 0) this.declared.leave(queue)
   }
 
   private queueOp(
@@ -415,7 +338,7 @@ export class Observer {
     const channel = link.channels.get(slot)
     if (channel === undefined || request === undefined) return
     request.channel = channel
-    request.before = this.changes
+    request.before = this.declared.changes
     if (channel.failed) return
     channel.committing = channel.held
     channel.held = []
@@ -445,13 +368,9 @@ export class Observer {
       const queues: QueueModel[] = []
       for (let k = 1; k <= (tap.words[idsAt] as number); k++) {
         const id = tap.words[idsAt + k] as number
-        const queue = this.queueById(id)
+        const queue = this.declared.queueById(id)
         if (queue === undefined) continue
-        const copy = message.copies.get(queue)
-        check(
-          copy !== undefined,
-          () => `message ${message.id} goes to ${queue.name}, not its queue`,
-        )
+        const copy = this.copyFor(message, queue)
         check(
           copy.state === 'pending' || copy.state === 'maybe',
           () => `${nameOf(copy)} goes twice`,
@@ -484,6 +403,7 @@ export class Observer {
         const channel = channelOf(link, output)
         if ((output.kind === 'deliver' || output.kind === 'got') && !output.empty && channel) {
           this.checkDeliveryId(channel, output)
+          if (output.kind === 'deliver') this.checkWindow(channel, output)
           if (channel.ending) {
             toEnding.push([link, output])
             continue
@@ -518,7 +438,8 @@ export class Observer {
       this.confirm(link, output)
     } else if (output.kind === 'returned') {
       const message = this.messageOf(output.entry)
-      check(message.unroutable !== 'no', () => `message ${message.id} came back, but has a queue`)
+      const right = message.unroutable !== 'no' || this.mayDiffer(message)
+      check(right, () => `message ${message.id} came back, but has a queue`)
       check((message.flags & EntryFlag.mandatory) !== 0, () => `message ${message.id} came back`)
       check(!message.returned, () => `message ${message.id} came back twice`)
       message.returned = true
@@ -533,6 +454,18 @@ export class Observer {
     }
   }
 
+  private copyFor(message: MessageModel, queue: QueueModel): Copy {
+    const copy = message.copies.get(queue)
+    if (copy !== undefined) return copy
+    check(this.mayDiffer(message), () => `message ${message.id} is not for ${queue.name}`)
+    return this.addCopy(message, queue, 'maybe')
+  }
+
+  // A commit may take several turns, and something else may have changed before it was done.
+  private mayDiffer({ routedAt }: MessageModel): boolean {
+    return routedAt >= 0 && routedAt !== this.declared.changes
+  }
+
   private checkDeliveryId(channel: ChannelModel, { settled, id }: Delivery): void {
     if (settled) {
       check(id === 0, () => 'a settled delivery has an id')
@@ -540,6 +473,12 @@ export class Observer {
       check(id === channel.lastDelivery + 1, () => `delivery ${id} after ${channel.lastDelivery}`)
       channel.lastDelivery = id
     }
+  }
+
+  private checkWindow({ slot, connection }: ChannelModel, { cost }: Delivery): void {
+    const { outstanding, window } = connection
+    check(outstanding < window, () => `channel ${slot}: ${outstanding} bytes of ${window} are out`)
+    connection.outstanding += cost
   }
 
   private deliver(link: LinkModel, output: Delivery): Copy {
@@ -550,8 +489,7 @@ export class Observer {
     check(queue !== undefined && channel !== undefined, () => 'a delivery to nobody')
     check(output.entry !== undefined, () => 'a delivery of nothing')
     const message = this.messageOf(output.entry)
-    const copy = message.copies.get(queue)
-    check(copy !== undefined, () => `message ${message.id} is not for ${queue.name}`)
+    const copy = this.copyFor(message, queue)
     const { state } = copy
     const there = state === 'ready' || state === 'purging' || state === 'maybe'
     check(there || state === 'pending', () => `${nameOf(copy)} is ${state}, but was delivered`)
@@ -574,8 +512,7 @@ export class Observer {
   }
 
   private checkConsumer(consumer: ConsumerModel, output: Delivery): void {
-    const { queue, channel } = consumer
-    const { connection } = channel
+    const { queue } = consumer
     const at = `consumer ${consumer.slot} of ${queue.name}`
     check(consumer.ok, () => `${at}: a delivery before consume-ok`)
     check(output.settled === consumer.noAck, () => `${at}: settled is ${output.settled}`)
@@ -584,11 +521,6 @@ export class Observer {
       consumer.prefetch === 0 || consumer.unacked <= consumer.prefetch,
       () => `${at}: ${consumer.unacked} unacknowledged, prefetch ${consumer.prefetch}`,
     )
-    check(
-      connection.outstanding < connection.window,
-      () => `${at}: ${connection.outstanding} bytes outstanding, window ${connection.window}`,
-    )
-    connection.outstanding += output.cost
     if (!queue.singleActive || consumer.ending) return
     const { active } = queue
     const earlier = queue.consumers.find(
@@ -644,24 +576,10 @@ export class Observer {
   }
 
   private reply(link: LinkModel, request: RequestModel, reply: ControlReply): void {
-    const { op, queue, consumer, binding } = request
+    const { op, consumer } = request
     const failed = reply.error !== undefined
-    if (op.op === 'queueDeclare' && queue !== undefined) {
-      this.changes++
-      if (failed) queue.status = 'gone'
-      else if (queue.status === 'arriving') queue.status = 'present'
-    } else if (op.op === 'queueDelete' && queue !== undefined) {
-      this.changes++
-      if (!failed) return
-      queue.leaving--
-      if (queue.leaving === 0 && queue.status === 'leaving') queue.status = 'present'
-    } else if (op.op === 'queueBind' && binding !== undefined) {
-      this.changes++
-      binding.status = failed ? 'gone' : 'present'
-    } else if (op.op === 'queueUnbind' && binding !== undefined) {
-      this.changes++
-      binding.status = failed ? 'present' : 'gone'
-    } else if (op.op === 'consume' && consumer !== undefined) {
+    this.declared.answer(request, failed)
+    if (op.op === 'consume' && consumer !== undefined) {
       consumer.ok = !failed
       if (!failed) return
       const index = consumer.queue.consumers.indexOf(consumer)
@@ -687,7 +605,7 @@ export class Observer {
     if (channel === undefined) return
     for (const message of channel.committing) {
       const { id, flags, unroutable, returned, copies } = message
-      const sure = before === this.changes
+      const sure = before === this.declared.changes
       for (const copy of copies.values()) {
         check(copy.state !== 'coming', () => `the commit of message ${id} comes too early`)
         if (copy.state !== 'pending') continue
@@ -731,7 +649,7 @@ export class Observer {
       if (queue.served.length > 0) this.checkFirst(queue)
       queue.served = []
       for (const copy of queue.copies) if (copy.state === 'gone') queue.copies.delete(copy)
-      if (queue.status === 'leaving') this.checkGone(queue)
+      if (queue.status === 'leaving') this.declared.checkGone(queue)
     }
   }
 
@@ -753,41 +671,6 @@ export class Observer {
         () => `${nameOf(copy)} was delivered before message ${first?.message.id}, which was ready`,
       )
     }
-  }
-
-  private checkGone(queue: QueueModel): void {
-    if (queue.id < 0) return
-    const { shards } = this.node
-    if (shards[queue.shard]?.state.queues.has(queue.id) === true) return
-    for (const shard of shards) if (shard.state.topology.queuesById.has(queue.id)) return
-    queue.status = 'gone'
-    for (const copy of queue.copies) if (copy.state !== 'unacked') copy.state = 'gone'
-  }
-
-  private resolveStatus(queue: QueueModel): void {
-    // Its id is learnt as soon as it is there.
-    if (queue.id < 0) queue.status = 'gone'
-    if (queue.status === 'arriving') {
-      queue.status = this.node.shard(0).state.topology.queuesById.has(queue.id) ? 'present' : 'gone'
-    } else if (queue.status === 'leaving') {
-      this.checkGone(queue)
-      // Its deletion was lost with the gateway that asked for it.
-      if ((queue.status as string) === 'leaving') {
-        const must = queue.owner !== undefined || queue.leaving === 0
-        check(!must, () => `queue ${queue.name} should be gone`)
-        queue.status = 'present'
-        queue.leaving = 0
-      }
-    }
-  }
-
-  private resolveBinding(binding: BindingModel): void {
-    if (binding.status === 'present' || binding.status === 'gone') return
-    const record = this.node.shard(0).state.topology.queuesById.get(binding.queue.id)
-    let there = false
-    for (const { source, routingKey } of record?.inbound ?? [])
-      if (source.name === binding.exchange && routingKey === binding.key) there = true
-    binding.status = there ? 'present' : 'gone'
   }
 
   private checkAtRest(queue: QueueModel): void {
@@ -875,10 +758,6 @@ export function messageId(entry: SimEntry): number {
 export function messageProps(id: number): Buffer {
   const text = `${id}`
   return Buffer.concat([Buffer.from([0, 0x80, text.length]), Buffer.from(text)])
-}
-
-function singleActive(args: readonly (readonly [string, { readonly value?: unknown }])[]): boolean {
-  return args.some(([key, { value }]) => key === 'x-single-active-consumer' && value === true)
 }
 
 function nameOf({ message, queue }: Copy): string {

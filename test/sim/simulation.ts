@@ -218,19 +218,23 @@ export class Simulation {
   }
 
   private idle(): void {
+    let quiet = 0
     for (let round = 0; round < 2000; round++) {
       let any = false
-      for (const run of this.alive()) {
-        if (this.runGateway(run)) any = true
-      }
+      for (const run of this.alive()) if (this.runGateway(run)) any = true
       for (let shard = 0; shard < this.shards.length; shard++) if (this.runShard(shard)) any = true
-      if (any) continue
-      const ringing =
-        this.shards.some((run, i) => this.node.bells[i]?.seen() !== run.seen) ||
-        this.alive().some((run) => run.gateway.port.mark() !== run.seen)
-      if (!ringing) return
+      // Once more for those who only look again after a while.
+      quiet = any || this.ringing() ? 0 : quiet + 1
+      if (quiet === 3) return
     }
     throw new Violation('the node never comes to rest')
+  }
+
+  private ringing(): boolean {
+    return (
+      this.shards.some((run, i) => this.node.bells[i]?.seen() !== run.seen) ||
+      this.alive().some((run) => run.gateway.port.mark() !== run.seen)
+    )
   }
 
   private finish(): void {

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { runSeed } from './simulation.ts'
 
 const only = process.env['SIM_SEED']
-const seeds = only === undefined ? 300 : 1
+const seeds = only === undefined ? 200 : 1
 const first = only === undefined ? 1 : Number(only)
 const perTest = 25
 

@@ -14,20 +14,40 @@ export class TopologyModel {
   queues: QueueModel[] = []
   bindings: BindingModel[] = []
 
-  /** The queue that `name` stands for, or did last. */
+  /** The queue that `name` stands for, will, or did last. */
   find(name: string): QueueModel | undefined {
-    return this.queues.findLast((queue) => queue.name === name && queue.status !== 'gone')
+    const named = this.queues.filter((queue) => queue.name === name)
+    return (
+      named.find(({ status }) => status === 'present') ??
+      named.find(({ status }) => status === 'arriving') ??
+      named.find(({ status }) => status === 'leaving')
+    )
   }
 
-  findBinding(exchange: string, queue: string, key: string): BindingModel | undefined {
-    return this.bindings.findLast(
-      (each) =>
-        each.exchange === exchange &&
-        each.queue.name === queue &&
-        each.key === key &&
-        each.status !== 'gone' &&
-        each.queue.status !== 'gone',
+  /** The queue of that name that is being declared. */
+  arriving(name: string): QueueModel | undefined {
+    return this.queues.find((queue) => queue.name === name && queue.status === 'arriving')
+  }
+
+  /** The binding of that identity; 'gone' when there was none. */
+  binding(exchange: string, queue: QueueModel, key: string): BindingModel {
+    const found = this.bindings.find(
+      (each) => each.exchange === exchange && each.queue === queue && each.key === key,
     )
+    if (found !== undefined) return found
+    const status = 'gone'
+    const made = {
+      exchange,
+      queue,
+      key,
+      status,
+      before: status,
+      requests: 0,
+      conflict: false,
+    } as const
+    const binding: BindingModel = { ...made }
+    this.bindings.push(binding)
+    return binding
   }
 
   /** Undefined when there is no such exchange. */

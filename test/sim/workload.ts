@@ -134,7 +134,8 @@ export class Workload {
       if (!client.connection.open || client.closing) continue
       for (const channel of client.channels) {
         if (!channel.open) continue
-        if (channel.mode === EntryFlag.transactional && channel.ingress >= 0)
+        const transactional = channel.mode === EntryFlag.transactional
+        if (transactional && channel.ingress >= 0 && !client.busy)
           client.connection.request(channel.ingress, { op: 'txRollback', channel: channel.slot })
         const last = channel.unacked.at(-1)
         if (last !== undefined) channel.settle(last, Outcome.complete, true)
@@ -335,6 +336,7 @@ export class Workload {
       copies: new Map(),
       unroutable: 'no',
       returned: false,
+      routedAt: -1,
     })
     this.note(
       `channel ${channel.slot} publishes ${id} to '${exchange}' ${key}, ${body.length} bytes`,
@@ -456,9 +458,6 @@ export class Workload {
     const exchange = random.pick(['d', 'f', 't']) ?? ''
     const routingKey = random.pick(exchange === 't' ? patterns : keys) ?? ''
     const op = kind === 'bind' ? 'queueBind' : 'queueUnbind'
-    // Twice at the same time would be one binding with two answers.
-    const known = this.observer.topology.findBinding(exchange, queue, routingKey)
-    if (known !== undefined && (known.status !== 'present' || kind === 'bind')) return undefined
     return { op, connection, queue, exchange, routingKey, arguments: [] }
   }
 
