@@ -93,18 +93,21 @@ function writeWaiting(opened: Metadata): void {
   tell({ report: 'durable', position: last.position })
 }
 
-/** Nothing was written. A full disk gets space again; after any other error no write can be trusted. */
+/**
+ * Nothing was written. A full or read-only disk may be written to again; after any other error, like
+ * that of a sync, no write can be trusted.
+ */
 function onFailure(opened: Metadata, error: unknown): void {
   const text = error instanceof Error ? error.message : String(error)
-  if (!/no space left|quota exceeded|ENOSPC|EDQUOT/i.test(text)) {
+  if (!/no space left|quota exceeded|read-only file system/i.test(text)) {
     report({ report: 'failed', text: `the metadata in ${dataDir} cannot be written: ${text}` })
     return
   }
   if (!refused) {
     refused = true
     Atomics.add(new Int32Array(nodeWords), NodeWord.failingLogs, 1)
-    const msg = 'no disk space for the metadata: declarations wait until there is some'
-    report({ report: 'log', level: 'error', msg, fields: { dataDir } })
+    const msg = 'the disk refuses the metadata: declarations wait until it takes them'
+    report({ report: 'log', level: 'error', msg, fields: { dataDir, cause: text } })
   }
   retry = setTimeout(() => {
     retry = undefined

@@ -401,7 +401,7 @@ export class Supervisor {
     const { log, config } = this.options
     const limit = `${Math.round(this.diskWatch.limitBytes / 1e6)} MB`
     const fields = { data_dir: config.data_dir, freeBytes: sample.freeBytes }
-    if (!change) log.info(`disk alarm cleared: more than ${limit} free`, fields)
+    if (!change) log.info('disk alarm cleared', fields)
     else if (sample.refused > 0) log.warn('disk alarm: writes fail, publishers are blocked', fields)
     else log.warn(`disk alarm: less than ${limit} free, publishers are blocked`, fields)
     this.setAlarm(Alarm.disk, change)
