@@ -92,6 +92,7 @@ function makeBench(noAck: boolean, prefetch: number): Bench {
   const queue = new ClassicQueue(1, true, false, {
     messages: new MessageTable(arena, reclaimer),
     log: new MemoryLog(),
+    queueMemoryBudget: Number.MAX_SAFE_INTEGER,
     wake: () => {},
     want: () => {},
   })

@@ -1,5 +1,5 @@
 // Commands and flags. Exit codes: 0 done, 1 the broker could not start or run, 2 a mistake in the
-// command line or the configuration, 70 a shard crashed.
+// command line or the configuration, 70 a shard crashed. `check-data` has its own (see its help).
 
 import { Command, CommanderError } from 'commander'
 import { warrenVersion } from '../../shared/version.ts'
@@ -32,6 +32,13 @@ function program(): Command {
     .showHelpAfterError('(warren --help shows the commands)')
     .exitOverride()
   withConfigOptions(root.command('start').description('run the broker')).action(start)
+  root
+    .command('check-data')
+    .description('read a whole data directory that no broker uses, and say what it finds')
+    .argument('<dir>', 'the data directory; nothing in it is changed')
+    .addHelpText('after', checkDataExitCodes)
+    .exitOverride()
+    .action(checkData)
   const config = root.command('config').description('look at the configuration').exitOverride()
   withConfigOptions(config.command('check').description('check it, change nothing')).action(check)
   withConfigOptions(
@@ -57,7 +64,20 @@ async function start(options: ConfigOptions): Promise<void> {
   const loaded = await load(options)
   if (loaded === undefined) return
   const { runNode } = await import('../supervisor/node.ts')
-  runNode(loaded)
+  await runNode(loaded)
+}
+
+const checkDataExitCodes = `
+Exit codes:
+  0  everything can be read
+  1  something is damaged or missing; each finding is a line that begins with PROBLEM
+  2  a mistake in the command line
+  3  nothing to check: no data directory, in use by a broker, or of a newer format`
+
+async function checkData(dir: string): Promise<void> {
+  const { checkData: run } = await import('../store/directory-check.ts')
+  const { checkShard } = await import('../store/shard-check.ts')
+  process.exitCode = await run(dir, checkShard, (line) => process.stdout.write(`${line}\n`))
 }
 
 async function check(options: ConfigOptions): Promise<void> {

@@ -1,19 +1,48 @@
 // The seam between queues and what makes them durable. A queue appends what it has decided and goes
 // on; nothing may assume that a commit is local or instant. On one node the log is a write-ahead log
-// of the shard, in a cluster a replicated one; here it is memory, where all is committed at the end
-// of the batch that appended it.
+// of the shard (core/store/wal-log.ts), in a cluster a replicated one; `MemoryLog` is for what keeps
+// nothing: all is committed at the end of the batch that appended it.
 
-/** Positions count up from 1; 0 means "nothing to wait for". */
+/** What a log knows of one durable queue. */
+export interface QueueLog {
+  readonly queue: number
+}
+
+/** What a log that stores messages asks of a queue. Positions are the queue's own. */
+export interface BacklogOwner {
+  /** All persistent messages below `to` can be read back from disk: their rows may go. */
+  pageOut(to: number): void
+  /** Messages that are on disk only are in [storedFrom, storedTo); equal when there are none. */
+  storedFrom(): number
+  storedTo(): number
+  /** A message that was on disk only is in memory as `row`, held for the queue. In rising order. */
+  load(row: number, position: number): void
+  /** A `fetch` has ended; `exhausted`: nothing is left on disk. Returns how many messages are missing then. */
+  loadEnd(exhausted: boolean): number
+}
+
+/** Log positions count up from 1; 0 means "nothing to wait for". Queue positions are the queue's own. */
 export interface Log {
-  /** A message was put into a durable queue at `queuePosition`. Returns the log position that covers it. */
-  enqueue(queue: number, queuePosition: number, row: number): number
-  /** A delivery of a durable queue's message was settled for good. */
-  settle(queue: number, queuePosition: number): number
-  /** All ready messages of a durable queue were dropped. */
-  purge(queue: number): number
+  /** A durable queue is there; what it appends names it by the result. */
+  openQueue(queue: number, owner: BacklogOwner): QueueLog
+  /** The queue is deleted, with all that it holds. */
+  deleteQueue(log: QueueLog): void
+  /**
+   * True when a message with `extents` further extents may be put into `queues` durable queues now.
+   * When false, the shard's doorbell rings once that may have changed.
+   */
+  hasRoom(extents: number, queues: number): boolean
+  /** A message was put into a durable queue at `position`. Returns the log position that covers it. */
+  enqueue(log: QueueLog, position: number, row: number): number
+  /** The `count` messages at and above `from` are settled for good (those of them that there are). */
+  settle(log: QueueLog, from: number, count: number): void
+  /** Reads on in the part of the queue that is on disk only; `load` and `loadEnd` follow. */
+  fetch(log: QueueLog): void
+  /** Takes what the log has to say (the answers to `fetch`). True when there was anything. */
+  poll(): boolean
   /** Everything up to this position is as durable as the log promises. */
   readonly committedUpTo: number
-  /** The batch ends: starts (in memory: ends) the commit of what was appended. */
+  /** The batch ends: starts (in memory: ends) the commit of what was appended, and looks how far commits are. */
   flush(): void
 }
 
@@ -27,16 +56,30 @@ export class MemoryLog implements Log {
     this.appended = 0
   }
 
-  enqueue(_queue: number, _queuePosition: number, _row: number): number {
+  openQueue(queue: number, _owner: BacklogOwner): QueueLog {
+    return { queue }
+  }
+
+  fetch(_log: QueueLog): void {}
+
+  poll(): boolean {
+    return false
+  }
+
+  deleteQueue(_log: QueueLog): void {
+    this.appended++
+  }
+
+  hasRoom(_extents: number, _queues: number): boolean {
+    return true
+  }
+
+  enqueue(_log: QueueLog, _position: number, _row: number): number {
     return ++this.appended
   }
 
-  settle(_queue: number, _queuePosition: number): number {
-    return ++this.appended
-  }
-
-  purge(_queue: number): number {
-    return ++this.appended
+  settle(_log: QueueLog, _from: number, _count: number): void {
+    this.appended++
   }
 
   flush(): void {

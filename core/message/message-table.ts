@@ -108,13 +108,17 @@ export class MessageTable {
 
   /** Bytes of the entry in its first slab. */
   firstExtentSize(row: number): number {
-    const whole =
+    return Math.min(this.entrySize(row), this.slabBytes - (this.at[row] as number))
+  }
+
+  /** Bytes of the entry. */
+  entrySize(row: number): number {
+    return (
       (this.exrkSize[row] as number) +
       (this.extraSize[row] as number) +
       (this.propsSize[row] as number) +
       (this.bodySize[row] as number)
-    const room = this.slabBytes - (this.at[row] as number)
-    return Math.min(whole, room)
+    )
   }
 
   /** Rows that may be alive are below this. */

@@ -9,7 +9,7 @@ import {
   Outcome,
   Record,
 } from '../../shared/bus/wire.ts'
-import type { Log } from '../log/log.ts'
+import type { BacklogOwner, Log, QueueLog } from '../log/log.ts'
 import type { MessageTable } from '../message/message-table.ts'
 import type { Consumer, ConsumerChannel, Outlet } from './consumer.ts'
 import { Block, ConsumerRing } from './consumer.ts'
@@ -20,13 +20,15 @@ import { ReadyList } from './ready-list.ts'
 export interface QueueContext {
   readonly messages: MessageTable
   readonly log: Log
+  /** Bytes of messages that a queue keeps in memory when they are on disk too. */
+  readonly queueMemoryBudget: number
   /** Asks for `pump` before the batch ends. */
   readonly wake: (queue: ClassicQueue) => void
   /** Tells the gateway that a channel with global prefetch could use a token. */
   readonly want: (channel: ConsumerChannel) => void
 }
 
-export class ClassicQueue implements QueueEnd {
+export class ClassicQueue implements QueueEnd, BacklogOwner {
   readonly id: number
   readonly durable: boolean
   readonly singleActive: boolean
@@ -40,6 +42,8 @@ export class ClassicQueue implements QueueEnd {
   logPosition: number
   private readonly ready: ReadyList
   private readonly context: QueueContext
+  /** Undefined in a transient queue. */
+  private readonly log: QueueLog | undefined
 
   constructor(id: number, durable: boolean, singleActive: boolean, context: QueueContext) {
     this.id = id
@@ -52,6 +56,7 @@ export class ClassicQueue implements QueueEnd {
     this.logPosition = 0
     this.ready = new ReadyList()
     this.context = context
+    this.log = durable ? context.log.openQueue(id, this) : undefined
   }
 
   /** Messages that wait for a consumer. */
@@ -98,7 +103,9 @@ export class ClassicQueue implements QueueEnd {
       const c = this.consumers.pick()
       if (c === undefined) return
       if (!this.canServe(c)) continue
-      ready.take()
+      if (this.log !== undefined && ready.wantsMore()) this.context.log.fetch(this.log)
+      // What comes next is on its way from the disk.
+      if (!ready.take()) return
       this.sendRow(c, ready.takenRow, ready.takenPosition, ready.takenReturned)
       this.consumers.served(c)
     }
@@ -112,7 +119,8 @@ export class ClassicQueue implements QueueEnd {
     noAck: boolean,
   ): 'sent' | 'empty' | 'full' {
     const first = this.ready.first()
-    if (first < 0) return 'empty'
+    if (this.log !== undefined && this.ready.wantsMore()) this.context.log.fetch(this.log)
+    if (first < 0) return this.ready.size() === 0 ? 'empty' : 'full'
     const extents = this.context.messages.extentsOf(first)
     const size = deliverWords + (extents === undefined ? 0 : extents.length) + 1
     const index = channel.outlet.lane.reserve(size)
@@ -182,27 +190,66 @@ export class ClassicQueue implements QueueEnd {
   /** Drops all ready messages; returns how many. */
   purge(): number {
     const count = this.ready.size()
-    if (count > 0 && this.durable) this.context.log.purge(this.id)
-    this.dropAll()
+    const { diskFrom, to } = this.ready.stored
+    if (this.log !== undefined && this.ready.stored.drop() > 0) {
+      this.context.log.settle(this.log, diskFrom, to - diskFrom)
+    }
+    while (this.ready.take()) this.drop(this.ready.takenRow, this.ready.takenPosition)
     return count
+  }
+
+  /** After a restart: message `row` (which the caller has held) was in the queue at `position`. In rising order. */
+  restore(row: number, position: number): void {
+    this.ready.giveBack(row, position)
+  }
+
+  /** After a restart: the `count` messages in [from, to) are on disk only. */
+  restoreStored(count: number, from: number, to: number): void {
+    this.ready.restoreStored(count, from, to)
+  }
+
+  pageOut(to: number): void {
+    this.ready.pageOut(to, this.context.queueMemoryBudget, this.context.messages)
+  }
+
+  storedFrom(): number {
+    const { stored } = this.ready
+    return stored.onDisk === 0 ? stored.to : stored.diskFrom
+  }
+
+  storedTo(): number {
+    return this.ready.stored.to
+  }
+
+  load(row: number, position: number): void {
+    this.ready.stored.load(row, position)
+  }
+
+  loadEnd(exhausted: boolean): number {
+    const missing = this.ready.stored.loadEnd(exhausted)
+    this.context.wake(this)
+    return missing
+  }
+
+  /** After a restart: fresh messages get positions from `position` on. */
+  restoreEnd(position: number): void {
+    this.ready.startAt(position)
   }
 
   /** The queue is gone: its messages are dropped, also those that are settled later. */
   destroy(): void {
     this.deleted = true
-    this.dropAll()
-  }
-
-  private dropAll(): void {
+    this.ready.stored.drop()
+    if (this.log !== undefined) this.context.log.deleteQueue(this.log)
     while (this.ready.take()) this.context.messages.release(this.ready.takenRow)
   }
 
   private drop(row: number, position: number): void {
     if (
-      this.durable &&
+      this.log !== undefined &&
       ((this.context.messages.flags[row] as number) & EntryFlag.persistent) !== 0
     ) {
-      this.context.log.settle(this.id, position)
+      this.context.log.settle(this.log, position, 1)
     }
     this.context.messages.release(row)
   }
@@ -216,8 +263,8 @@ export class ClassicQueue implements QueueEnd {
 
   // HOT: once per publish and queue
   private append(flags: number, position: number, row: number): void {
-    if (this.durable && (flags & EntryFlag.persistent) !== 0) {
-      this.logPosition = this.context.log.enqueue(this.id, position, row)
+    if (this.log !== undefined && (flags & EntryFlag.persistent) !== 0) {
+      this.logPosition = this.context.log.enqueue(this.log, position, row)
     }
   }
 

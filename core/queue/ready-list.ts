@@ -1,9 +1,18 @@
 // The messages of one queue that wait for a consumer, in the order of their positions.
 //
 // Fresh messages form a ring; position = base + place in the ring, so it is not stored. Returned
-// messages always come from before the ring's head, and wait in a heap by position.
+// messages always come from before the ring's head, and wait in a heap by position. Between the two
+// may lie a stored part: messages that are on disk only, and in front of them those that were read
+// back already.
+
+import { EntryFlag } from '../../shared/bus/wire.ts'
+import type { MessageTable } from '../message/message-table.ts'
+import { PositionHeap } from './position-heap.ts'
+import { StoredPart } from './stored-part.ts'
 
 const firstCapacity = 16
+/** What a message in memory costs beside its entry: its row, its place here, its share of a slab's waste. */
+const messageOverhead = 64
 
 /** Positions count a queue's messages from 0; a requeued message keeps its own. */
 export class ReadyList {
@@ -16,6 +25,9 @@ export class ReadyList {
   private count: number
   private base: number
   private readonly returned: PositionHeap
+  readonly stored: StoredPart
+  /** Messages below this may have been delivered before. */
+  private deliveredTo: number
 
   constructor() {
     this.takenRow = -1
@@ -26,10 +38,12 @@ export class ReadyList {
     this.count = 0
     this.base = 0
     this.returned = new PositionHeap()
+    this.stored = new StoredPart()
+    this.deliveredTo = 0
   }
 
   size(): number {
-    return this.count + this.returned.count
+    return this.count + this.returned.count + this.stored.size()
   }
 
   // HOT: once per queued message
@@ -49,12 +63,7 @@ export class ReadyList {
   // HOT: once per delivery from a backlog
   /** Takes the first message into the `taken` fields. False when there is none. */
   take(): boolean {
-    if (this.returned.count > 0) {
-      this.takenPosition = this.returned.position()
-      this.takenRow = this.returned.pop()
-      this.takenReturned = true
-      return true
-    }
+    if (this.returned.count > 0 || this.stored.size() > 0) return this.takeOld()
     if (this.count === 0) return false
     this.takenRow = this.ring[this.head] as number
     this.takenPosition = this.base
@@ -65,10 +74,107 @@ export class ReadyList {
     return true
   }
 
-  /** The row that `take` would take, or -1. */
+  /** The row that `take` would take, or -1: there is none, or it must be read back first. */
   first(): number {
-    if (this.returned.count > 0) return this.returned.row()
+    const { returned, stored } = this
+    if (returned.count > 0 && returned.position() < stored.firstPosition()) return returned.row()
+    if (stored.size() > 0) return stored.firstRow()
     return this.count === 0 ? -1 : (this.ring[this.head] as number)
+  }
+
+  /** Fresh messages get positions from `position` on; the list must be empty of fresh ones. */
+  startAt(position: number): void {
+    this.base = position
+    this.deliveredTo = position
+  }
+
+  /** True when it is time to read more of the stored part back. */
+  wantsMore(): boolean {
+    return this.stored.wantsMore()
+  }
+
+  /** After a restart: the `count` messages in [from, to) that are on disk only. */
+  restoreStored(count: number, from: number, to: number): void {
+    this.stored.extend(count, from, to)
+  }
+
+  /**
+   * All persistent messages below `to` can be read back: drops the rows of those that a memory of
+   * `budget` bytes does not hold. Messages that are not persistent stay.
+   */
+  pageOut(to: number, budget: number, messages: MessageTable): void {
+    const { stored } = this
+    let dropped = 0
+    if (stored.size() === 0) {
+      if (!this.keepHead(to, budget, messages)) return
+    } else if (this.returned.count > 0) {
+      // After a restart: what the log gave back comes behind what was on disk already.
+      dropped = this.dropReturned(to, messages)
+    }
+    const from = dropped > 0 ? stored.to : this.base
+    const end = Math.min(to, this.base + this.count)
+    while (this.base < end) {
+      const row = this.ring[this.head] as number
+      if (((messages.flags[row] as number) & EntryFlag.persistent) !== 0) {
+        messages.release(row)
+        dropped++
+      } else this.returned.push(row, this.base)
+      this.head = (this.head + 1) & (this.ring.length - 1)
+      this.count--
+      this.base++
+    }
+    if (dropped > 0) stored.extend(dropped, from, Math.max(end, stored.to))
+  }
+
+  private dropReturned(to: number, messages: MessageTable): number {
+    const before = this.returned.count
+    const { stored } = this
+    this.returned.removeIf((row, position) => {
+      if (position < stored.to || position >= to) return false
+      if (((messages.flags[row] as number) & EntryFlag.persistent) === 0) return false
+      messages.release(row)
+      return true
+    })
+    return before - this.returned.count
+  }
+
+  /**
+   * Moves as much of the fresh messages as the budget holds to the front of the (empty) stored part.
+   * False when it holds all of them: then nothing happened.
+   */
+  private keepHead(to: number, budget: number, messages: MessageTable): boolean {
+    const mask = this.ring.length - 1
+    const most = Math.min(this.count, to - this.base)
+    let kept = 0
+    let bytes = 0
+    while (kept < most) {
+      bytes += messages.entrySize(this.ring[(this.head + kept) & mask] as number) + messageOverhead
+      if (bytes > budget) break
+      kept++
+    }
+    if (kept >= most) return false
+    for (let i = 0; i < kept; i++) {
+      this.stored.keep(this.ring[(this.head + i) & mask] as number, this.base + i)
+    }
+    this.head = (this.head + kept) & mask
+    this.count -= kept
+    this.base += kept
+    return true
+  }
+
+  private takeOld(): boolean {
+    const { returned, stored } = this
+    if (returned.count > 0 && returned.position() < stored.firstPosition()) {
+      this.takenPosition = returned.position()
+      this.takenRow = returned.pop()
+      this.takenReturned = true
+      return true
+    }
+    if (!stored.take()) return false
+    this.takenRow = stored.takenRow
+    this.takenPosition = stored.takenPosition
+    this.takenReturned = this.takenPosition < this.deliveredTo
+    return true
   }
 
   /** Puts a message that was taken back to its position. */
@@ -83,74 +189,5 @@ export class ReadyList {
     wider.set(this.ring.subarray(0, this.head), tail)
     this.ring = wider
     this.head = 0
-  }
-}
-
-/** A binary heap of rows, least position first. */
-class PositionHeap {
-  count: number
-  private rows: Int32Array
-  private positions: Float64Array
-
-  constructor() {
-    this.count = 0
-    this.rows = new Int32Array(firstCapacity)
-    this.positions = new Float64Array(firstCapacity)
-  }
-
-  row(): number {
-    return this.rows[0] as number
-  }
-
-  position(): number {
-    return this.positions[0] as number
-  }
-
-  push(row: number, position: number): void {
-    if (this.count === this.rows.length) this.grow()
-    const rows = this.rows
-    const positions = this.positions
-    let i = this.count++
-    while (i > 0) {
-      const parent = (i - 1) >> 1
-      if ((positions[parent] as number) <= position) break
-      rows[i] = rows[parent] as number
-      positions[i] = positions[parent] as number
-      i = parent
-    }
-    rows[i] = row
-    positions[i] = position
-  }
-
-  pop(): number {
-    const rows = this.rows
-    const positions = this.positions
-    const first = rows[0] as number
-    const last = --this.count
-    const row = rows[last] as number
-    const position = positions[last] as number
-    let i = 0
-    for (;;) {
-      let child = 2 * i + 1
-      if (child >= last) break
-      if (child + 1 < last && (positions[child + 1] as number) < (positions[child] as number))
-        child++
-      if ((positions[child] as number) >= position) break
-      rows[i] = rows[child] as number
-      positions[i] = positions[child] as number
-      i = child
-    }
-    rows[i] = row
-    positions[i] = position
-    return first
-  }
-
-  private grow(): void {
-    const rows = new Int32Array(this.rows.length * 2)
-    rows.set(this.rows)
-    this.rows = rows
-    const positions = new Float64Array(this.positions.length * 2)
-    positions.set(this.positions)
-    this.positions = positions
   }
 }

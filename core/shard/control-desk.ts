@@ -5,6 +5,7 @@ import { pack, unpack } from '../../shared/bus/control.ts'
 import { Record } from '../../shared/bus/wire.ts'
 import { channelError, connectionError } from '../../shared/errors.ts'
 import { fieldOf } from '../../shared/message/value.ts'
+import type { MetadataStore } from '../store/metadata-store.ts'
 import type { QueueStats, RegistrySettings } from '../topology/decision.ts'
 import { checkVhostAccess } from '../topology/permissions.ts'
 import type { QueueRecord } from '../topology/records.ts'
@@ -12,6 +13,7 @@ import { noQueue } from '../topology/refusals.ts'
 import { Registry } from '../topology/registry.ts'
 import type { Actor, AdminOp, DeclareOp, RegistryOp } from '../topology/registry-op.ts'
 import type { TopologyEffect } from '../topology/topology.ts'
+import { Topology } from '../topology/topology.ts'
 import type { TopologyChange } from '../topology/topology-change.ts'
 import type { ShardChannel, ShardConnection } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
@@ -32,6 +34,7 @@ import {
   recheckConsumers,
 } from './session-ops.ts'
 import type { ShardState } from './shard-state.ts'
+import type { ShardStorage } from './storage.ts'
 
 type Op<K extends ControlOp['op']> = Extract<ControlOp, { op: K }>
 
@@ -44,28 +47,25 @@ interface PendingGet {
 
 export class ControlDesk {
   readonly replies: ReplyQueues
-  /** The registry works on shard 0 alone. */
-  readonly registry: Registry | undefined
   private readonly state: ShardState
+  private readonly storage: ShardStorage
   private readonly peers: PeerDesk
-  private readonly desk: RegistryDesk | undefined
+  /** The registry works on shard 0 alone. */
+  readonly desk: RegistryDesk | undefined
   private readonly committing: Set<ShardChannel>
   private gets: PendingGet[]
 
-  constructor(state: ShardState, settings: RegistrySettings) {
+  constructor(
+    state: ShardState,
+    settings: RegistrySettings,
+    storage: ShardStorage,
+    metadata: MetadataStore,
+  ) {
     this.state = state
+    this.storage = storage
     this.peers = new PeerDesk()
     this.replies = new ReplyQueues(state.shard, state.queues, state, state.random)
-    this.registry = state.shard === 0 ? new Registry(state.topology, settings) : undefined
-    this.desk =
-      this.registry === undefined
-        ? undefined
-        : new RegistryDesk(this.registry, {
-            state,
-            peers: this.peers,
-            applyChanges: (changes) => this.applyChanges(changes),
-            statsOf: (queue) => this.statsOf(queue),
-          })
+    this.desk = state.shard === 0 ? this.createDesk(settings, metadata) : undefined
     this.committing = new Set()
     this.gets = []
   }
@@ -73,6 +73,7 @@ export class ControlDesk {
   /** What waits for room is tried again. True when something went on. */
   turn(publisher: Publisher): boolean {
     let any = false
+    if (this.desk?.turn() === true) any = true
     if (this.gets.length > 0) {
       const waiting = this.gets
       this.gets = []
@@ -90,6 +91,20 @@ export class ControlDesk {
   /** Runs an op of the node itself on the registry (shard 0 only). */
   runOnRegistry(op: RegistryOp, done: (reply: ControlReply) => void): void {
     this.desk?.run(op, undefined, done)
+  }
+
+  /** The metadata is applied: every shard puts back its messages (shard 0 only). */
+  recover(done: () => void): void {
+    let open = 2
+    const one = (): void => {
+      open--
+      if (open === 0) done()
+    }
+    this.peers.askAll(this.state.peers, { peer: 'recover' }, one)
+    // The others begin at once, since this takes a while here.
+    for (const peer of this.state.peers) peer?.lane.flush()
+    this.storage.recover(this.state)
+    one()
   }
 
   onGateway(end: GatewayEnd, request: number, payload: Uint8Array): void {
@@ -145,6 +160,9 @@ export class ControlDesk {
         return answer({})
       case 'fence':
         return answer({})
+      case 'recover':
+        this.storage.recover(this.state)
+        return answer({})
       case 'queueStats':
         return answer(this.statsOf(op.queue))
       case 'queueUnused':
@@ -175,6 +193,17 @@ export class ControlDesk {
     for (const change of changes) {
       for (const effect of this.state.topology.apply(change)) this.onEffect(effect)
     }
+  }
+
+  private createDesk(settings: RegistrySettings, metadata: MetadataStore): RegistryDesk {
+    const topology = new Topology()
+    return new RegistryDesk(new Registry(topology, settings), topology, {
+      state: this.state,
+      peers: this.peers,
+      metadata,
+      applyChanges: (changes) => this.applyChanges(changes),
+      statsOf: (queue) => this.statsOf(queue),
+    })
   }
 
   private onEffect(effect: TopologyEffect): void {
@@ -212,7 +241,7 @@ export class ControlDesk {
 
   /** Told by the registry's shard alone, so that each gateway hears it once. */
   private closeConnections(which: (connection: ShardConnection) => boolean, reason: string): void {
-    if (this.registry === undefined) return
+    if (this.desk === undefined) return
     const error = connectionError('CONNECTION_FORCED', reason)
     for (const end of this.state.ends) {
       for (const connection of end.connections) {

@@ -12,6 +12,8 @@ export type PeerOp =
   | { readonly peer: 'apply'; readonly changes: readonly TopologyChange[] }
   /** Reply `{}` once everything forwarded before is in its queues. */
   | { readonly peer: 'fence' }
+  /** From the registry, at start: all metadata is applied, put back the messages. Reply `{}` when they are there. */
+  | { readonly peer: 'recover' }
   /** Reply QueueStats. */
   | { readonly peer: 'queueStats'; readonly queue: number }
   /** To the registry: the last consumer of an auto-delete queue went. Reply `{}` when it is deleted. */

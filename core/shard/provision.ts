@@ -4,7 +4,10 @@ import type { Config } from '../../shared/config/schema.ts'
 import type { RegistrySettings } from '../topology/decision.ts'
 import { compilePattern } from '../topology/name-matcher.ts'
 import type { AdminOp } from '../topology/registry-op.ts'
-import type { Shard } from './shard.ts'
+import type { Topology } from '../topology/topology.ts'
+import type { RegistryDesk } from './registry-desk.ts'
+
+type DefaultUser = Config['default_users'][number]
 
 export function registrySettings(
   config: Config,
@@ -31,27 +34,25 @@ export function registrySettings(
 }
 
 /**
- * Gives a blank node its vhosts and users; `done` when every shard has them (at once on shards other
- * than the registry's). Throws where the configuration asks for what cannot be.
+ * Gives a blank node its first vhosts and users, and a later start those of `default_vhosts` and
+ * `default_users` that are missing; `done` when they are on disk and every shard has them. Throws
+ * where the configuration asks for what cannot be.
  */
-export function provision(shard: Shard, config: Config, done: () => void): void {
-  if (shard.control.registry === undefined) {
-    done()
-    return
-  }
-  const ops = [...initialOps(config)]
-  const next = (): void => {
-    const op = ops.shift()
-    if (op === undefined) {
-      done()
-      return
-    }
-    shard.control.runOnRegistry(op, (reply) => {
+export function provision(
+  desk: RegistryDesk,
+  config: Config,
+  provisioned: boolean,
+  done: () => void,
+): void {
+  const ops = provisioned ? missingOps(config, desk.topology) : initialOps(config)
+  // All at once, so that they reach the disk together.
+  for (const op of [...ops]) {
+    desk.run(op, undefined, (reply) => {
       if (reply.error !== undefined) throw new Error(`configuration: ${reply.error.text}`)
-      next()
     })
   }
-  next()
+  if (provisioned) done()
+  else desk.markProvisioned(done)
 }
 
 function* initialOps(config: Config): Generator<AdminOp> {
@@ -72,16 +73,46 @@ function* initialOps(config: Config): Generator<AdminOp> {
     read: config['default_permissions.read'],
   }
   for (const user of config.default_users) {
-    const { password, tags, configure, write, read } = user
-    const name = user.name === '' ? user.id : user.name
-    yield { op: 'addUser', name, password: password === '' ? undefined : password, tags }
-    const pattern = compilePattern(user.vhost_pattern)
-    if ('problem' in pattern) {
-      throw new Error(`default_users.${user.id}.vhost_pattern: ${pattern.problem}`)
-    }
-    for (const vhost of vhosts) {
-      if (pattern.test(vhost))
-        yield { op: 'setPermissions', user: name, vhost, configure, write, read }
+    yield addDefaultUser(user)
+    yield* defaultPermissions(user, vhosts)
+  }
+}
+
+/** What is there stays as operators have made it since. */
+function* missingOps(config: Config, topology: Topology): Generator<AdminOp> {
+  const missing = config.default_vhosts.filter((name) => !topology.vhosts.has(name))
+  for (const name of missing) yield { op: 'addVhost', name }
+  const vhosts = [...new Set([...topology.vhosts.keys(), ...missing])]
+  for (const user of config.default_users) {
+    const known = topology.users.has(nameOf(user))
+    if (!known) yield addDefaultUser(user)
+    yield* defaultPermissions(user, known ? missing : vhosts)
+  }
+}
+
+function nameOf(user: DefaultUser): string {
+  return user.name === '' ? user.id : user.name
+}
+
+function addDefaultUser(user: DefaultUser): AdminOp {
+  const { password, tags } = user
+  return {
+    op: 'addUser',
+    name: nameOf(user),
+    password: password === '' ? undefined : password,
+    tags,
+  }
+}
+
+function* defaultPermissions(user: DefaultUser, vhosts: readonly string[]): Generator<AdminOp> {
+  const { configure, write, read } = user
+  const pattern = compilePattern(user.vhost_pattern)
+  if ('problem' in pattern) {
+    throw new Error(`default_users.${user.id}.vhost_pattern: ${pattern.problem}`)
+  }
+  for (const vhost of vhosts) {
+    if (pattern.test(vhost)) {
+      yield { op: 'setPermissions', user: nameOf(user), vhost, configure, write, read }
     }
   }
 }

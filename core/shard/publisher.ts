@@ -117,6 +117,13 @@ export class Publisher {
       const { peer, queues } = remote[i] as ResolvedRoute['remote'][number]
       if (!peer.lane.hasRoom(peer.forwardWords(words, e, queues.length))) return false
     }
+    if (
+      (flags & EntryFlag.persistent) !== 0 &&
+      route.durable > 0 &&
+      !this.context.log.hasRoom(words[e + 6] as number, route.durable)
+    ) {
+      return false
+    }
     let row = heldRow
     let position = 0
     for (let i = 0; i < local.length; i++) {
@@ -224,7 +231,9 @@ export class Publisher {
   private addTarget(route: ResolvedRoute, shard: number, id: number): void {
     if (shard === this.context.shard) {
       const queue = this.context.queues.get(id)
-      if (queue !== undefined) route.local.push(queue)
+      if (queue === undefined) return
+      route.local.push(queue)
+      if (queue.durable) route.durable++
       return
     }
     const peer = this.context.peers[shard]

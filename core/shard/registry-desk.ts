@@ -1,10 +1,21 @@
-// The registry at work, on shard 0: decide, apply on every shard, then answer.
+// The registry at work, on shard 0: decide, persist, apply on every shard, then answer; in this order
+// for each decision, and each step for all decisions in their order.
+//
+// The registry decides on a topology of its own, which a decision changes at once: so many decisions
+// can wait for the disk together. The shards' topologies follow when a decision is on disk: nothing
+// is routed to, nor logged for, a queue that a crash could take back.
 
 import type { ControlReply } from '../../shared/bus/control.ts'
+import { unpack } from '../../shared/bus/control.ts'
+import type { ChangesPart } from '../store/metadata-mail.ts'
+import { collectNodeRow, collectRows } from '../store/metadata-rows.ts'
+import type { MetadataStore } from '../store/metadata-store.ts'
+import { RowBatch } from '../store/row-batch.ts'
 import type { QueueStats } from '../topology/decision.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import type { Registry } from '../topology/registry.ts'
 import type { Actor, RegistryOp } from '../topology/registry-op.ts'
+import type { Topology } from '../topology/topology.ts'
 import type { TopologyChange } from '../topology/topology-change.ts'
 import type { PeerDesk } from './peer-desk.ts'
 import type { ShardState } from './shard-state.ts'
@@ -13,25 +24,82 @@ import type { ShardState } from './shard-state.ts'
 export interface RegistryDeskContext {
   readonly state: ShardState
   readonly peers: PeerDesk
+  readonly metadata: MetadataStore
   readonly applyChanges: (changes: readonly TopologyChange[]) => void
   readonly statsOf: (queue: number) => QueueStats
 }
 
+/** A decision on its way. */
+interface OpenDecision {
+  readonly changes: readonly TopologyChange[]
+  /** What of the metadata has to be on disk before it is applied. */
+  readonly position: number
+  readonly answer: () => void
+  /** Every shard has it. */
+  applied: boolean
+}
+
 export class RegistryDesk {
+  /** The registry's topology: ahead of the shards by what is not on disk yet. */
+  readonly topology: Topology
   private readonly registry: Registry
   private readonly context: RegistryDeskContext
-  /** Changes that not all shards have applied yet. */
-  private applying: number
+  private readonly batch: RowBatch
+  /** Oldest first. Those before `sent` were given to the shards. */
+  private readonly open: OpenDecision[]
+  private sent: number
+  private lastPosition: number
 
-  constructor(registry: Registry, context: RegistryDeskContext) {
+  constructor(registry: Registry, topology: Topology, context: RegistryDeskContext) {
     this.registry = registry
+    this.topology = topology
     this.context = context
-    this.applying = 0
+    this.batch = new RowBatch()
+    this.open = []
+    this.sent = 0
+    this.lastPosition = 0
   }
 
   /** Carries out one op; `done` gets the answer once every shard has applied what was decided. */
   run(op: RegistryOp, actor: Actor | undefined, done: (reply: ControlReply) => void): void {
     this.decide(op, actor, undefined, done)
+  }
+
+  /** What came on disk goes on. True when something did. */
+  turn(): boolean {
+    const { metadata } = this.context
+    let any = false
+    for (let next = this.open[this.sent]; next !== undefined; next = this.open[this.sent]) {
+      if (next.position > metadata.durableUpTo) break
+      this.sent++
+      any = true
+      this.send(next)
+    }
+    return any
+  }
+
+  /** Puts back what was stored; `done` when every shard has it. Before the first op. */
+  restore(parts: readonly Uint8Array[], lastId: number, done: () => void): void {
+    const { applyChanges, peers, state } = this.context
+    let missing = parts.length + 1
+    const onPart = (): void => {
+      missing--
+      if (missing === 0) done()
+    }
+    for (const part of parts) {
+      const changes = unpack<ChangesPart>(part)
+      for (const change of changes) this.topology.apply(change)
+      applyChanges(changes)
+      peers.askAll(state.peers, { peer: 'apply', changes }, onPart)
+    }
+    this.topology.lastId = Math.max(this.topology.lastId, lastId)
+    onPart()
+  }
+
+  /** Notes that the node has its first vhost and user; `done` when that is on disk. */
+  markProvisioned(done: () => void): void {
+    collectNodeRow({ change: 'provisioned' }, this.batch)
+    this.enter([], done)
   }
 
   private decide(
@@ -45,24 +113,60 @@ export class RegistryDesk {
       done({ error: decision.error })
     } else if (decision.kind === 'needsQueueStats') {
       this.askStats(decision.queue, (found) => this.decide(op, actor, found, done))
-    } else if (decision.changes.length === 0) {
-      this.whenApplied(() => done(decision.reply))
+    } else if (decision.changes.length === 0 && !this.mustWait(op)) {
+      done(decision.reply)
     } else {
-      const { applyChanges, peers, state } = this.context
-      applyChanges(decision.changes)
-      this.applying++
-      peers.askAll(state.peers, { peer: 'apply', changes: decision.changes }, () => {
-        this.applying--
-        done(decision.reply)
-      })
+      this.persist(decision.changes)
+      this.enter(decision.changes, () => done(decision.reply))
     }
   }
 
-  // Nothing had to change, but what it was decided by may be on its way to other shards still: a
-  // client that declares a queue just after another did may publish to it as soon as it is told so.
-  private whenApplied(then: () => void): void {
-    if (this.applying === 0) then()
-    else this.context.peers.askAll(this.context.state.peers, { peer: 'fence' }, then)
+  /** An answer tells of everything decided before it, so it may not come first. Logins need not wait. */
+  private mustWait(op: RegistryOp): boolean {
+    if (this.open.length === 0 || op.op === 'authenticate') return false
+    return op.op !== 'openConnection' || !this.context.state.topology.vhosts.has(op.vhost)
+  }
+
+  /** Applies changes to the registry's topology and gathers their rows. */
+  private persist(changes: readonly TopologyChange[]): void {
+    const before = this.topology.lastId
+    for (const change of changes) {
+      collectRows(this.topology, change, this.batch)
+      this.topology.apply(change)
+    }
+    // Ids of what is not stored may come again: nothing on disk names them.
+    if (this.topology.lastId > before && !this.batch.isEmpty()) {
+      collectNodeRow({ change: 'lastId', id: this.topology.lastId }, this.batch)
+    }
+  }
+
+  private enter(changes: readonly TopologyChange[], answer: () => void): void {
+    if (!this.batch.isEmpty()) this.lastPosition = this.context.metadata.write(this.batch.take())
+    this.open.push({ changes, position: this.lastPosition, answer, applied: false })
+    this.turn()
+  }
+
+  private send(decision: OpenDecision): void {
+    const { applyChanges, peers, state } = this.context
+    const { changes } = decision
+    const onApplied = (): void => {
+      decision.applied = true
+      this.answer()
+    }
+    if (changes.length === 0) {
+      onApplied()
+      return
+    }
+    applyChanges(changes)
+    peers.askAll(state.peers, { peer: 'apply', changes }, onApplied)
+  }
+
+  private answer(): void {
+    while (this.open[0]?.applied === true) {
+      const first = this.open.shift()
+      this.sent--
+      first?.answer()
+    }
   }
 
   private askStats(queue: QueueRecord, onStats: (stats: QueueStats) => void): void {

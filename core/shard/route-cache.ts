@@ -18,11 +18,13 @@ export interface ResolvedRoute {
   /** Set when the publisher may not publish so. */
   refusal: PeerError | undefined
   readonly local: ClassicQueue[]
+  /** How many of `local` are durable. */
+  durable: number
   readonly remote: RemoteTarget[]
 }
 
 export function newResolvedRoute(version: number): ResolvedRoute {
-  return { version, refusal: undefined, local: [], remote: [] }
+  return { version, refusal: undefined, local: [], durable: 0, remote: [] }
 }
 
 interface Entry {

@@ -9,7 +9,6 @@ import { SlabWriter } from '../../shared/bus/slab-writer.ts'
 import { SlotTable } from '../../shared/bus/slot-table.ts'
 import { Record } from '../../shared/bus/wire.ts'
 import type { Log } from '../log/log.ts'
-import { MemoryLog } from '../log/log.ts'
 import { MessageTable } from '../message/message-table.ts'
 import type { QueueContext } from '../queue/classic-queue.ts'
 import { ClassicQueue } from '../queue/classic-queue.ts'
@@ -21,6 +20,7 @@ import { Topology } from '../topology/topology.ts'
 import type { ShardChannel } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { PeerLink } from './peer-link.ts'
+import type { ShardStorage } from './storage.ts'
 
 /** Tags the slabs that a shard writes itself; gateway links count up from 1. */
 const ownerBase = 1 << 30
@@ -33,6 +33,7 @@ export class ShardState implements QueueContext {
   readonly slabs: SlabWriter
   readonly messages: MessageTable
   readonly log: Log
+  readonly queueMemoryBudget: number
   readonly topology: Topology
   readonly router: Router
   /** The next random number, 0 to 2^32 - 1. */
@@ -50,7 +51,13 @@ export class ShardState implements QueueContext {
   readonly granted: ShardChannel[]
   private readonly scopes: Map<string, number>
 
-  constructor(shard: number, shards: number, arena: ArenaMemory, random: () => number) {
+  constructor(
+    shard: number,
+    shards: number,
+    arena: ArenaMemory,
+    storage: ShardStorage,
+    random: () => number,
+  ) {
     this.shard = shard
     this.shards = shards
     this.arena = new Arena(arena)
@@ -59,7 +66,8 @@ export class ShardState implements QueueContext {
       this.reclaimer.seal(slab),
     )
     this.messages = new MessageTable(this.arena, this.reclaimer)
-    this.log = new MemoryLog()
+    this.log = storage.createLog(this)
+    this.queueMemoryBudget = storage.queueMemoryBudget
     this.topology = new Topology()
     this.router = new Router(random)
     this.random = random

@@ -4,10 +4,11 @@
 import { assert } from '../../shared/assert.ts'
 import type { ArenaMemory } from '../../shared/bus/arena.ts'
 import type { LinkMemory } from '../../shared/bus/link.ts'
-import { confirmWords, entryWords, extentWords, Record } from '../../shared/bus/wire.ts'
+import { confirmWords, EntryFlag, entryWords, extentWords, Record } from '../../shared/bus/wire.ts'
 import { Compactor } from '../message/compactor.ts'
 import type { ClassicQueue } from '../queue/classic-queue.ts'
 import { Block } from '../queue/consumer.ts'
+import type { MetadataStore } from '../store/metadata-store.ts'
 import type { RegistrySettings } from '../topology/decision.ts'
 import type { ShardChannel } from './channel.ts'
 import { ControlDesk } from './control-desk.ts'
@@ -17,12 +18,16 @@ import { forwardEntryAt, PeerLink } from './peer-link.ts'
 import { Publisher } from './publisher.ts'
 import { credit, grant, release, settle } from './settlement.ts'
 import { ShardState } from './shard-state.ts'
+import type { ShardStorage } from './storage.ts'
 
 export interface ShardOptions {
   readonly shard: number
   readonly shards: number
   readonly arena: ArenaMemory
   readonly registry: RegistrySettings
+  readonly storage: ShardStorage
+  /** Where shard 0 keeps what the registry decides. */
+  readonly metadata: MetadataStore
   /** The next random number, 0 to 2^32 - 1. */
   readonly random: () => number
 }
@@ -44,8 +49,8 @@ export class Shard {
 
   constructor(options: ShardOptions) {
     const { shard, shards, arena, random } = options
-    this.state = new ShardState(shard, shards, arena, random)
-    this.control = new ControlDesk(this.state, options.registry)
+    this.state = new ShardState(shard, shards, arena, options.storage, random)
+    this.control = new ControlDesk(this.state, options.registry, options.storage, options.metadata)
     this.publisher = new Publisher(this.state, (key) => this.control.replies.target(key))
     const { reclaimer, messages, slabs } = this.state
     this.copier = new EntryCopier(this.state.arena, slabs)
@@ -101,6 +106,7 @@ export class Shard {
       if (end.in.look() && this.drainGateway(end)) any = true
     }
     for (const peer of state.peers) if (peer !== undefined && this.drainPeer(peer)) any = true
+    if (state.log.poll()) any = true
     if (this.control.turn(this.publisher)) any = true
     this.serve()
     this.flush()
@@ -185,10 +191,13 @@ export class Shard {
     const { words } = peer.in
     const e = i + forwardEntryAt
     const flags = words[i + 2] as number
+    const extents = words[e + 6] as number
+    const idsAt = e + entryWords + extents * extentWords
+    const count = words[idsAt] as number
+    if ((flags & EntryFlag.persistent) !== 0 && !this.state.log.hasRoom(extents + 1, count))
+      return false
     this.starved = !this.copier.copy(words, e)
     if (this.starved) return false
-    const idsAt = e + entryWords + (words[e + 6] as number) * extentWords
-    const count = words[idsAt] as number
     let row = -1
     let position = 0
     for (let k = 1; k <= count; k++) {

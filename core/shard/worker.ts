@@ -7,6 +7,13 @@ import { assert } from '../../shared/assert.ts'
 import { Doorbell } from '../../shared/bus/doorbell.ts'
 import type { ShardMail, ShardStart, ThreadReport } from '../../shared/bus/mail.ts'
 import type { Config } from '../../shared/config/schema.ts'
+import { nodeDisk } from '../store/disk.ts'
+import { shardFolder } from '../store/layout.ts'
+import { NoMetadata } from '../store/metadata-store.ts'
+import { ShardStore } from '../store/shard-store.ts'
+import { generationBytes } from '../store/wal-log.ts'
+import type { LoadedMetadata } from './metadata-port.ts'
+import { MetadataPort } from './metadata-port.ts'
 import { provision, registrySettings } from './provision.ts'
 import { Shard } from './shard.ts'
 
@@ -20,10 +27,35 @@ assert(port !== null, 'a shard runs in a worker thread')
 const start = workerData as ShardStart
 const config = start.settings as Config
 const bell = new Doorbell(start.bells[start.shard] as SharedArrayBuffer)
+const storage = new ShardStore({
+  disk: nodeDisk,
+  folder: shardFolder(config.data_dir, start.shard),
+  ...start.log,
+  generationBytes,
+  queueMemoryBudget: config.queue_memory_budget,
+  shardBell: start.bells[start.shard] as SharedArrayBuffer,
+  onReport: (level, msg, fields) => report({ report: 'log', level, msg, fields }),
+})
+const metadata =
+  start.metadata === undefined ? undefined : new MetadataPort(start.metadata, onMetadata)
 const shard = build()
-provision(shard, config, () => report({ report: 'ready' }))
+// The shard with the registry is ready last: when the metadata and all messages are back.
+if (metadata === undefined) report({ report: 'ready' })
 run()
+storage.close()
 report({ report: 'stopped' })
+
+/** What was stored is back, then what the configuration adds, then the messages. */
+function onMetadata(loaded: LoadedMetadata): void {
+  const { desk } = shard.control
+  assert(desk !== undefined, 'the shard that gets the metadata has the registry')
+  const { changes, lastId, provisioned } = loaded
+  desk.restore(changes, lastId, () => {
+    provision(desk, config, provisioned, () => {
+      shard.control.recover(() => report({ report: 'ready' }))
+    })
+  })
+}
 
 function report(what: ThreadReport): void {
   port?.postMessage(what)
@@ -34,6 +66,8 @@ function build(): Shard {
     shard: start.shard,
     shards: start.shards,
     arena: start.arena,
+    storage,
+    metadata: metadata ?? new NoMetadata(),
     registry: registrySettings(config, (size) => randomBytes(size)),
     // Also makes reply-to names, so it must not be predictable from what a client has seen.
     random: () => randomInt(0x100000000),
@@ -61,6 +95,7 @@ function run(): void {
 /** False when it is time to stop. */
 function readMail(): boolean {
   assert(port !== null, 'a shard runs in a worker thread')
+  metadata?.receive()
   for (let got = receiveMessageOnPort(port); got !== undefined; got = receiveMessageOnPort(port)) {
     const mail = got.message as ShardMail
     if (mail.mail === 'stop') return false

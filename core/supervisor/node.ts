@@ -1,9 +1,14 @@
 // `warren start`: one node of Warren in this process, from its configuration to its exit code.
 
 import { writeSync } from 'node:fs'
+import { totalmem } from 'node:os'
 import { extname } from 'node:path'
+import type { Log } from '../../shared/log.ts'
 import type { LoadedConfig } from '../config/load.ts'
+import type { DataDirectory } from '../store/node-directory.ts'
+import { DataDirectoryError, openDataDirectory } from '../store/node-directory.ts'
 import { createConsoleLog } from './console-log.ts'
+import { diskLimitBytes } from './disk-watch.ts'
 import { arenaBytes, availableBytes, highWatermarkBytes, reserveArena } from './memory-plan.ts'
 import { unmetRequirements } from './requirements.ts'
 import { Supervisor } from './supervisor.ts'
@@ -15,16 +20,20 @@ import { Supervisor } from './supervisor.ts'
 const graceMs = 400
 
 /** Starts the node; returns when its threads have been started. The process ends by `process.exit`. */
-export function runNode(loaded: LoadedConfig): void {
-  const { config, warnings } = loaded
-  const unmet = unmetRequirements(config, process.versions.node)
+export async function runNode(loaded: LoadedConfig): Promise<void> {
+  const { config: asked, warnings } = loaded
+  const unmet = unmetRequirements(asked, process.versions.node)
   if (unmet.length > 0) {
     for (const problem of unmet) printError(problem)
     process.exitCode = 1
     return
   }
-  const log = createConsoleLog(config)
+  const log = createConsoleLog(asked)
   for (const warning of warnings) log.warn(warning)
+  const directory = await openDirectory(loaded)
+  if (directory === undefined) return
+  reportDirectory(log, directory)
+  const config = { ...asked, data_dir: directory.path, shards: directory.facts.shards }
   const watermarkBytes = highWatermarkBytes(config, availableBytes())
   const ending = extname(import.meta.url)
   const gateway =
@@ -35,17 +44,50 @@ export function runNode(loaded: LoadedConfig): void {
     config,
     log,
     watermarkBytes,
+    diskLimitBytes: diskLimitBytes(config, totalmem()),
     arena: reserveArena(arenaBytes(watermarkBytes, availableBytes())),
+    logUrl: new URL(`../store/log-worker${ending}`, import.meta.url),
+    metadataUrl: new URL(`../store/metadata-worker${ending}`, import.meta.url),
     shardUrl: new URL(`../shard/worker${ending}`, import.meta.url),
     gatewayUrl: gateway,
     onReady: () => log.info(`ready in ${Math.round(performance.now())} ms`),
+    onCleanStop: () => directory.markCleanStop(),
     exit: (code, text) => {
+      directory.release()
       if (text !== undefined) printError(text)
       process.exit(code)
     },
   })
   stopOnSignals(supervisor)
   supervisor.start()
+}
+
+/** The locked data directory, or undefined after the reason was printed. */
+async function openDirectory(loaded: LoadedConfig): Promise<DataDirectory | undefined> {
+  const { data_dir: path, shards } = loaded.config
+  const shardsAsked = loaded.lines.some(
+    ({ key, origin }) => key === 'shards' && origin !== 'default',
+  )
+  try {
+    return await openDataDirectory(path, shards, shardsAsked)
+  } catch (error) {
+    if (!(error instanceof DataDirectoryError)) throw error
+    printError(error.message)
+    process.exitCode = 1
+    return undefined
+  }
+}
+
+function reportDirectory(log: Log, directory: DataDirectory): void {
+  const { path, existed, stoppedCleanly, unlocked } = directory
+  if (!existed) log.info(`data directory ${path}: new`)
+  else if (stoppedCleanly) log.info(`data directory ${path}: stopped in order`)
+  else log.warn(`data directory ${path}: not stopped in order, recovering`)
+  if (unlocked !== undefined) {
+    log.warn(`data directory ${path} cannot be locked: start no second broker on it`, {
+      reason: unlocked,
+    })
+  }
 }
 
 /** The first signal stops in order, the second at once with exit code 1. */

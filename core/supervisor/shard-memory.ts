@@ -1,20 +1,23 @@
 // The shared memory that the shards of a node start with: doorbells, and a ring for each direction
 // between two shards.
 
+import type { MessagePort } from 'node:worker_threads'
 import type { ArenaMemory } from '../../shared/bus/arena.ts'
 import { createDoorbell } from '../../shared/bus/doorbell.ts'
 import type { ShardStart } from '../../shared/bus/mail.ts'
 import { createRing } from '../../shared/bus/ring.ts'
 import type { Config } from '../../shared/config/schema.ts'
+import { logRingWords, requestRingWords } from '../store/log-wire.ts'
 
 /** As large as a gateway's ring: forwarded publishes are records of the same size. */
 const peerRingWords = 64 * 1024
 
-/** What each shard is started with, by shard index. */
+/** What each shard is started with, by shard index; `metadata` goes to the one with the registry. */
 export function shardStarts(
   config: Config,
   arena: ArenaMemory,
   nodeWords: SharedArrayBuffer,
+  metadata: MessagePort,
 ): ShardStart[] {
   const shards = config.shards
   const indexes = Array.from({ length: shards }, (_, index) => index)
@@ -31,6 +34,13 @@ export function shardStarts(
     bells,
     toShards: rings[shard] ?? [],
     fromShards: rings.map((row) => row[shard]),
+    log: {
+      ring: createRing(logRingWords),
+      requests: createRing(requestRingWords),
+      replies: createRing(requestRingWords),
+      bell: createDoorbell(),
+    },
+    metadata: shard === 0 ? metadata : undefined,
     settings: config,
   }))
 }

@@ -1,15 +1,29 @@
 // Starts shards and gateways, joins them by links, restarts a crashed gateway, stops all in order.
 // It never sees a message.
 
+import type { MessagePort } from 'node:worker_threads'
+import { MessageChannel } from 'node:worker_threads'
 import type { ArenaMemory } from '../../shared/bus/arena.ts'
 import { Arena } from '../../shared/bus/arena.ts'
 import { createDoorbell, Doorbell } from '../../shared/bus/doorbell.ts'
 import type { LinkMemory } from '../../shared/bus/link.ts'
 import { Alarm, createLink, createNodeWords, NodeWord } from '../../shared/bus/link.ts'
-import type { GatewayMail, GatewayStart, ShardMail, ThreadReport } from '../../shared/bus/mail.ts'
+import type {
+  GatewayMail,
+  GatewayStart,
+  LogStart,
+  ShardMail,
+  ShardStart,
+  ThreadReport,
+} from '../../shared/bus/mail.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import type { Log } from '../../shared/log.ts'
+import { freeBytes } from '../store/free-space.ts'
+import { shardFolder } from '../store/layout.ts'
+import type { MetadataStart } from '../store/metadata-mail.ts'
 import { Backoff } from './backoff.ts'
+import type { DiskSample } from './disk-watch.ts'
+import { DiskWatch } from './disk-watch.ts'
 import { MemoryWatch } from './memory-watch.ts'
 import { shardStarts } from './shard-memory.ts'
 import type { Thread } from './thread.ts'
@@ -21,17 +35,24 @@ export const shardCrashExitCode = 70
 /** Of the 5 s that a stop may take: for clients to answer connection.close, and for shards to end. */
 const gatewayStopMs = 4000
 const shardStopMs = 500
-const memorySampleMs = 250
+const metadataStopMs = 300
+const alarmSampleMs = 250
 
 export interface SupervisorOptions {
   readonly config: Config
   readonly log: Log
   readonly arena: ArenaMemory
   readonly watermarkBytes: number
+  /** See diskLimitBytes. */
+  readonly diskLimitBytes: number
   readonly shardUrl: URL
+  readonly logUrl: URL
+  readonly metadataUrl: URL
   readonly gatewayUrl: URL
   /** Every listener serves. */
   readonly onReady: () => void
+  /** Every thread stopped in order: all that was promised is on disk. */
+  readonly onCleanStop: () => void
   /** The node is over; `text` is for standard error. Must not return to a live node. */
   readonly exit: (code: number, text: string | undefined) => void
 }
@@ -40,6 +61,13 @@ interface ShardSlot {
   readonly thread: Thread
   readonly bell: Doorbell
   ready: boolean
+  stopped: boolean
+  /** It stopped because it was told to, with everything on disk. */
+  stoppedCleanly: boolean
+}
+
+interface MetadataSlot {
+  readonly thread: Thread
   stopped: boolean
 }
 
@@ -61,13 +89,18 @@ export class Supervisor {
   private readonly arena: Arena
   private readonly shardBells: SharedArrayBuffer[]
   private readonly shards: ShardSlot[]
+  private readonly logs: Thread[]
+  private metadata: MetadataSlot | undefined
   private readonly gateways: GatewaySlot[]
   private readonly announced: Set<string>
   private readonly memoryWatch: MemoryWatch
+  private readonly diskWatch: DiskWatch
+  /** The system is asked for the free space; it may take its time. */
+  private lookingAtDisk: boolean
   private phase: Phase
   private lastLink: number
   private lastGateway: number
-  private memoryTimer: NodeJS.Timeout | undefined
+  private alarmTimer: NodeJS.Timeout | undefined
 
   constructor(options: SupervisorOptions) {
     this.options = options
@@ -75,20 +108,27 @@ export class Supervisor {
     this.arena = new Arena(options.arena)
     this.shardBells = []
     this.shards = []
+    this.logs = []
+    this.metadata = undefined
     this.gateways = []
     this.announced = new Set()
     this.memoryWatch = new MemoryWatch(options.watermarkBytes)
+    this.diskWatch = new DiskWatch(options.diskLimitBytes)
+    this.lookingAtDisk = false
     this.phase = 'starting'
     this.lastLink = 0
     this.lastGateway = 0
-    this.memoryTimer = undefined
+    this.alarmTimer = undefined
   }
 
   /** Starts every thread. `onReady` follows, or `exit`. */
   start(): void {
     const { config, arena, shardUrl } = this.options
-    const starts = shardStarts(config, arena, this.nodeWords)
+    const channel = new MessageChannel()
+    const starts = shardStarts(config, arena, this.nodeWords, channel.port1)
+    this.startMetadata(channel.port2, starts)
     for (const start of starts) {
+      this.startLog(start)
       const events = {
         onReport: (report: ThreadReport) => this.onShardReport(start.shard, report),
         onEnd: (cause: string | undefined) => this.onShardEnd(start.shard, cause),
@@ -96,10 +136,11 @@ export class Supervisor {
       const memory = start.bells[start.shard] ?? createDoorbell()
       this.shardBells.push(memory)
       this.shards.push({
-        thread: startThread(shardUrl, `shard ${start.shard}`, start, events),
+        thread: startThread(shardUrl, `shard ${start.shard}`, start, events, portsOf(start)),
         bell: new Doorbell(memory),
         ready: false,
         stopped: false,
+        stoppedCleanly: false,
       })
     }
     for (let i = 0; i < config['gateways.amqp.workers']; i++) {
@@ -115,32 +156,89 @@ export class Supervisor {
       this.gateways.push(slot)
       this.startGateway(slot)
     }
-    this.watchMemory()
-    this.memoryTimer = setInterval(() => this.watchMemory(), memorySampleMs)
+    this.watchAlarms()
+    this.alarmTimer = setInterval(() => this.watchAlarms(), alarmSampleMs)
   }
 
   /** Tells clients, drains, stops shards, exits with 0; within 5 s whatever the threads do. */
   stop(reason: string): void {
     if (this.phase === 'stopping') return
     this.phase = 'stopping'
-    clearInterval(this.memoryTimer)
+    clearInterval(this.alarmTimer)
     this.options.log.info(`stopping: ${reason}`)
     Atomics.store(new Int32Array(this.nodeWords), NodeWord.shutdown, 1)
     for (const slot of this.gateways)
       this.postGateway(slot, { mail: 'shutdown', reason: 'shutdown' })
     this.awaitStop(this.gateways, gatewayStopMs, () => {
       for (const slot of this.shards) this.postShard(slot, { mail: 'stop' })
-      this.awaitStop(this.shards, shardStopMs, () => {
-        this.options.log.info('stopped')
-        this.options.exit(0, undefined)
-      })
+      this.awaitStop(this.shards, shardStopMs, () => this.stopMetadata())
+    })
+  }
+
+  private stopMetadata(): void {
+    const { metadata, options, shards } = this
+    metadata?.thread.post({ mail: 'stop' })
+    this.awaitStop(metadata === undefined ? [] : [metadata], metadataStopMs, () => {
+      const clean = metadata?.stopped === true && shards.every((slot) => slot.stoppedCleanly)
+      if (clean) options.onCleanStop()
+      options.log.info('stopped')
+      options.exit(0, undefined)
     })
   }
 
   /** Ends every thread without asking. */
   terminate(): void {
     for (const { thread } of this.shards) thread.terminate()
+    this.metadata?.thread.terminate()
+    for (const thread of this.logs) thread.terminate()
     for (const { thread } of this.gateways) thread?.terminate()
+  }
+
+  private startMetadata(port: MessagePort, starts: readonly ShardStart[]): void {
+    const start: MetadataStart = {
+      dataDir: this.options.config.data_dir,
+      port,
+      bell: starts[0]?.bells[0] ?? createDoorbell(),
+      nodeWords: this.nodeWords,
+    }
+    const events = {
+      onReport: (report: ThreadReport) => this.onMetadataReport(report),
+      onEnd: (cause: string | undefined) => this.fail(cause ?? 'the metadata thread ended'),
+    }
+    const thread = startThread(this.options.metadataUrl, 'metadata', start, events, [port])
+    this.metadata = { thread, stopped: false }
+  }
+
+  private onMetadataReport(report: ThreadReport): void {
+    if (report.report === 'failed') this.fail(report.text)
+    else if (report.report === 'stopped' && this.metadata !== undefined)
+      this.metadata.stopped = true
+    else this.onCommonReport(report)
+  }
+
+  /** The node cannot keep what it is told: it says why and ends. */
+  private fail(text: string): void {
+    if (this.phase === 'stopping') return
+    this.phase = 'stopping'
+    clearInterval(this.alarmTimer)
+    this.options.exit(1, text)
+  }
+
+  /** A log that crashes ends the node, as its shard does: what it had may or may not be on disk. */
+  private startLog({ shard, arena, nodeWords, log, bells }: ShardStart): void {
+    const start: LogStart = {
+      shard,
+      folder: shardFolder(this.options.config.data_dir, shard),
+      arena,
+      nodeWords,
+      log,
+      shardBell: bells[shard] ?? createDoorbell(),
+    }
+    const thread = startThread(this.options.logUrl, `log ${shard}`, start, {
+      onReport: (report) => this.onCommonReport(report),
+      onEnd: (cause) => this.onShardEnd(shard, cause),
+    })
+    this.logs.push(thread)
   }
 
   private startGateway(slot: GatewaySlot): void {
@@ -177,8 +275,10 @@ export class Supervisor {
     if (report.report === 'ready') {
       slot.ready = true
       if (this.shards.every(({ ready }) => ready)) this.openGateways()
-    } else if (report.report === 'stopped') slot.stopped = true
-    else if (report.report === 'failed') this.onShardEnd(index, report.text)
+    } else if (report.report === 'stopped') {
+      slot.stopped = true
+      slot.stoppedCleanly = true
+    } else if (report.report === 'failed') this.onShardEnd(index, report.text)
     else this.onCommonReport(report)
   }
 
@@ -187,7 +287,7 @@ export class Supervisor {
     if (slot !== undefined) slot.stopped = true
     if (this.phase === 'stopping') return
     this.phase = 'stopping'
-    clearInterval(this.memoryTimer)
+    clearInterval(this.alarmTimer)
     const text = `shard ${index} crashed, so the node stops: ${cause ?? 'it ended by itself'}`
     this.options.exit(shardCrashExitCode, text)
   }
@@ -267,6 +367,11 @@ export class Supervisor {
     look()
   }
 
+  private watchAlarms(): void {
+    this.watchMemory()
+    this.watchDisk()
+  }
+
   private watchMemory(): void {
     const change = this.memoryWatch.look({
       residentBytes: process.memoryUsage.rss(),
@@ -274,12 +379,38 @@ export class Supervisor {
       slabsTouched: this.slabsTouched(),
     })
     if (change === undefined) return
-    const words = new Int32Array(this.nodeWords)
-    if (change) Atomics.or(words, NodeWord.alarms, Alarm.memory)
-    else Atomics.and(words, NodeWord.alarms, ~Alarm.memory)
     const limit = Math.round(this.options.watermarkBytes / 1024 / 1024)
     if (change) this.options.log.warn(`memory alarm: above ${limit} MiB, publishers are blocked`)
     else this.options.log.info(`memory alarm cleared: below ${limit} MiB`)
+    this.setAlarm(Alarm.memory, change)
+  }
+
+  private watchDisk(): void {
+    if (this.lookingAtDisk) return
+    this.lookingAtDisk = true
+    void freeBytes(this.options.config.data_dir).then((free) => {
+      this.lookingAtDisk = false
+      const refused = Atomics.load(new Int32Array(this.nodeWords), NodeWord.failingLogs)
+      if (this.phase !== 'stopping') this.onDiskSample({ freeBytes: free, refused })
+    })
+  }
+
+  private onDiskSample(sample: DiskSample): void {
+    const change = this.diskWatch.look(sample)
+    if (change === undefined) return
+    const { log, config } = this.options
+    const limit = `${Math.round(this.diskWatch.limitBytes / 1e6)} MB`
+    const fields = { data_dir: config.data_dir, freeBytes: sample.freeBytes }
+    if (!change) log.info('disk alarm cleared', fields)
+    else if (sample.refused > 0) log.warn('disk alarm: writes fail, publishers are blocked', fields)
+    else log.warn(`disk alarm: less than ${limit} free, publishers are blocked`, fields)
+    this.setAlarm(Alarm.disk, change)
+  }
+
+  private setAlarm(alarm: number, raised: boolean): void {
+    const words = new Int32Array(this.nodeWords)
+    if (raised) Atomics.or(words, NodeWord.alarms, alarm)
+    else Atomics.and(words, NodeWord.alarms, ~alarm)
     for (const { bell } of this.gateways) bell.ring()
     for (const { bell } of this.shards) bell.ring()
   }
@@ -297,6 +428,10 @@ export class Supervisor {
   private postGateway(slot: GatewaySlot, mail: GatewayMail): void {
     slot.thread?.post(mail)
   }
+}
+
+function portsOf(start: ShardStart): MessagePort[] {
+  return start.metadata === undefined ? [] : [start.metadata]
 }
 
 function formatAddress(address: string, port: number): string {

@@ -1,5 +1,6 @@
 // One worker thread as the supervisor sees it: mail in, reports out, and why it ended.
 
+import type { MessagePort } from 'node:worker_threads'
 import { Worker } from 'node:worker_threads'
 import type { ThreadReport } from '../../shared/bus/mail.ts'
 
@@ -17,14 +18,15 @@ export interface Thread {
   terminate(): void
 }
 
-/** Starts the thread whose entry is at `url`. */
+/** Starts the thread whose entry is at `url`; `ports` are those inside of `workerData`. */
 export function startThread(
   url: URL,
   name: string,
   workerData: unknown,
   events: ThreadEvents,
+  ports: readonly MessagePort[] = [],
 ): Thread {
-  const worker = new Worker(url, { name, workerData })
+  const worker = new Worker(url, { name, workerData, transferList: [...ports] })
   let ended = false
   const end = (cause: string | undefined): void => {
     if (ended) return

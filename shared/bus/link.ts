@@ -24,8 +24,13 @@ export function createLink(id: number, slabCount: number, words: number = ringWo
   }
 }
 
-/** Words shared by all threads of a node: the alarms that block publishers. */
-export const NodeWord = { alarms: 0, shutdown: 1 } as const
+/** Words shared by all threads of a node. `alarms` are those that block publishers. */
+export const NodeWord = {
+  alarms: 0,
+  shutdown: 1,
+  /** How many threads the disk refuses to write for: logs, and the metadata. */
+  failingLogs: 2,
+} as const
 /** Bits of `NodeWord.alarms`, with the reason that connection.blocked gives. */
 export const Alarm = { memory: 1, disk: 2 } as const
 

@@ -1,6 +1,7 @@
 // What main posts to the threads it starts, and what they post back. Shards read mail with
 // receiveMessageOnPort when their doorbell says so; gateways have an event loop.
 
+import type { MessagePort } from 'node:worker_threads'
 import type { ArenaMemory } from './arena.ts'
 import type { LinkMemory } from './link.ts'
 
@@ -15,7 +16,29 @@ export interface ShardStart {
   /** rings[i]: written by this shard, read by shard i; `fromShards[i]` the reverse. Undefined at its own index. */
   readonly toShards: readonly (SharedArrayBuffer | undefined)[]
   readonly fromShards: readonly (SharedArrayBuffer | undefined)[]
+  readonly log: LogMemory
+  /** To the thread that keeps the metadata; undefined on shards other than the registry's. */
+  readonly metadata: MessagePort | undefined
   readonly settings: unknown
+}
+
+/** The rings between a shard and its log thread, and that thread's doorbell. */
+export interface LogMemory {
+  readonly ring: SharedArrayBuffer
+  readonly requests: SharedArrayBuffer
+  readonly replies: SharedArrayBuffer
+  readonly bell: SharedArrayBuffer
+}
+
+/** `workerData` of a shard's log thread. */
+export interface LogStart {
+  readonly shard: number
+  /** The shard's folder in the data directory. */
+  readonly folder: string
+  readonly arena: ArenaMemory
+  readonly nodeWords: SharedArrayBuffer
+  readonly log: LogMemory
+  readonly shardBell: SharedArrayBuffer
 }
 
 /** Main -> shard. */

@@ -150,6 +150,11 @@ export class RingReader {
     this.position = (this.position - size) | 0
   }
 
+  /** Puts all records back that were read since the last `release`. */
+  rewind(): void {
+    this.position = this.released
+  }
+
   /** Gives the space of all records read so far back. True when the writer waits for it. */
   release(): boolean {
     if (this.position === this.released) return false

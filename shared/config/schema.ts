@@ -159,22 +159,36 @@ export const settings = {
     max: 9007199254740991,
     doc: 'The same in bytes; wins over the relative one unless it is 0.',
   },
+  'disk_free_limit.absolute': {
+    type: 'bytes',
+    default: 50000000,
+    min: 0,
+    max: 9007199254740991,
+    doc: 'Publishers are blocked while less than this is free where `data_dir` is; 0 never blocks them.',
+  },
+  'disk_free_limit.relative': {
+    type: 'ratio',
+    default: 0,
+    min: 0,
+    max: 1000,
+    doc: "The same as a multiple of the machine's memory; wins over the absolute one unless it is 0.",
+  },
   default_vhost: {
     type: 'string',
     default: '/',
     env: 'RABBITMQ_DEFAULT_VHOST',
-    doc: 'Virtual host that is there from the first start.',
+    doc: 'Virtual host that is made at the first start, in a blank data directory.',
   },
   default_vhosts: {
     type: 'list',
     default: [],
-    doc: 'Further virtual hosts, one name each.',
+    doc: 'Further virtual hosts, one name each; one that is missing is made at every start.',
   },
   default_user: {
     type: 'string',
     default: 'guest',
     env: 'RABBITMQ_DEFAULT_USER',
-    doc: 'User that is there from the first start.',
+    doc: 'User that is made at the first start, in a blank data directory.',
   },
   default_pass: {
     type: 'string',
@@ -223,7 +237,7 @@ export const settings = {
         doc: 'regular expression for the virtual hosts where the permissions hold',
       },
     },
-    doc: 'Further users.',
+    doc: 'Further users. One that is missing is made at every start; one that is there stays as it is.',
   },
   loopback_users: {
     type: 'flags',
@@ -312,6 +326,13 @@ export const settings = {
     values: ['thread', 'process'],
     default: 'thread',
     doc: 'Run the AMQP gateway as a thread, or as an operating-system process of its own.',
+  },
+  queue_memory_budget: {
+    type: 'bytes',
+    default: 67108864,
+    min: 0,
+    max: 1099511627776,
+    doc: 'Messages of one durable queue that stay in memory when they are on disk too.',
   },
   data_dir: {
     type: 'string',

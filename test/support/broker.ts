@@ -39,6 +39,8 @@ export interface StartOptions {
   /** `key=value` settings as for `--set`. */
   readonly settings?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** Stays after the stop; without it, a new one that goes. */
+  readonly dataDir?: string
 }
 
 const MAIN = fileURLToPath(new URL('../../dist/core/main.js', import.meta.url))
@@ -57,7 +59,7 @@ export function externalBroker(): Broker | undefined {
 /** Starts Warren on a free loopback port and waits until it serves. */
 export async function startWarren(options: StartOptions = {}): Promise<Broker> {
   const port = await freePort()
-  const dataDir = await mkdtemp(join(tmpdir(), 'warren-test-'))
+  const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'warren-test-')))
   const settings = [`listeners.tcp.local=127.0.0.1:${port}`, ...(options.settings ?? [])]
   const args = ['start', '--data-dir', dataDir, ...settings.flatMap((item) => ['--set', item])]
   const child = runWarren(args, options.env)
@@ -74,7 +76,7 @@ export async function startWarren(options: StartOptions = {}): Promise<Broker> {
     } finally {
       child.kill('SIGKILL')
       await child.exited
-      await rm(dataDir, { recursive: true, force: true })
+      if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
     }
   }
   return { host: '127.0.0.1', port, process: child, stop }

@@ -2,6 +2,9 @@
 // moves unless it is told to, so a test decides who runs when.
 
 import { Shard } from '../../core/shard/shard.ts'
+import { noStorage } from '../../core/shard/storage.ts'
+import type { MetadataStore } from '../../core/store/metadata-store.ts'
+import { NoMetadata } from '../../core/store/metadata-store.ts'
 import type { RegistryOp } from '../../core/topology/registry-op.ts'
 import type { ArenaMemory } from '../../shared/bus/arena.ts'
 import { Arena, createArena } from '../../shared/bus/arena.ts'
@@ -20,6 +23,8 @@ export interface SimNodeOptions {
   readonly ringWords?: number
   /** The next random number, 0 to 2^32 - 1. */
   readonly random?: () => number
+  /** Where the registry's decisions are kept; without it, nowhere. */
+  readonly metadata?: MetadataStore
 }
 
 /** A gateway thread's memory and its end of the bus. */
@@ -42,6 +47,7 @@ export class SimNode {
   private readonly memory: ArenaMemory
   private readonly bellMemories: readonly SharedArrayBuffer[]
   private readonly ringWords: number
+  private readonly metadata: MetadataStore
   private lastLink: number
 
   constructor(options: SimNodeOptions) {
@@ -51,6 +57,7 @@ export class SimNode {
     this.arena = new Arena(this.memory)
     this.ringWords = ringWords
     this.lastLink = 0
+    this.metadata = options.metadata ?? new NoMetadata()
     this.gateways = []
     this.bellMemories = Array.from({ length: shards }, () => createDoorbell())
     this.bells = this.bellMemories.map((bell) => new Doorbell(bell))
@@ -58,7 +65,7 @@ export class SimNode {
       Array.from({ length: shards }, () => createRing(ringWords)),
     )
     this.shards = Array.from({ length: shards }, (_, shard) => this.newShard(shard, random))
-    this.provision()
+    if (options.metadata === undefined) this.provision()
   }
 
   /** Starts a gateway that is linked to every shard. */
@@ -144,6 +151,8 @@ export class SimNode {
         exchangeCountMax: undefined,
         replyQueueExists: () => false,
       },
+      storage: noStorage,
+      metadata: this.metadata,
       random,
     })
     for (let peer = 0; peer < shards; peer++) {

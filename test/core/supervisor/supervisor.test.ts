@@ -29,7 +29,11 @@ function run(script: string, ...set: string[]): Run {
     }),
     arena: createArena(0),
     watermarkBytes: 2 ** 40,
+    diskLimitBytes: 0,
     shardUrl: new URL('./fixtures/shard.js', import.meta.url),
+    logUrl: new URL('./fixtures/log.js', import.meta.url),
+    metadataUrl: new URL('./fixtures/metadata.js', import.meta.url),
+    onCleanStop: () => lines.push('all is on disk'),
     gatewayUrl: new URL('./fixtures/gateway.js', import.meta.url),
     onReady: () => {
       ready = true
@@ -96,6 +100,7 @@ describe('the supervisor', () => {
     expect(exits).toEqual([{ code: 0, text: undefined }])
     expect(lines).toContain('stopping: SIGTERM')
     expect(lines).toContain('shard 1: stop {}')
+    expect(lines.at(-2)).toBe('all is on disk')
     expect(lines.at(-1)).toBe('stopped')
   })
 

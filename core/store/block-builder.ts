@@ -1,0 +1,63 @@
+// Builds one block of the log in memory: ops behind a header, then the checksum.
+
+import { crc32 } from 'node:zlib'
+import {
+  BlockWord,
+  blockAlign,
+  blockBytesMax,
+  blockHeaderBytes,
+  blockMagic,
+  crcFrom,
+  highWord,
+  lowWord,
+  paddedSize,
+} from './wal-format.ts'
+
+/** Write ops into `words` (or `bytes`) at `at`, having asked for room, then move `at`. */
+export class BlockBuilder {
+  readonly words: Int32Array
+  readonly bytes: Buffer
+  /** Word behind the last op. */
+  at: number
+
+  /** `size`: bytes of the largest block that it builds. */
+  constructor(size: number = blockBytesMax) {
+    const memory = new ArrayBuffer(size + blockAlign)
+    this.words = new Int32Array(memory, 0, size >> 2)
+    this.bytes = Buffer.from(memory)
+    this.at = blockHeaderBytes >> 2
+  }
+
+  isEmpty(): boolean {
+    return this.at === blockHeaderBytes >> 2
+  }
+
+  /** Words that still fit. */
+  room(): number {
+    return this.words.length - this.at
+  }
+
+  clear(): void {
+    this.at = blockHeaderBytes >> 2
+  }
+
+  /**
+   * Writes header, checksum and padding, and a sector of zeros behind. Returns the bytes of the block,
+   * padding included.
+   */
+  finish(file: number, sequence: number, generation: number, skipped: number): number {
+    const { words, bytes } = this
+    const size = this.at * 4
+    words[BlockWord.magic] = blockMagic
+    words[BlockWord.size] = size
+    words[BlockWord.file] = file
+    words[BlockWord.sequence] = lowWord(sequence)
+    words[BlockWord.sequence + 1] = highWord(sequence)
+    words[BlockWord.generation] = generation
+    words[BlockWord.skipped] = skipped
+    words[BlockWord.crc] = crc32(bytes.subarray(crcFrom, size))
+    const padded = paddedSize(size)
+    bytes.fill(0, size, padded + blockAlign)
+    return padded
+  }
+}

@@ -1,0 +1,107 @@
+// Says again which messages of which queues are dead, queue by queue, while the shard goes on. Once it
+// has been said in a younger generation, older ones are needed only for what is alive. Settling is
+// idempotent, so it does not matter that queues change between one step and the next.
+
+import type { AliveSet } from '../log/alive-set.ts'
+import {
+  highWord,
+  lowWord,
+  Op,
+  settleBitsPositions,
+  settleBitsWords,
+  settleWords,
+} from './wal-format.ts'
+
+interface CheckpointQueue {
+  readonly queue: number
+  readonly alive: AliveSet
+}
+
+/** A page with more holes than this is said as bits: 24 bytes a range, 144 a page. */
+const rangesPerPageMax = 5
+
+export class Checkpoint {
+  /** The generation that has ended. */
+  readonly generation: number
+  /** After `next`: type, then the words of the record from the second on. */
+  readonly record: number[]
+  /** Words of the record. */
+  size: number
+  private readonly queues: CheckpointQueue[]
+  private index: number
+  /** All below this has been said of the queue at `index`; -1: it has not been named yet. */
+  private from: number
+
+  constructor(queues: ReadonlyMap<number, CheckpointQueue>, generation: number) {
+    this.generation = generation
+    this.queues = [...queues.values()]
+    this.record = []
+    this.size = 0
+    this.index = 0
+    this.from = -1
+  }
+
+  /** Makes the next record; false when all is said. */
+  next(): boolean {
+    for (;;) {
+      const queue = this.queues[this.index]
+      if (queue === undefined) return false
+      if (this.from < 0) {
+        this.sayFirst(queue)
+        return true
+      }
+      const from = queue.alive.firstDead(this.from)
+      if (from < queue.alive.next) {
+        this.say(queue, from)
+        return true
+      }
+      this.index++
+      this.from = -1
+    }
+  }
+
+  /** Each queue is named at least once: a queue that is not is taken for deleted. */
+  private sayFirst({ queue, alive }: CheckpointQueue): void {
+    const count = Math.min(alive.firstAlive(0), alive.next)
+    this.record.length = 0
+    this.record.push(Op.settle, queue, 0, 0, lowWord(count), highWord(count))
+    this.size = settleWords
+    this.from = count
+  }
+
+  private say({ queue, alive }: CheckpointQueue, from: number): void {
+    const to = Math.min(alive.firstAlive(from), alive.next)
+    this.record.length = 0
+    const page = from - (from % settleBitsPositions)
+    if (from > page && this.isFragmented(alive, from, page + settleBitsPositions)) {
+      this.sayBits(queue, alive, page)
+      return
+    }
+    const count = to - from
+    this.record.push(Op.settle, queue, lowWord(from), highWord(from))
+    this.record.push(lowWord(count), highWord(count))
+    this.size = settleWords
+    this.from = to
+  }
+
+  private isFragmented(alive: AliveSet, from: number, end: number): boolean {
+    let ranges = 0
+    let at = from
+    while (at < end && ranges <= rangesPerPageMax) {
+      ranges++
+      at = alive.firstDead(alive.firstAlive(at))
+    }
+    return ranges > rangesPerPageMax && end <= alive.next
+  }
+
+  private sayBits(queue: number, alive: AliveSet, page: number): void {
+    this.record.push(Op.settleBits, queue, lowWord(page), highWord(page))
+    for (let word = 0; word < settleBitsPositions / 32; word++) {
+      let bits = 0
+      for (let bit = 0; bit < 32; bit++) if (alive.has(page + word * 32 + bit)) bits |= 1 << bit
+      this.record.push(bits)
+    }
+    this.size = settleBitsWords
+    this.from = page + settleBitsPositions
+  }
+}

@@ -1,0 +1,78 @@
+// The few file operations that the store needs, in one place, so that tests can make them fail.
+
+import {
+  closeSync,
+  constants,
+  fdatasyncSync,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  writeSync,
+} from 'node:fs'
+
+export interface Disk {
+  /** Opens for reading and writing; with `create` makes the file where there is none. Returns a descriptor. */
+  open(path: string, create: boolean): number
+  close(fd: number): void
+  size(fd: number): number
+  /** Writes all of `bytes[0, size)` at `position`. Throws when it can't. */
+  write(fd: number, bytes: Uint8Array, size: number, position: number): void
+  /** Reads up to `size` bytes into `bytes[at..]`; returns how many there were. */
+  read(fd: number, bytes: Uint8Array, at: number, size: number, position: number): number
+  sync(fd: number): void
+  rename(from: string, to: string): void
+  remove(path: string): void
+  makeFolder(path: string): void
+  /** Makes renames, new and removed files in the folder durable. */
+  syncFolder(path: string): void
+  list(path: string): string[]
+  /** Bytes that the file system of `path` has free for us. */
+  freeBytes(path: string): number
+}
+
+/** O_RDWR | O_CREAT, without truncation. */
+const createFlags: number = constants.O_RDWR | constants.O_CREAT
+
+export const nodeDisk: Disk = {
+  open: (path, create) => openSync(path, create ? createFlags : 'r+', 0o600),
+  close: closeSync,
+  size: (fd) => fstatSync(fd).size,
+  write: (fd, bytes, size, position) => {
+    let done = 0
+    while (done < size) done += writeSync(fd, bytes, done, size - done, position + done)
+  },
+  read: (fd, bytes, at, size, position) => {
+    let done = 0
+    while (done < size) {
+      const got = readSync(fd, bytes, at + done, size - done, position + done)
+      if (got === 0) break
+      done += got
+    }
+    return done
+  },
+  sync: fdatasyncSync,
+  rename: renameSync,
+  remove: (path) => rmSync(path, { force: true }),
+  makeFolder: (path) => {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+  },
+  syncFolder: (path) => {
+    const fd = openSync(path, 'r')
+    try {
+      fsyncSync(fd)
+    } finally {
+      closeSync(fd)
+    }
+  },
+  list: (path) => readdirSync(path),
+  freeBytes: (path) => {
+    const { bavail, bsize } = statfsSync(path)
+    return bavail * bsize
+  },
+}

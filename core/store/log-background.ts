@@ -1,0 +1,176 @@
+// What a log thread does between two commits: moves old generations to segments, reads segments
+// back, and removes those that are not needed any more.
+
+import { join } from 'node:path'
+import type { Arena } from '../../shared/bus/arena.ts'
+import type { RingReader, RingWriter } from '../../shared/bus/ring.ts'
+import type { DeadPositions } from './dead-positions.ts'
+import type { Disk } from './disk.ts'
+import {
+  LogReply,
+  LogRequest,
+  readReplyWords,
+  retiredReplyWords,
+  segmentReplyWords,
+} from './log-wire.ts'
+import type { FinishedSegment, RetirementFolders } from './retirement.ts'
+import { Retirement } from './retirement.ts'
+import type { WalFiles } from './wal.ts'
+import { highWord, joinWords, lowWord, runWords, segmentName } from './wal-format.ts'
+
+/** Bytes of old files looked at between two commits: about a millisecond. */
+const stepBytes: number = 256 * 1024
+/** Segments that stay open after a read. */
+const openMax = 16
+
+export interface BackgroundParts {
+  readonly requests: RingReader
+  readonly replies: RingWriter
+  readonly arena: Arena
+  readonly disk: Disk
+  readonly folders: RetirementFolders
+}
+
+export class LogBackground {
+  private readonly parts: BackgroundParts
+  private retirement: Retirement | undefined
+  /** What is to be retired next. */
+  private waiting: { readonly generation: number; readonly dead: DeadPositions } | undefined
+  private dead: DeadPositions | undefined
+  /** Words of replies that found no room. */
+  private outbox: number[]
+  private readonly open: Map<string, number>
+
+  constructor(parts: BackgroundParts) {
+    this.parts = parts
+    this.retirement = undefined
+    this.waiting = undefined
+    this.dead = undefined
+    this.outbox = []
+    this.open = new Map()
+  }
+
+  /** Generations up to `generation` are to be retired; `dead` says what of them is not needed. */
+  retire(generation: number, dead: DeadPositions): void {
+    this.waiting = { generation, dead }
+  }
+
+  /** Answers requests. True when there was any. */
+  serve(): boolean {
+    const { requests } = this.parts
+    if (!requests.look()) return this.send()
+    const { words } = requests
+    for (let i = requests.next(); i >= 0; i = requests.next()) {
+      if (((words[i] as number) & 255) === LogRequest.read) this.read(words, i)
+      else this.drop(words[i + 1] as number, words[i + 2] as number)
+    }
+    requests.release()
+    this.send()
+    return true
+  }
+
+  /** Goes on with retiring, in step with the `written` bytes of the log. True while there is more. Throws on disk errors. */
+  step(wal: WalFiles, written: number): boolean {
+    this.retirement ??= this.begin(wal)
+    const { retirement } = this
+    if (retirement === undefined) return false
+    if (!retirement.step(Math.max(stepBytes, 2 * written))) return true
+    for (const segment of retirement.finished) this.announce(segment)
+    wal.recycle(retirement.generation)
+    this.outbox.push((retiredReplyWords << 8) | LogReply.retired, retirement.generation)
+    this.retirement = undefined
+    this.dead = undefined
+    this.send()
+    return this.waiting !== undefined
+  }
+
+  /** The disk refused something: retiring starts again from the beginning, later. */
+  fail(): void {
+    const { retirement, dead } = this
+    if (retirement === undefined || dead === undefined) return
+    retirement.abandon()
+    this.retirement = undefined
+    this.waiting ??= { generation: retirement.generation, dead }
+  }
+
+  private begin(wal: WalFiles): Retirement | undefined {
+    const { waiting } = this
+    if (waiting === undefined) return undefined
+    const { disk, folders } = this.parts
+    const { generation, dead } = waiting
+    this.waiting = undefined
+    this.dead = dead
+    return new Retirement(disk, folders, generation, wal.filesUpTo(generation), dead)
+  }
+
+  private announce({ generation, number, size, runs }: FinishedSegment): void {
+    this.outbox.push((segmentReplyWords << 8) | LogReply.segment, generation, number)
+    this.outbox.push(lowWord(size), highWord(size))
+    for (const { queue, from, to, count, offset } of runs) {
+      this.outbox.push((runWords << 8) | LogReply.run, queue)
+      this.outbox.push(lowWord(from), highWord(from), lowWord(to), highWord(to), count)
+      this.outbox.push(lowWord(offset), highWord(offset))
+    }
+  }
+
+  private read(words: Int32Array, i: number): void {
+    const name = segmentName(words[i + 2] as number, words[i + 3] as number)
+    const offset = joinWords(words[i + 4] as number, words[i + 5] as number)
+    const slab = this.parts.arena.slab(words[i + 6] as number)
+    let size: number
+    try {
+      const fd = this.descriptor(name)
+      size = this.parts.disk.read(fd, slab, words[i + 7] as number, words[i + 8] as number, offset)
+    } catch {
+      size = -1
+    }
+    this.outbox.push((readReplyWords << 8) | LogReply.read, words[i + 1] as number, size)
+  }
+
+  private drop(generation: number, number: number): void {
+    const name = segmentName(generation, number)
+    this.close(name)
+    try {
+      this.parts.disk.remove(join(this.parts.folders.segments, name))
+    } catch {
+      // It stays, and is found to be dead again at the next start.
+    }
+  }
+
+  private descriptor(name: string): number {
+    const known = this.open.get(name)
+    if (known !== undefined) return known
+    for (const oldest of this.open.keys()) {
+      if (this.open.size < openMax) break
+      this.close(oldest)
+    }
+    const fd = this.parts.disk.open(join(this.parts.folders.segments, name), false)
+    this.open.set(name, fd)
+    return fd
+  }
+
+  private close(name: string): void {
+    const fd = this.open.get(name)
+    if (fd === undefined) return
+    this.open.delete(name)
+    this.parts.disk.close(fd)
+  }
+
+  /** Sends replies as far as there is room. True when any went. */
+  private send(): boolean {
+    const { outbox, parts } = this
+    const { replies } = parts
+    let from = 0
+    while (from < outbox.length) {
+      const size = (outbox[from] as number) >>> 8
+      const index = replies.reserve(size)
+      if (index < 0) break
+      for (let i = 0; i < size; i++) replies.words[index + i] = outbox[from + i] as number
+      replies.commit(size)
+      from += size
+    }
+    if (from === 0) return false
+    this.outbox = outbox.slice(from)
+    return replies.publish()
+  }
+}

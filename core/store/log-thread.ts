@@ -1,0 +1,239 @@
+// What a log thread does, without the thread: takes what a shard has appended, writes it in blocks,
+// syncs once, and gives the ring's space back, which is how the shard learns what is durable.
+
+import type { Arena } from '../../shared/bus/arena.ts'
+import type { Doorbell } from '../../shared/bus/doorbell.ts'
+import type { RingReader } from '../../shared/bus/ring.ts'
+import { BlockBuilder } from './block-builder.ts'
+import { DeadPositions } from './dead-positions.ts'
+import { EntrySource } from './entry-source.ts'
+import type { LogBackground } from './log-background.ts'
+import { enqueueEntryAt, LogRecord } from './log-wire.ts'
+import type { WalFiles } from './wal.ts'
+import {
+  enqueueHeadWords,
+  inlineBytesMax,
+  inParts,
+  Op,
+  partHeadWords,
+  targetWords,
+} from './wal-format.ts'
+
+export interface LogThreadParts {
+  readonly ring: RingReader
+  /** Rung when something became durable. */
+  readonly shardBell: Doorbell
+  readonly arena: Arena
+  readonly background: LogBackground
+  /** Makes the files once the shard has said where writing goes on: [file, sequence, generation]. */
+  readonly openWal: (file: number, sequence: number, generation: number) => WalFiles
+  /** The disk refuses writes, or takes them again. */
+  readonly onTrouble: (cause: unknown) => void
+  readonly onRelief: () => void
+}
+
+export class LogThread {
+  private readonly parts: LogThreadParts
+  private readonly ring: RingReader
+  private readonly block: BlockBuilder
+  private readonly source: EntrySource
+  private wal: WalFiles | undefined
+  /** Word in the block of the enqueue op that a target record would extend; -1 for none. */
+  private openOp: number
+  /** Generation to retire once what was read is synced; -1 for none. */
+  private toRetire: number
+  /** What was settled since the last roll; undefined when nobody asks. */
+  private dead: DeadPositions | undefined
+  private written: number
+  private troubled: boolean
+
+  constructor(parts: LogThreadParts) {
+    this.parts = parts
+    this.ring = parts.ring
+    this.block = new BlockBuilder()
+    this.source = new EntrySource(parts.arena)
+    this.wal = undefined
+    this.openOp = -1
+    this.toRetire = -1
+    this.dead = undefined
+    this.written = 0
+    this.troubled = false
+  }
+
+  /**
+   * Writes and syncs all that is visible. 'idle' when there was nothing, 'failed' when the disk
+   * refused: nothing is lost then, the next turn tries again.
+   */
+  turn(): 'busy' | 'idle' | 'failed' {
+    const { background } = this.parts
+    let any = false
+    try {
+      if (this.ring.look()) {
+        this.commit()
+        any = true
+      }
+      if (background.serve()) any = true
+      if (this.wal !== undefined && background.step(this.wal, this.written)) any = true
+    } catch (error) {
+      this.recoverFrom(error)
+      background.serve()
+      this.parts.shardBell.ring()
+      return 'failed'
+    }
+    if (!any) return 'idle'
+    this.parts.shardBell.ring()
+    if (this.troubled) {
+      this.troubled = false
+      this.parts.onRelief()
+    }
+    return 'busy'
+  }
+
+  private commit(): void {
+    this.written = 0
+    this.take()
+    this.writeBlock()
+    this.wal?.sync()
+    this.ring.release()
+    this.parts.shardBell.ring()
+    if (this.toRetire < 0 || this.dead === undefined) return
+    this.parts.background.retire(this.toRetire, this.dead)
+    this.toRetire = -1
+    this.dead = undefined
+  }
+
+  private recoverFrom(error: unknown): void {
+    this.ring.rewind()
+    this.block.clear()
+    this.openOp = -1
+    this.toRetire = -1
+    this.wal?.fail()
+    this.parts.background.fail()
+    if (this.troubled) return
+    this.troubled = true
+    this.parts.onTrouble(error)
+  }
+
+  // HOT: the loop over what the shard has appended
+  private take(): void {
+    const { words } = this.ring
+    for (let i = this.ring.next(); i >= 0; i = this.ring.next()) {
+      const type = (words[i] as number) & 255
+      if (type === LogRecord.enqueue) this.enqueue(words, i)
+      else if (type === LogRecord.target) this.target(words, i)
+      else if (type < LogRecord.enqueue) this.copyOp(words, i)
+      else this.control(words, i, type)
+    }
+  }
+
+  private control(words: Int32Array, i: number, type: number): void {
+    if (type === LogRecord.open) {
+      const low = (words[i + 2] as number) >>> 0
+      const sequence = low + (words[i + 3] as number) * 0x100000000
+      this.dead = new DeadPositions()
+      this.wal ??= this.parts.openWal(words[i + 1] as number, sequence, words[i + 4] as number)
+    } else if (type === LogRecord.roll) {
+      this.writeBlock()
+      this.wal?.sync()
+      this.wal?.roll(words[i + 1] as number)
+      this.dead = new DeadPositions()
+    } else if (type === LogRecord.retire) {
+      this.toRetire = words[i + 1] as number
+    }
+  }
+
+  // HOT: once per record that is an op already
+  private copyOp(words: Int32Array, i: number): void {
+    const size = (words[i] as number) >>> 8
+    if (this.block.room() < size) this.writeBlock()
+    const { block } = this
+    for (let k = 0; k < size; k++) block.words[block.at + k] = words[i + k] as number
+    block.at += size
+    this.openOp = -1
+    this.dead?.note(words, i)
+  }
+
+  // HOT: once per persistent message
+  private enqueue(words: Int32Array, i: number): void {
+    const e = i + enqueueEntryAt
+    const size =
+      (words[e + 2] as number) +
+      (words[e + 3] as number) +
+      (words[e + 4] as number) +
+      (words[e + 5] as number)
+    this.source.start(words, e, size)
+    const inline = size <= inlineBytesMax
+    if (!inline) this.writeParts(size)
+    const bytes = inline ? size : 0
+    const opWords = enqueueHeadWords + ((bytes + 3) >> 2) + targetWords
+    if (this.block.room() < opWords) this.writeBlock()
+    const { block } = this
+    const to = block.words
+    const at = block.at
+    to[at] = (opWords << 8) | Op.enqueue
+    to[at + 1] = (words[i + 1] as number) | (inline ? 0 : inParts) | 256
+    to[at + 2] = words[e + 2] as number
+    to[at + 3] = words[e + 3] as number
+    to[at + 4] = words[e + 4] as number
+    to[at + 5] = words[e + 5] as number
+    const end = at + opWords - targetWords
+    if (bytes > 0) {
+      to[end - 1] = 0
+      this.source.copyTo(block.bytes, (at + enqueueHeadWords) * 4, bytes)
+    }
+    to[end] = words[i + 2] as number
+    to[end + 1] = words[i + 3] as number
+    to[end + 2] = words[i + 4] as number
+    block.at = at + opWords
+    this.openOp = at
+  }
+
+  private target(words: Int32Array, i: number): void {
+    if (this.block.room() < targetWords) this.moveOpenOp()
+    const { block } = this
+    const to = block.words
+    const op = this.openOp
+    to[block.at] = words[i + 1] as number
+    to[block.at + 1] = words[i + 2] as number
+    to[block.at + 2] = words[i + 3] as number
+    block.at += targetWords
+    to[op] = (to[op] as number) + (targetWords << 8)
+    to[op + 1] = (to[op + 1] as number) + 256
+  }
+
+  /** The block is full: the op that is being extended goes to the next one. */
+  private moveOpenOp(): void {
+    const { block } = this
+    const op = block.words.slice(this.openOp, block.at)
+    block.at = this.openOp
+    this.writeBlock()
+    block.words.set(op, block.at)
+    this.openOp = block.at
+    block.at += op.length
+  }
+
+  /** Writes `size` bytes of the entry as part ops, as many as it takes. */
+  private writeParts(size: number): void {
+    const { block } = this
+    let left = size
+    while (left > 0) {
+      if (block.room() < partHeadWords + 1024) this.writeBlock()
+      const piece = Math.min(left, (block.room() - partHeadWords) * 4)
+      const opWords = partHeadWords + ((piece + 3) >> 2)
+      block.words[block.at] = (opWords << 8) | Op.part
+      block.words[block.at + 1] = piece
+      block.words[block.at + opWords - 1] = 0
+      this.source.copyTo(block.bytes, (block.at + partHeadWords) * 4, piece)
+      block.at += opWords
+      left -= piece
+    }
+  }
+
+  private writeBlock(): void {
+    if (this.block.isEmpty()) return
+    this.written += this.block.at * 4
+    this.wal?.append(this.block)
+    this.block.clear()
+    this.openOp = -1
+  }
+}

@@ -1,0 +1,56 @@
+// The records between a shard and its log thread, as Int32 words (see shared/bus/ring.ts). Settle,
+// settle bits and queue deleted are the ops of wal-format.ts, word for word.
+
+export const LogRecord = {
+  settle: 3,
+  settleBits: 4,
+  queueDeleted: 5,
+  /** [1] flags [2] queue [3..4] position [5..11] entry, extents (see shared/bus/wire.ts) */
+  enqueue: 16,
+  /** The message of the enqueue record before it goes to another queue too. [1] queue [2..3] position */
+  target: 17,
+  /** Recovery is done: start to write. [1] file [2..3] sequence [4] generation */
+  open: 18,
+  /** What follows belongs to a new generation. [1] generation */
+  roll: 19,
+  /** Settles that say what is dead have been repeated since generation [1] ended: it may be retired. */
+  retire: 20,
+} as const
+
+/** A second ring, for what does not wait for the disk to take writes. */
+export const LogRequest = {
+  /** [1] request [2] generation [3] number of the segment [4..5] offset [6] slab [7] at [8] bytes */
+  read: 1,
+  /** The segment is not needed any more. [1] generation [2] number */
+  drop: 2,
+} as const
+
+/** Log thread -> shard. */
+export const LogReply = {
+  /** [1] request [2] bytes read, -1: the disk refused */
+  read: 1,
+  /** A segment was made. [1] generation [2] number [3..4] bytes */
+  segment: 2,
+  /** What the segment before holds: a run op of wal-format.ts, word for word. */
+  run: 3,
+  /** Generations up to [1] are in segments, as far as they are needed. */
+  retired: 4,
+} as const
+
+export const readRequestWords = 9
+export const dropRequestWords = 3
+export const readReplyWords = 3
+export const segmentReplyWords = 5
+export const retiredReplyWords = 2
+
+/** Words of the rings of requests and replies. */
+export const requestRingWords: number = 16 * 1024
+
+export const enqueueEntryAt = 5
+export const targetRecordWords = 4
+export const openWords = 5
+export const rollWords = 2
+export const retireWords = 2
+
+/** Words of the ring to a log thread: 1 MiB, what 20 000 small messages need while a sync takes 20 ms. */
+export const logRingWords: number = 256 * 1024

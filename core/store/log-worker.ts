@@ -1,0 +1,70 @@
+// Thread entry of a log: writes what its shard appends, until the process ends.
+
+import { parentPort, workerData } from 'node:worker_threads'
+import { assert } from '../../shared/assert.ts'
+import { Arena } from '../../shared/bus/arena.ts'
+import { Doorbell } from '../../shared/bus/doorbell.ts'
+import { NodeWord } from '../../shared/bus/link.ts'
+import type { LogStart, ThreadReport } from '../../shared/bus/mail.ts'
+import { RingReader, RingWriter } from '../../shared/bus/ring.ts'
+import { nodeDisk } from './disk.ts'
+import { segmentFolder, walFolder } from './layout.ts'
+import { LogBackground } from './log-background.ts'
+import { LogThread } from './log-thread.ts'
+import { listWal } from './recovery.ts'
+import { WalFiles } from './wal.ts'
+
+/** A disk that refused a write is asked again after this. */
+const retryMs = 200
+/** An idle log looks around this often, in case a ring of the bell was missed. */
+const idleMs = 1000
+
+const port = parentPort
+assert(port !== null, 'a log runs in a worker thread')
+const start = workerData as LogStart
+const nodeWords = new Int32Array(start.nodeWords)
+const pause = new Int32Array(new SharedArrayBuffer(4))
+const { log: memory } = start
+const bell = new Doorbell(memory.bell)
+const arena = new Arena(start.arena)
+const folder = walFolder(start.folder)
+
+const log = new LogThread({
+  ring: new RingReader(memory.ring),
+  shardBell: new Doorbell(start.shardBell),
+  arena,
+  background: new LogBackground({
+    requests: new RingReader(memory.requests),
+    replies: new RingWriter(memory.replies),
+    arena,
+    disk: nodeDisk,
+    folders: { wal: folder, segments: segmentFolder(start.folder) },
+  }),
+  openWal: (file, sequence, generation) => {
+    const { files, spares } = listWal(nodeDisk, folder)
+    return new WalFiles(nodeDisk, folder, { file, sequence, generation, oldFiles: files, spares })
+  },
+  onTrouble: (cause) => {
+    Atomics.add(nodeWords, NodeWord.failingLogs, 1)
+    report('error', 'the disk refuses the log: nothing is confirmed until it takes it again', {
+      shard: start.shard,
+      cause: cause instanceof Error ? cause.message : String(cause),
+    })
+  },
+  onRelief: () => {
+    Atomics.sub(nodeWords, NodeWord.failingLogs, 1)
+    report('info', 'the disk takes the log again', { shard: start.shard })
+  },
+})
+
+for (;;) {
+  const seen = bell.seen()
+  const outcome = log.turn()
+  if (outcome === 'failed') Atomics.wait(pause, 0, 0, retryMs)
+  else if (outcome === 'idle') bell.sleep(seen, idleMs)
+}
+
+function report(level: 'info' | 'error', msg: string, fields: object): void {
+  const what: ThreadReport = { report: 'log', level, msg, fields }
+  port?.postMessage(what)
+}

@@ -1,0 +1,132 @@
+// Thread entry: keeps the metadata for shard 0. Each wake-up takes all the batches that have gathered
+// and writes them as one transaction, so that a storm of declarations costs few syncs.
+
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { assert } from '../../shared/assert.ts'
+import { pack } from '../../shared/bus/control.ts'
+import { Doorbell } from '../../shared/bus/doorbell.ts'
+import { NodeWord } from '../../shared/bus/link.ts'
+import type { ThreadReport } from '../../shared/bus/mail.ts'
+import { Metadata, MetadataError } from './metadata.ts'
+import type { MetadataReport, MetadataStart, MetadataWrite } from './metadata-mail.ts'
+import { changesPerPart } from './metadata-mail.ts'
+
+/** A full disk is tried again this often. */
+const retryMs = 1000
+
+assert(parentPort !== null, 'metadata is kept in a worker thread')
+const main = parentPort
+const { dataDir, port, bell: bellMemory, nodeWords } = workerData as MetadataStart
+const bell = new Doorbell(bellMemory)
+/** Handed over, not yet on disk. */
+let waiting: MetadataWrite[] = []
+let retry: NodeJS.Timeout | undefined
+/** The disk has refused the last attempt. */
+let refused = false
+const metadata = openMetadata()
+if (metadata !== undefined) serve(metadata)
+
+function report(what: ThreadReport): void {
+  main.postMessage(what)
+}
+
+function openMetadata(): Metadata | undefined {
+  try {
+    return load()
+  } catch (error) {
+    if (!(error instanceof MetadataError)) throw error
+    report({ report: 'failed', text: error.message })
+    return undefined
+  }
+}
+
+function load(): Metadata {
+  const opened = new Metadata(dataDir)
+  const { changes, lastId, provisioned, damaged, dangling } = opened.load()
+  if (damaged.length > 0) {
+    const more = damaged.length > 1 ? ` (and ${damaged.length - 1} more)` : ''
+    throw new MetadataError(`the metadata in ${dataDir} is damaged: ${damaged[0]}${more}`)
+  }
+  for (const text of dangling) {
+    report({ report: 'log', level: 'warn', msg: `left out of the metadata: ${text}` })
+  }
+  const parts: Uint8Array[] = []
+  for (let i = 0; i < changes.length; i += changesPerPart) {
+    // A copy: msgpack's result lies in a larger buffer, which would be sent whole.
+    parts.push(new Uint8Array(pack(changes.slice(i, i + changesPerPart))))
+  }
+  tell({ report: 'loaded', changes: parts, lastId, provisioned })
+  return opened
+}
+
+function tell(what: MetadataReport): void {
+  port.postMessage(what)
+  bell.ringMail()
+}
+
+function serve(opened: Metadata): void {
+  port.on('message', (write: MetadataWrite) => {
+    waiting.push(write)
+    for (
+      let got = receiveMessageOnPort(port);
+      got !== undefined;
+      got = receiveMessageOnPort(port)
+    ) {
+      waiting.push(got.message as MetadataWrite)
+    }
+    if (retry === undefined) writeWaiting(opened)
+  })
+  main.on('message', () => void stop(opened))
+}
+
+function writeWaiting(opened: Metadata): void {
+  const last = waiting.at(-1)
+  if (last === undefined) return
+  try {
+    opened.write(waiting.map(({ rows }) => rows))
+  } catch (error) {
+    onFailure(opened, error)
+    return
+  }
+  waiting = []
+  if (refused) onSpace()
+  tell({ report: 'durable', position: last.position })
+}
+
+/**
+ * Nothing was written. A full or read-only disk may be written to again; after any other error, like
+ * that of a sync, no write can be trusted.
+ */
+function onFailure(opened: Metadata, error: unknown): void {
+  const text = error instanceof Error ? error.message : String(error)
+  if (!/no space left|quota exceeded|read-only file system/i.test(text)) {
+    report({ report: 'failed', text: `the metadata in ${dataDir} cannot be written: ${text}` })
+    return
+  }
+  if (!refused) {
+    refused = true
+    Atomics.add(new Int32Array(nodeWords), NodeWord.failingLogs, 1)
+    const msg = 'the disk refuses the metadata: declarations wait until it takes them'
+    report({ report: 'log', level: 'error', msg, fields: { dataDir, cause: text } })
+  }
+  retry = setTimeout(() => {
+    retry = undefined
+    writeWaiting(opened)
+  }, retryMs)
+}
+
+function onSpace(): void {
+  refused = false
+  Atomics.sub(new Int32Array(nodeWords), NodeWord.failingLogs, 1)
+  report({ report: 'log', level: 'info', msg: 'the metadata can be written again' })
+}
+
+/** The shards have stopped: nothing more comes. */
+async function stop(opened: Metadata): Promise<void> {
+  clearTimeout(retry)
+  writeWaiting(opened)
+  port.close()
+  await opened.close()
+  report({ report: 'stopped' })
+  main.close()
+}

@@ -1,0 +1,115 @@
+// Puts the ops of a log back into effect: which messages are in which queues. Ops come in the order
+// in which they were written; those for queues that are not known any more are counted.
+
+import type { MessageKeeper } from './entry-keeper.ts'
+import { ReplayQueue } from './replay-queue.ts'
+import {
+  enqueueHeadWords,
+  inParts,
+  joinWords,
+  Op,
+  partHeadWords,
+  settleBitsPositions,
+  targetWords,
+} from './wal-format.ts'
+
+export class Replay {
+  readonly queues: Map<number, ReplayQueue>
+  /** Messages for queues that are unknown and were not deleted in the log, by queue. */
+  readonly orphans: Map<number, number>
+  private readonly keeper: MessageKeeper
+  private pending: Buffer[]
+
+  /** `queues`: the durable queues that there are. */
+  constructor(keeper: MessageKeeper, queues: Iterable<number>) {
+    this.keeper = keeper
+    this.queues = new Map()
+    for (const queue of queues) this.queues.set(queue, new ReplayQueue(keeper))
+    this.orphans = new Map()
+    this.pending = []
+  }
+
+  /** Applies the ops in `words[from, to)`; `bytes` are the same memory. */
+  apply(words: Int32Array, bytes: Buffer, from: number, to: number): void {
+    for (let w = from; w < to; ) {
+      const head = words[w] as number
+      const type = head & 255
+      if (type === Op.enqueue) this.enqueue(words, bytes, w)
+      else if (type === Op.settle) this.settle(words, w)
+      else if (type === Op.part) this.addPart(words, bytes, w)
+      else if (type === Op.settleBits) this.settleBits(words, w)
+      else if (type === Op.queueDeleted) this.deleteQueue(words[w + 1] as number)
+      w += head >>> 8
+    }
+  }
+
+  /** Takes note that the messages in [from, to) may be in segments; call before `apply`. */
+  addStored(id: number, from: number, to: number): void {
+    this.queues.get(id)?.addStored(from, to)
+  }
+
+  private enqueue(words: Int32Array, bytes: Buffer, w: number): void {
+    const count = (words[w + 1] as number) >>> 8
+    const targets = w + ((words[w] as number) >>> 8) - count * targetWords
+    let row = -1
+    for (let i = 0; i < count; i++) {
+      const t = targets + i * targetWords
+      const id = words[t] as number
+      const queue = this.queues.get(id)
+      if (queue === undefined) {
+        this.orphans.set(id, (this.orphans.get(id) ?? 0) + 1)
+        continue
+      }
+      const position = joinWords(words[t + 1] as number, words[t + 2] as number)
+      if (queue.isAlive(position)) continue
+      if (row < 0) row = this.keep(words, bytes, w)
+      else this.keeper.hold(row)
+      queue.add(position, row)
+    }
+    this.pending = []
+  }
+
+  /** Copies the entry of the enqueue op at `w` into slabs; returns its row. */
+  private keep(words: Int32Array, bytes: Buffer, w: number): number {
+    const inline = ((words[w + 1] as number) & inParts) === 0
+    const source = inline ? bytes : Buffer.concat(this.pending)
+    const row = this.keeper.keep(words, w, source, inline ? (w + enqueueHeadWords) * 4 : 0)
+    if (row < 0) throw noMemory()
+    return row
+  }
+
+  private addPart(words: Int32Array, bytes: Buffer, w: number): void {
+    const from = (w + partHeadWords) * 4
+    // Copied: the block's memory is used again before the entry is whole.
+    this.pending.push(Buffer.from(bytes.subarray(from, from + (words[w + 1] as number))))
+  }
+
+  private settle(words: Int32Array, w: number): void {
+    const queue = this.queues.get(words[w + 1] as number)
+    if (queue === undefined) return
+    const from = joinWords(words[w + 2] as number, words[w + 3] as number)
+    queue.settle(from, joinWords(words[w + 4] as number, words[w + 5] as number))
+  }
+
+  private settleBits(words: Int32Array, w: number): void {
+    const queue = this.queues.get(words[w + 1] as number)
+    if (queue === undefined) return
+    const from = joinWords(words[w + 2] as number, words[w + 3] as number)
+    for (let i = 0; i < settleBitsPositions; i++) {
+      if (((words[w + 4 + (i >> 5)] as number) & (1 << (i & 31))) === 0) queue.settle(from + i, 1)
+    }
+  }
+
+  private deleteQueue(id: number): void {
+    this.orphans.delete(id)
+    const queue = this.queues.get(id)
+    if (queue === undefined) return
+    // A queue that got the id of a deleted one: what is in the log so far was the other's.
+    queue.clear()
+    this.queues.set(id, new ReplayQueue(this.keeper))
+  }
+}
+
+function noMemory(): Error {
+  return new Error('the messages of the log do not fit in the memory that the node may use')
+}

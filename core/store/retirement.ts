@@ -1,0 +1,272 @@
+// Moves what is still alive of old generations to segments, a step at a time between two commits of
+// the log. First it counts what each queue has there, then it copies: a queue with much gets a
+// segment of its own, the others share one. What came and went is never written again.
+
+import { join } from 'node:path'
+import { BlockReader } from './block-reader.ts'
+import type { DeadPositions } from './dead-positions.ts'
+import type { Disk } from './disk.ts'
+import type { Run } from './segment-writer.ts'
+import { SegmentWriter, targetsPerOpMax } from './segment-writer.ts'
+import {
+  blockAlign,
+  blockBytesMax,
+  inParts,
+  joinWords,
+  Op,
+  partHeadWords,
+  segmentName,
+  targetWords,
+  walFileName,
+} from './wal-format.ts'
+
+/** A queue with less than this in a generation shares a segment: or there would be a file per queue. */
+const ownSegmentBytes: number = 512 * 1024
+/** A file is read through a window of this size; a block is at most half of it. */
+const windowBytes: number = 2 * blockBytesMax
+/** More segments of their own than this are open at no time. */
+const ownSegmentsMax = 64
+
+export interface FinishedSegment {
+  readonly generation: number
+  readonly number: number
+  readonly size: number
+  readonly runs: readonly Run[]
+}
+
+interface QueueShare {
+  bytes: number
+  /** Has messages that other queues have too: those are stored once, in the shared segment. */
+  shares: boolean
+  writer: SegmentWriter | undefined
+}
+
+export interface RetirementFolders {
+  readonly wal: string
+  readonly segments: string
+}
+
+export class Retirement {
+  readonly generation: number
+  readonly finished: FinishedSegment[]
+  private readonly disk: Disk
+  private readonly folders: RetirementFolders
+  private readonly files: readonly number[]
+  private readonly dead: DeadPositions
+  private readonly shares: Map<number, QueueShare>
+  private readonly writers: SegmentWriter[]
+  private shared: SegmentWriter | undefined
+  private phase: 'count' | 'copy' | 'done'
+  private fileIndex: number
+  /** Of the file that is read; -1 between files. */
+  private fd: number
+  private readonly memory: Buffer
+  private reader: BlockReader
+  /** Where in the file the window in `memory` begins, and where in the window to go on. */
+  private start: number
+  private at: number
+  private readonly targets: number[]
+  /** Part ops since the last enqueue op: copies of their bytes. */
+  private pending: Buffer[]
+
+  /** `files`: numbers of all files of generations up to `generation`, oldest first. */
+  constructor(
+    disk: Disk,
+    folders: RetirementFolders,
+    generation: number,
+    files: readonly number[],
+    dead: DeadPositions,
+  ) {
+    this.disk = disk
+    this.folders = folders
+    this.generation = generation
+    this.files = files
+    this.dead = dead
+    this.finished = []
+    this.shares = new Map()
+    this.writers = []
+    this.shared = undefined
+    this.phase = 'count'
+    this.fileIndex = 0
+    this.fd = -1
+    this.memory = Buffer.from(new ArrayBuffer(windowBytes))
+    this.reader = new BlockReader(this.memory, 0, 0)
+    this.start = 0
+    this.at = 0
+    this.targets = []
+    this.pending = []
+  }
+
+  /** Goes on for about `bytes` of the files. True when all is in segments that are durable. */
+  step(bytes: number): boolean {
+    let left = bytes
+    while (left > 0 && this.phase !== 'done') {
+      if (this.fd < 0 && !this.open()) {
+        this.endPass()
+        continue
+      }
+      const reader = this.nextBlock()
+      if (reader === undefined) {
+        this.close()
+        continue
+      }
+      this.readBlock(reader)
+      left -= reader.following() - reader.at
+      this.at = reader.following()
+    }
+    return this.phase === 'done'
+  }
+
+  /** The reader at the next valid block, or undefined at the end of the file. */
+  private nextBlock(): BlockReader | undefined {
+    const { reader } = this
+    if (reader.look(this.at) === 'valid') return reader
+    // It may go on behind what was read.
+    if (this.at > 0 && this.load(this.start + this.at) && reader.look(0) === 'valid') return reader
+    for (;;) {
+      const next = reader.findValid(this.at)
+      if (next >= 0) {
+        this.at = next
+        return reader
+      }
+      if (!this.load(this.start + windowBytes - blockBytesMax)) return undefined
+    }
+  }
+
+  /** Reads the window that begins at `start`; false when the file ends before. */
+  private load(start: number): boolean {
+    const size = this.disk.read(this.fd, this.memory, 0, windowBytes, start)
+    this.reader = new BlockReader(this.memory, size, this.files[this.fileIndex] as number)
+    this.start = start
+    this.at = 0
+    return size >= blockAlign
+  }
+
+  /** Gives up: what was written so far is closed, and removed by whoever starts again. */
+  abandon(): void {
+    this.close()
+    for (const writer of this.writers) writer.abandon()
+    this.writers.length = 0
+    this.phase = 'done'
+  }
+
+  private open(): boolean {
+    const file = this.files[this.fileIndex]
+    if (file === undefined) return false
+    this.fd = this.disk.open(join(this.folders.wal, walFileName(file)), false)
+    this.load(0)
+    return true
+  }
+
+  private close(): void {
+    if (this.fd >= 0) this.disk.close(this.fd)
+    this.fd = -1
+    this.fileIndex++
+  }
+
+  private endPass(): void {
+    this.fileIndex = 0
+    if (this.phase === 'count' && this.shares.size > 0) {
+      this.phase = 'copy'
+      return
+    }
+    this.phase = 'done'
+    for (const [number, writer] of this.writers.entries()) {
+      writer.finish()
+      const runs = [...writer.runs.values()]
+      this.finished.push({ generation: this.generation, number, size: writer.at, runs })
+    }
+    if (this.writers.length > 0) this.disk.syncFolder(this.folders.segments)
+    this.writers.length = 0
+  }
+
+  private readBlock(reader: BlockReader): void {
+    const { words } = reader
+    const end = reader.opsTo()
+    for (let w = reader.opsFrom(); w < end; ) {
+      const size = (words[w] as number) >>> 8
+      const type = (words[w] as number) & 255
+      if (type === Op.enqueue) this.readEnqueue(reader, w, size)
+      else if (type === Op.part && this.phase === 'copy') {
+        const from = (w + partHeadWords) * 4
+        const part = reader.bytes.subarray(from, from + (words[w + 1] as number))
+        this.pending.push(Buffer.from(part))
+      }
+      w += size
+    }
+  }
+
+  // HOT: once per message of an old generation
+  private readEnqueue(reader: BlockReader, w: number, size: number): void {
+    const { words } = reader
+    const count = (words[w + 1] as number) >>> 8
+    const from = w + size - count * targetWords
+    const { targets } = this
+    targets.length = 0
+    for (let t = from; t < w + size; t += targetWords) {
+      const position = joinWords(words[t + 1] as number, words[t + 2] as number)
+      if (!this.dead.isAlive(words[t] as number, position)) continue
+      targets.push(words[t] as number, words[t + 1] as number, words[t + 2] as number)
+    }
+    if (targets.length > 0) {
+      if (this.phase === 'count') this.count(words, w)
+      else this.copy(words, w, from)
+    }
+    if (this.pending.length > 0) this.pending = []
+  }
+
+  private count(words: Int32Array, w: number): void {
+    const { targets } = this
+    let bytes = 0
+    for (let i = 2; i < 6; i++) bytes += words[w + i] as number
+    for (let i = 0; i < targets.length; i += targetWords) {
+      const queue = targets[i] as number
+      let share = this.shares.get(queue)
+      if (share === undefined) {
+        share = { bytes: 0, shares: false, writer: undefined }
+        this.shares.set(queue, share)
+      }
+      share.bytes += bytes + 40
+      if (targets.length > targetWords) share.shares = true
+    }
+  }
+
+  private copy(words: Int32Array, w: number, end: number): void {
+    const { targets } = this
+    const writer = this.writerFor(targets[0] as number)
+    const partWise = ((words[w + 1] as number) & inParts) !== 0
+    for (let i = 0; i < targets.length; i += targetsPerOpMax * targetWords) {
+      if (partWise) for (const part of this.pending) writer.addPart(part, 0, part.length)
+      writer.addEnqueue(words, w, end, targets.slice(i, i + targetsPerOpMax * targetWords))
+    }
+  }
+
+  private writerFor(queue: number): SegmentWriter {
+    const share = this.shares.get(queue)
+    if (share?.writer !== undefined) return share.writer
+    const own =
+      share !== undefined &&
+      !share.shares &&
+      share.bytes >= ownSegmentBytes &&
+      this.writers.length <= ownSegmentsMax
+    if (own) {
+      share.writer = this.newWriter()
+      return share.writer
+    }
+    // A queue stays with its segment, so that its messages there are in order.
+    this.shared ??= this.newWriter()
+    if (share !== undefined) share.writer = this.shared
+    return this.shared
+  }
+
+  private newWriter(): SegmentWriter {
+    this.disk.makeFolder(this.folders.segments)
+    const name = segmentName(this.generation, this.writers.length)
+    const path = join(this.folders.segments, name)
+    // Left over from a retirement that did not come to its end.
+    this.disk.remove(path)
+    const writer = new SegmentWriter(this.disk, path, this.generation)
+    this.writers.push(writer)
+    return writer
+  }
+}

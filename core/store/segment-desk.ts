@@ -1,0 +1,232 @@
+// The shard's side of segments: which there are, what queues can read back from them, and when they
+// are not needed any more.
+
+import { assert } from '../../shared/assert.ts'
+import type { Arena } from '../../shared/bus/arena.ts'
+import type { Doorbell } from '../../shared/bus/doorbell.ts'
+import type { RingReader, RingWriter } from '../../shared/bus/ring.ts'
+import type { SlabWriter } from '../../shared/bus/slab-writer.ts'
+import { SlotTable } from '../../shared/bus/slot-table.ts'
+import type { MessageTable } from '../message/message-table.ts'
+import { ChunkReader } from './chunk-reader.ts'
+import { dropRequestWords, LogReply, LogRequest, readRequestWords } from './log-wire.ts'
+import { highWord, joinWords, lowWord } from './wal-format.ts'
+import type { StoredRun, WalQueue } from './wal-queue.ts'
+
+/** What one read brings: some 10 000 small messages, 16 of 64 KiB. */
+const chunkBytes: number = 1024 * 1024
+
+interface Segment {
+  readonly generation: number
+  readonly number: number
+  readonly size: number
+  readonly runs: { readonly queue: WalQueue; readonly from: number; readonly to: number }[]
+  /** Position of the log that covers what settled the last of its messages; 0 while any is alive. */
+  deadAt: number
+}
+
+interface Fetch {
+  readonly queue: WalQueue
+  readonly run: StoredRun
+  readonly slab: number
+  readonly at: number
+}
+
+export interface SegmentDeskParts {
+  readonly requests: RingWriter
+  readonly replies: RingReader
+  readonly bell: Doorbell
+  readonly arena: Arena
+  readonly slabs: SlabWriter
+  readonly messages: MessageTable
+  readonly queues: ReadonlyMap<number, WalQueue>
+  /** `missing` of the `count` messages from `from` on can't be read back. */
+  readonly onLost: (queue: WalQueue, from: number, count: number, missing: number) => void
+}
+
+export class SegmentDesk {
+  /** Bytes of all segments. */
+  bytes: number
+  private readonly parts: SegmentDeskParts
+  private readonly chunk: ChunkReader
+  private segments: Segment[]
+  private readonly fetches: SlotTable<Fetch>
+  /** Queues whose fetch found no slab or no room in the ring. */
+  private postponed: WalQueue[]
+  /** Queues of the segments that were announced since the last `retired`, and up to where. */
+  private readonly announced: Map<WalQueue, number>
+
+  constructor(parts: SegmentDeskParts) {
+    this.bytes = 0
+    this.parts = parts
+    this.chunk = new ChunkReader(parts.arena, parts.slabs, parts.messages)
+    this.segments = []
+    this.fetches = new SlotTable()
+    this.postponed = []
+    this.announced = new Map()
+  }
+
+  /** A segment is there. */
+  add(generation: number, number: number, size: number): void {
+    this.segments.push({ generation, number, size, runs: [], deadAt: 0 })
+    this.bytes += size
+  }
+
+  /** The segment added last holds these messages of a queue. */
+  addRun(id: number, from: number, to: number, offset: number): void {
+    const segment = this.segments[this.segments.length - 1]
+    const queue = this.parts.queues.get(id)
+    if (segment === undefined || queue === undefined) return
+    segment.runs.push({ queue, from, to })
+    const { generation, number } = segment
+    const alive = queue.alive.firstAlive(0)
+    while (queue.runs[0] !== undefined && queue.runs[0].to <= alive) queue.runs.shift()
+    queue.runs.push({ generation, number, from, to, offset })
+    this.announced.set(queue, Math.max(to, this.announced.get(queue) ?? 0))
+  }
+
+  /** Takes what the log thread has answered. True when there was anything. */
+  poll(): boolean {
+    const { replies } = this.parts
+    if (this.postponed.length > 0) this.retry()
+    if (!replies.look()) return false
+    const { words } = replies
+    for (let i = replies.next(); i >= 0; i = replies.next()) {
+      const type = (words[i] as number) & 255
+      if (type === LogReply.read) this.onRead(words[i + 1] as number, words[i + 2] as number)
+      else if (type === LogReply.segment) {
+        const size = joinWords(words[i + 3] as number, words[i + 4] as number)
+        this.add(words[i + 1] as number, words[i + 2] as number, size)
+      } else if (type === LogReply.run) {
+        const from = joinWords(words[i + 2] as number, words[i + 3] as number)
+        const to = joinWords(words[i + 4] as number, words[i + 5] as number)
+        const offset = joinWords(words[i + 7] as number, words[i + 8] as number)
+        this.addRun(words[i + 1] as number, from, to, offset)
+      } else this.onRetired()
+    }
+    if (replies.release()) this.parts.bell.ring()
+    return true
+  }
+
+  /** Reads the next chunk of the queue's stored part, unless it is being read. */
+  fetch(queue: WalQueue): void {
+    if (queue.fetching) return
+    queue.fetching = true
+    this.request(queue)
+  }
+
+  /**
+   * Lets go of segments in which nothing is alive, once what settled their messages is durable:
+   * `appended` and `committed` are positions of the log.
+   */
+  collect(appended: number, committed: number): void {
+    const { requests } = this.parts
+    let kept = 0
+    for (const segment of this.segments) {
+      if (segment.deadAt === 0 && isDead(segment)) segment.deadAt = appended
+      const done = segment.deadAt !== 0 && segment.deadAt <= committed
+      if (!done || !requests.hasRoom(dropRequestWords)) {
+        this.segments[kept++] = segment
+        continue
+      }
+      const index = requests.reserve(dropRequestWords)
+      requests.words[index] = (dropRequestWords << 8) | LogRequest.drop
+      requests.words[index + 1] = segment.generation
+      requests.words[index + 2] = segment.number
+      requests.commit(dropRequestWords)
+      this.bytes -= segment.size
+    }
+    this.segments.length = kept
+    this.send()
+  }
+
+  private onRetired(): void {
+    for (const [queue, to] of this.announced) if (!queue.deleted) queue.owner.pageOut(to)
+    this.announced.clear()
+  }
+
+  private retry(): void {
+    const { postponed } = this
+    this.postponed = []
+    for (const queue of postponed) this.request(queue)
+  }
+
+  private request(queue: WalQueue): void {
+    const { slabs, requests } = this.parts
+    const run = this.currentRun(queue)
+    if (run === undefined) {
+      this.end(queue, true)
+      return
+    }
+    // Int32 words are read from the slab, so the chunk begins at a multiple of 4.
+    if (!requests.hasRoom(readRequestWords) || !slabs.take(chunkBytes + 4)) {
+      this.postponed.push(queue)
+      return
+    }
+    const at = (slabs.at + 3) & ~3
+    const fetch = { queue, run, slab: slabs.slab, at }
+    const index = requests.reserve(readRequestWords)
+    const { words } = requests
+    words[index] = (readRequestWords << 8) | LogRequest.read
+    words[index + 1] = this.fetches.add(fetch)
+    words[index + 2] = run.generation
+    words[index + 3] = run.number
+    words[index + 4] = lowWord(run.offset)
+    words[index + 5] = highWord(run.offset)
+    words[index + 6] = fetch.slab
+    words[index + 7] = at
+    words[index + 8] = chunkBytes
+    requests.commit(readRequestWords)
+    this.send()
+  }
+
+  /** The run that holds the next messages that are on disk only; runs before it are forgotten. */
+  private currentRun(queue: WalQueue): StoredRun | undefined {
+    const { alive, owner, runs } = queue
+    const from = Math.max(owner.storedFrom(), queue.loadedTo)
+    const to = owner.storedTo()
+    for (let run = runs[0]; run !== undefined && from < to; run = runs[0]) {
+      const next = alive.firstAlive(Math.max(run.from, from))
+      if (next < run.to) return next < to ? run : undefined
+      if (run.to > to) return undefined
+      runs.shift()
+    }
+    return undefined
+  }
+
+  private onRead(request: number, size: number): void {
+    const fetch = this.fetches.remove(request)
+    assert(fetch !== undefined, 'each read is answered once')
+    const { queue, run, slab, at } = fetch
+    let outcome: 'more' | 'full' | 'end' = 'end'
+    if (!queue.deleted && size >= 0)
+      outcome = this.chunk.read(queue, run, slab, at, size, chunkBytes)
+    this.parts.slabs.close(slab)
+    if (queue.deleted) return
+    if (outcome === 'full') {
+      this.postponed.push(queue)
+      return
+    }
+    if (outcome === 'end' && queue.runs[0] === run) queue.runs.shift()
+    this.end(queue, this.currentRun(queue) === undefined)
+  }
+
+  private end(queue: WalQueue, exhausted: boolean): void {
+    const from = queue.owner.storedFrom()
+    const to = queue.owner.storedTo()
+    queue.fetching = false
+    const missing = queue.owner.loadEnd(exhausted)
+    if (missing > 0) this.parts.onLost(queue, from, to - from, missing)
+  }
+
+  private send(): void {
+    if (this.parts.requests.publish()) this.parts.bell.ring()
+  }
+}
+
+function isDead({ runs }: Segment): boolean {
+  for (const { queue, from, to } of runs) {
+    if (!queue.deleted && queue.alive.firstAlive(from) < to) return false
+  }
+  return true
+}

@@ -1,0 +1,189 @@
+// Writes one segment: blocks of messages, then what runs of which queues they are, then the footer.
+
+import { crc32 } from 'node:zlib'
+import { BlockBuilder } from './block-builder.ts'
+import type { Disk } from './disk.ts'
+import {
+  enqueueHeadWords,
+  footerBytes,
+  footerCrcAt,
+  footerMagic,
+  highWord,
+  inParts,
+  joinWords,
+  lowWord,
+  Op,
+  partHeadWords,
+  runWords,
+  segmentBlockBytes,
+  targetWords,
+} from './wal-format.ts'
+
+/** What a segment holds of one queue: positions in [from, to), the first of them in the block at `offset`. */
+export interface Run {
+  readonly queue: number
+  from: number
+  to: number
+  count: number
+  offset: number
+}
+
+/** So many targets always fit in a block, even behind an empty one. */
+export const targetsPerOpMax = 4096
+
+/** Bytes between two syncs: little enough that none of them holds the log up for long. */
+const syncBytes: number = 4 * 1024 * 1024
+
+export class SegmentWriter {
+  readonly path: string
+  readonly runs: Map<number, Run>
+  /** Bytes written. */
+  at: number
+  private readonly disk: Disk
+  private readonly generation: number
+  private readonly block: BlockBuilder
+  private readonly fd: number
+  private sequence: number
+  /** Offset of the block in which the parts of the next message begin; -1 when it has none. */
+  private partsOffset: number
+  private unsynced: number
+
+  constructor(disk: Disk, path: string, generation: number) {
+    this.disk = disk
+    this.path = path
+    this.generation = generation
+    this.block = new BlockBuilder(segmentBlockBytes)
+    this.fd = disk.open(path, true)
+    this.runs = new Map()
+    this.at = 0
+    this.sequence = 1
+    this.partsOffset = -1
+    this.unsynced = 0
+  }
+
+  /** Copies the op without its targets from `words[w, end)`; `targets` are those it has here (targetsPerOpMax at most). */
+  addEnqueue(words: Int32Array, w: number, end: number, targets: readonly number[]): void {
+    const body = end - w
+    const size = body + targets.length
+    if (this.block.room() < size) this.flush()
+    if (this.block.room() < size) {
+      this.addInParts(words, w, targets)
+      return
+    }
+    const { block } = this
+    const to = block.words
+    const at = block.at
+    for (let i = 0; i < body; i++) to[at + i] = words[w + i] as number
+    this.putTargets(at, at + body, targets)
+  }
+
+  /** Copies part op bytes; the enqueue op that they belong to follows. */
+  addPart(bytes: Buffer, from: number, size: number): void {
+    for (let done = 0; done < size; ) {
+      if (this.block.room() <= partHeadWords) this.flush()
+      const { block } = this
+      if (this.partsOffset < 0) this.partsOffset = this.at
+      const piece = Math.min(size - done, (block.room() - partHeadWords) * 4)
+      const opWords = partHeadWords + ((piece + 3) >> 2)
+      block.words[block.at] = (opWords << 8) | Op.part
+      block.words[block.at + 1] = piece
+      block.words[block.at + opWords - 1] = 0
+      bytes.copy(block.bytes, (block.at + partHeadWords) * 4, from + done, from + done + piece)
+      block.at += opWords
+      done += piece
+    }
+  }
+
+  /** Writes the rest, makes it durable, closes. */
+  finish(): void {
+    this.flush()
+    const index = this.at
+    for (const run of this.runs.values()) this.addRun(run)
+    this.flush()
+    const footer = Buffer.alloc(footerBytes)
+    footer.writeInt32LE(footerMagic, 0)
+    footer.writeInt32LE(this.generation, 4)
+    footer.writeInt32LE(lowWord(index), 8)
+    footer.writeInt32LE(highWord(index), 12)
+    footer.writeInt32LE(this.at - index, 16)
+    footer.writeUInt32LE(crc32(footer.subarray(0, footerCrcAt)), footerCrcAt)
+    this.disk.write(this.fd, footer, footerBytes, this.at)
+    this.at += footerBytes
+    this.disk.sync(this.fd)
+    this.disk.close(this.fd)
+  }
+
+  /** Closes without finishing. */
+  abandon(): void {
+    this.disk.close(this.fd)
+  }
+
+  private addInParts(words: Int32Array, w: number, targets: readonly number[]): void {
+    const head = enqueueHeadWords
+    let size = 0
+    for (let i = 2; i < head; i++) size += words[w + i] as number
+    const bytes = Buffer.from(words.buffer, words.byteOffset, words.byteLength)
+    this.addPart(bytes, (w + head) * 4, size)
+    if (this.block.room() < head + targets.length) this.flush()
+    const { block } = this
+    const at = block.at
+    for (let i = 0; i < head; i++) block.words[at + i] = words[w + i] as number
+    block.words[at + 1] = (words[w + 1] as number) | inParts
+    this.putTargets(at, at + head, targets)
+  }
+
+  /** Ends the enqueue op at `op` with its targets. */
+  private putTargets(op: number, at: number, targets: readonly number[]): void {
+    const to = this.block.words
+    for (let i = 0; i < targets.length; i += targetWords) {
+      const position = joinWords(targets[i + 1] as number, targets[i + 2] as number)
+      to[at + i] = targets[i] as number
+      to[at + i + 1] = targets[i + 1] as number
+      to[at + i + 2] = targets[i + 2] as number
+      this.noteRun(targets[i] as number, position)
+    }
+    this.partsOffset = -1
+    const end = at + targets.length
+    to[op] = ((end - op) << 8) | Op.enqueue
+    to[op + 1] = ((to[op + 1] as number) & 255) | ((targets.length / targetWords) << 8)
+    this.block.at = end
+  }
+
+  private noteRun(queue: number, position: number): void {
+    const run = this.runs.get(queue)
+    if (run === undefined) {
+      const offset = this.partsOffset < 0 ? this.at : this.partsOffset
+      this.runs.set(queue, { queue, from: position, to: position + 1, count: 1, offset })
+      return
+    }
+    run.from = Math.min(run.from, position)
+    run.to = Math.max(run.to, position + 1)
+    run.count++
+  }
+
+  private addRun({ queue, from, to, count, offset }: Run): void {
+    if (this.block.room() < runWords) this.flush()
+    const { block } = this
+    const op = [lowWord(from), highWord(from), lowWord(to), highWord(to), count]
+    block.words[block.at] = (runWords << 8) | Op.run
+    block.words[block.at + 1] = queue
+    block.words.set(op, block.at + 2)
+    block.words[block.at + 7] = lowWord(offset)
+    block.words[block.at + 8] = highWord(offset)
+    block.at += runWords
+  }
+
+  private flush(): void {
+    const { block } = this
+    if (block.isEmpty()) return
+    const size = block.finish(this.generation, this.sequence, this.generation, 0)
+    this.disk.write(this.fd, block.bytes, size, this.at)
+    this.at += size
+    this.sequence++
+    this.unsynced += size
+    block.clear()
+    if (this.unsynced < syncBytes) return
+    this.disk.sync(this.fd)
+    this.unsynced = 0
+  }
+}

@@ -1,0 +1,352 @@
+// The log of a shard: appends records to the ring of its log thread, and learns from how far that
+// ring has been given back what is durable. Message bytes stay in their slabs until then.
+
+import { assert } from '../../shared/assert.ts'
+import type { Arena } from '../../shared/bus/arena.ts'
+import type { Doorbell } from '../../shared/bus/doorbell.ts'
+import type { RingReader, RingWriter } from '../../shared/bus/ring.ts'
+import type { SlabReclaimer } from '../../shared/bus/slab-reclaimer.ts'
+import type { SlabWriter } from '../../shared/bus/slab-writer.ts'
+import { EntryFlag, entryWords, extentWords } from '../../shared/bus/wire.ts'
+import type { BacklogOwner, Log, QueueLog } from '../log/log.ts'
+import type { MessageTable } from '../message/message-table.ts'
+import { Checkpoint } from './checkpoint.ts'
+import {
+  enqueueEntryAt,
+  LogRecord,
+  openWords,
+  retireWords,
+  rollWords,
+  targetRecordWords,
+} from './log-wire.ts'
+import { SegmentDesk } from './segment-desk.ts'
+import {
+  enqueueHeadWords,
+  highWord,
+  lowWord,
+  queueDeletedWords,
+  settleWords,
+  targetsMax,
+  targetWords,
+  walFileBytes,
+} from './wal-format.ts'
+import { WalQueue } from './wal-queue.ts'
+
+export interface WalLogParts {
+  readonly ring: RingWriter
+  readonly requests: RingWriter
+  readonly replies: RingReader
+  /** Of the log thread. */
+  readonly bell: Doorbell
+  readonly arena: Arena
+  readonly slabs: SlabWriter
+  readonly messages: MessageTable
+  readonly reclaimer: SlabReclaimer
+  readonly generationBytes: number
+  /** Messages of a queue can't be read back from disk. */
+  readonly onLost: (queue: number, count: number) => void
+}
+
+/** Where the log goes on after recovery. */
+export interface LogStart {
+  readonly file: number
+  readonly sequence: number
+  readonly generation: number
+}
+
+/**
+ * A generation ends when its records reach this. Messages can leave memory only once their generation
+ * has ended, so it is half of what a file holds: some 450 000 small messages.
+ */
+export const generationBytes: number = walFileBytes / 2 - 2 * 1024 * 1024
+/** Flags of an entry that a queue needs again after recovery. */
+const keptFlags: number = EntryFlag.persistent | EntryFlag.headers
+/** Identifies the ring to the reclaimer: gateway links count up from 1, shards down from -1. */
+const referenceId = 0
+
+export class WalLog implements Log {
+  committedUpTo: number
+  readonly queues: Map<number, WalQueue>
+  readonly desk: SegmentDesk
+  private readonly ring: RingWriter
+  private readonly bell: Doorbell
+  private readonly messages: MessageTable
+  private readonly lastReference: Float64Array
+  /** Settles and deletions that found no room: words of records, in order. */
+  private overflow: number[]
+  private overflowFrom: number
+  private generation: number
+  private generationSize: number
+  private readonly generationBytes: number
+  private checkpoint: Checkpoint | undefined
+  /** Settles so far, and how many there were (and how far the log was) when segments were looked through. */
+  private settles: number
+  private collected: number
+  private collectedAt: number
+  private flushes: number
+  /** The row of the last enqueue record, while further targets may be added to it; else -1. */
+  private openRow: number
+  private openTargets: number
+  /** Index of the last record if it is a settle that may still be extended; else -1. */
+  private openSettle: number
+  private settleQueue: number
+  private openEnd: number
+
+  constructor(parts: WalLogParts) {
+    const { ring, bell, messages, reclaimer, arena } = parts
+    this.ring = ring
+    this.bell = bell
+    this.messages = messages
+    // The log thread holds no slab beyond the records that name it.
+    this.lastReference = reclaimer.watch(referenceId, ring, new Int32Array(arena.slabCount))
+    this.queues = new Map()
+    this.desk = new SegmentDesk({
+      ...parts,
+      queues: this.queues,
+      onLost: (queue, from, count, missing) => {
+        this.settle(queue, from, count)
+        parts.onLost(queue.queue, missing)
+      },
+    })
+    this.settles = 0
+    this.collected = 0
+    this.collectedAt = 0
+    this.flushes = 0
+    this.overflow = []
+    this.overflowFrom = 0
+    this.generation = 0
+    this.generationSize = 0
+    this.generationBytes = parts.generationBytes
+    this.checkpoint = undefined
+    this.committedUpTo = 0
+    this.openRow = -1
+    this.openTargets = 0
+    this.openSettle = -1
+    this.settleQueue = 0
+    this.openEnd = 0
+  }
+
+  /** Recovery is done: the log thread may write. What recovery has read will be retired. */
+  start(at: LogStart): void {
+    this.generation = at.generation
+    const { file, sequence, generation } = at
+    this.put([LogRecord.open, file, lowWord(sequence), highWord(sequence), generation], openWords)
+    this.checkpoint = new Checkpoint(this.queues, generation - 1)
+  }
+
+  openQueue(queue: number, owner: BacklogOwner): WalQueue {
+    const log = new WalQueue(queue, owner)
+    this.queues.set(queue, log)
+    return log
+  }
+
+  deleteQueue(log: QueueLog): void {
+    const { queue } = log
+    if (!this.queues.delete(queue)) return
+    ;(log as WalQueue).deleted = true
+    this.settles++
+    this.put([LogRecord.queueDeleted, queue], queueDeletedWords)
+  }
+
+  hasRoom(extents: number, queues: number): boolean {
+    if (this.overflow.length > 0 && !this.drained()) return false
+    const words = enqueueEntryAt + entryWords + extents * extentWords + queues * targetRecordWords
+    // Several enqueue records, should the targets be many.
+    return this.hasWords(words + Math.ceil(queues / targetsMax) * 1024)
+  }
+
+  // HOT: once per persistent message and durable queue
+  enqueue(log: QueueLog, position: number, row: number): number {
+    const { ring } = this
+    ;(log as WalQueue).alive.add(position)
+    this.openSettle = -1
+    if (row === this.openRow && this.openTargets < targetsMax) {
+      this.addTarget(log.queue, position)
+      return ring.total
+    }
+    const extents = this.messages.extentsOf(row)
+    const size = enqueueEntryAt + entryWords + (extents === undefined ? 0 : extents.length)
+    const index = ring.reserve(size)
+    assert(index >= 0, 'whoever enqueues has asked for room')
+    const to = ring.words
+    to[index] = (size << 8) | LogRecord.enqueue
+    to[index + 1] = (this.messages.flags[row] as number) & keptFlags
+    to[index + 2] = log.queue
+    to[index + 3] = lowWord(position)
+    to[index + 4] = highWord(position)
+    this.messages.writeEntry(row, to, index + enqueueEntryAt)
+    ring.commit(size)
+    const { total } = ring
+    this.lastReference[to[index + enqueueEntryAt] as number] = total
+    if (extents !== undefined) this.refer(extents, total)
+    this.openRow = row
+    this.openTargets = 1
+    this.generationSize += (enqueueHeadWords + targetWords) * 4 + this.messages.entrySize(row)
+    return total
+  }
+
+  // HOT: once per settled delivery
+  settle(log: QueueLog, from: number, count: number): void {
+    const { alive } = log as WalQueue
+    this.settles++
+    if (count === 1) {
+      // What is not in the log needs no record of its end.
+      if (!alive.remove(from)) return
+    } else {
+      const before = alive.count
+      alive.removeRange(from, from + count)
+      if (alive.count === before) return
+    }
+    this.openRow = -1
+    if (this.openSettle >= 0 && this.settleQueue === log.queue && this.openEnd === from) {
+      const to = this.ring.words
+      const merged = from + count - this.settleFrom()
+      to[this.openSettle + 4] = lowWord(merged)
+      to[this.openSettle + 5] = highWord(merged)
+      this.openEnd = from + count
+      return
+    }
+    this.openNewSettle(log.queue, from, count)
+  }
+
+  fetch(log: QueueLog): void {
+    this.desk.fetch(log as WalQueue)
+  }
+
+  poll(): boolean {
+    return this.desk.poll()
+  }
+
+  flush(): void {
+    this.openRow = -1
+    this.openSettle = -1
+    if (this.overflow.length > 0) this.drained()
+    if (this.generationSize >= this.generationBytes && this.checkpoint === undefined) this.roll()
+    if (this.checkpoint !== undefined) this.stepCheckpoint(this.checkpoint)
+    const busy = this.ring.publish()
+    if (busy) this.bell.ring()
+    this.committedUpTo = this.ring.releasedTotal()
+    // Looking through all segments can wait while there is something better to do.
+    if (++this.flushes >= flushesPerCollect || !busy) this.collect()
+  }
+
+  private collect(): void {
+    this.flushes = 0
+    if (this.settles === this.collected && this.committedUpTo === this.collectedAt) return
+    this.collected = this.settles
+    this.collectedAt = this.committedUpTo
+    this.desk.collect(this.ring.total, this.committedUpTo)
+  }
+
+  /** True when all that was appended is durable. */
+  isSettled(): boolean {
+    return this.overflow.length === 0 && this.ring.releasedTotal() === this.ring.total
+  }
+
+  private addTarget(queue: number, position: number): void {
+    const { ring } = this
+    const index = ring.reserve(targetRecordWords)
+    const to = ring.words
+    to[index] = (targetRecordWords << 8) | LogRecord.target
+    to[index + 1] = queue
+    to[index + 2] = lowWord(position)
+    to[index + 3] = highWord(position)
+    ring.commit(targetRecordWords)
+    this.openTargets++
+    this.generationSize += targetWords * 4
+  }
+
+  private refer(extents: Int32Array, total: number): void {
+    for (let i = 0; i < extents.length; i += extentWords) {
+      this.lastReference[extents[i] as number] = total
+    }
+  }
+
+  private settleFrom(): number {
+    const words = this.ring.words
+    const low = (words[this.openSettle + 2] as number) >>> 0
+    return low + (words[this.openSettle + 3] as number) * 0x100000000
+  }
+
+  private openNewSettle(queue: number, from: number, count: number): void {
+    const { ring } = this
+    this.generationSize += settleWords * 4
+    const index = this.overflow.length > 0 ? -1 : ring.reserve(settleWords)
+    if (index < 0) {
+      this.openSettle = -1
+      this.overflow.push(LogRecord.settle, settleWords, queue)
+      this.overflow.push(lowWord(from), highWord(from), lowWord(count), highWord(count))
+      return
+    }
+    const to = ring.words
+    to[index] = (settleWords << 8) | LogRecord.settle
+    to[index + 1] = queue
+    to[index + 2] = lowWord(from)
+    to[index + 3] = highWord(from)
+    to[index + 4] = lowWord(count)
+    to[index + 5] = highWord(count)
+    ring.commit(settleWords)
+    this.openSettle = index
+    this.settleQueue = queue
+    this.openEnd = from + count
+  }
+
+  /** Appends a record (its type, then its words from the second on), or keeps it until there is room. */
+  private put(record: readonly number[], size: number): void {
+    this.openRow = -1
+    this.openSettle = -1
+    this.overflow.push(record[0] as number, size)
+    for (let i = 1; i < size; i++) this.overflow.push(record[i] as number)
+    this.drained()
+  }
+
+  /** Writes what found no room; true when nothing is left. Otherwise the bell rings when there is room. */
+  private drained(): boolean {
+    const { overflow, ring } = this
+    let from = this.overflowFrom
+    while (from < overflow.length) {
+      const size = overflow[from + 1] as number
+      if (!this.hasWords(size)) break
+      const index = ring.reserve(size)
+      ring.words[index] = (size << 8) | (overflow[from] as number)
+      for (let i = 1; i < size; i++) ring.words[index + i] = overflow[from + 1 + i] as number
+      ring.commit(size)
+      from += size + 1
+    }
+    this.overflowFrom = from
+    if (from < overflow.length) return false
+    this.overflow = []
+    this.overflowFrom = 0
+    return true
+  }
+
+  private hasWords(words: number): boolean {
+    // The log thread rings after every commit, so room needs no request.
+    return this.ring.hasRoom(words)
+  }
+
+  private roll(): void {
+    const ended = this.generation
+    this.generation++
+    this.generationSize = 0
+    this.put([LogRecord.roll, this.generation], rollWords)
+    this.checkpoint = new Checkpoint(this.queues, ended)
+  }
+
+  /** Repeats a part of what is dead, so that the records that said so first may go. */
+  private stepCheckpoint(checkpoint: Checkpoint): void {
+    while (this.overflow.length === 0 && this.hasWords(checkpointRoom)) {
+      if (!checkpoint.next()) {
+        this.put([LogRecord.retire, checkpoint.generation], retireWords)
+        this.checkpoint = undefined
+        return
+      }
+      this.put(checkpoint.record, checkpoint.size)
+    }
+  }
+}
+
+/** Words that must be free before a checkpoint goes on: publishes and settles come first. */
+const checkpointRoom = 16 * 1024
+/** Flushes between two looks through the segments of a busy shard. */
+const flushesPerCollect = 256

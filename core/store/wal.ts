@@ -1,0 +1,158 @@
+// The files of one shard's write-ahead log: preallocated, overwritten, recycled. Overwriting zeros
+// that are on disk already makes a sync several times cheaper than growing a file does.
+
+import { join } from 'node:path'
+import type { BlockBuilder } from './block-builder.ts'
+import type { Disk } from './disk.ts'
+import { blockAlign, paddedSize, walFileBytes, walFileName } from './wal-format.ts'
+
+/** A new file grows by this much at a time; recycled ones have their size already. */
+const growthBytes: number = 4 * 1024 * 1024
+/** Retired files that are kept for reuse; more are removed. */
+const sparesMax = 3
+
+export const sparePrefix = 'spare-'
+
+/** Where writing goes on after recovery. */
+export interface WalStart {
+  /** Higher than the number of any file that there is or was. */
+  readonly file: number
+  readonly sequence: number
+  readonly generation: number
+  /** Files that recovery has read, oldest first: all belong to earlier generations. */
+  readonly oldFiles: readonly number[]
+  readonly spares: readonly string[]
+}
+
+interface WalFile {
+  readonly number: number
+  readonly generation: number
+}
+
+export class WalFiles {
+  generation: number
+  private readonly disk: Disk
+  private readonly folder: string
+  private readonly files: WalFile[]
+  private readonly spares: string[]
+  private readonly zeros: Buffer
+  private number: number
+  private sequence: number
+  /** Sequence behind the last block that is synced. */
+  private durable: number
+  /** Sequence numbers that the next block leaves out. */
+  private skip: number
+  private fd: number
+  private at: number
+  private size: number
+  private unsynced: boolean
+
+  constructor(disk: Disk, folder: string, start: WalStart) {
+    this.disk = disk
+    this.folder = folder
+    this.generation = start.generation
+    this.files = start.oldFiles.map((number) => ({ number, generation: start.generation - 1 }))
+    this.spares = [...start.spares]
+    this.zeros = Buffer.alloc(growthBytes)
+    this.number = start.file - 1
+    this.sequence = start.sequence
+    this.durable = start.sequence
+    this.skip = 0
+    this.fd = -1
+    this.at = 0
+    this.size = 0
+    this.unsynced = false
+  }
+
+  /** Writes the block; it is durable after the next `sync`. Throws on disk errors: then call `fail`. */
+  append(block: BlockBuilder): void {
+    const size = paddedSize(block.at * 4)
+    if (this.fd < 0 || this.at + size > walFileBytes) this.next()
+    // With a sector of zeros behind, where a recycled file may hold the middle of an old block: so a
+    // log that ends here looks different from one that was torn here.
+    const end = Math.min(this.at + size + blockAlign, walFileBytes)
+    this.grow(end)
+    block.finish(this.number, this.sequence, this.generation, this.skip)
+    this.unsynced = true
+    this.disk.write(this.fd, block.bytes, end - this.at, this.at)
+    this.at += size
+    this.sequence++
+    this.skip = 0
+  }
+
+  /** All appended blocks are on disk. Throws on disk errors: then call `fail`. */
+  sync(): void {
+    if (!this.unsynced) return
+    this.disk.sync(this.fd)
+    this.unsynced = false
+    this.durable = this.sequence
+  }
+
+  /** Starts a file of a new generation. What was appended must be synced. */
+  roll(generation: number): void {
+    if (generation <= this.generation) return
+    this.leave()
+    this.generation = generation
+  }
+
+  /**
+   * A write or a sync has failed: what it wrote may or may not be on disk, and a later sync could
+   * claim success without having written it. So the file is never written again; what was not synced
+   * is to be appended anew.
+   */
+  fail(): void {
+    this.unsynced = false
+    // The block that failed may be on disk all the same: its number is not used again.
+    this.sequence++
+    this.skip = this.sequence - this.durable
+    this.leave()
+  }
+
+  /** The files of generations up to `generation`, oldest first. */
+  filesUpTo(generation: number): number[] {
+    return this.files.filter((file) => file.generation <= generation).map(({ number }) => number)
+  }
+
+  /** Retires the files of generations up to `generation`: nothing in them is needed any more. */
+  recycle(generation: number): void {
+    for (let file = this.files[0]; file !== undefined; file = this.files[0]) {
+      if (file.generation > generation || (file.number === this.number && this.fd >= 0)) return
+      const path = join(this.folder, walFileName(file.number))
+      if (this.spares.length < sparesMax) {
+        const spare = join(this.folder, `${sparePrefix}${walFileName(file.number)}`)
+        this.disk.rename(path, spare)
+        this.spares.push(spare)
+      } else this.disk.remove(path)
+      this.files.shift()
+    }
+  }
+
+  private next(): void {
+    this.sync()
+    this.leave()
+    const number = this.number + 1
+    const path = join(this.folder, walFileName(number))
+    this.number = number
+    const spare = this.spares.shift()
+    if (spare !== undefined) this.disk.rename(spare, path)
+    this.fd = this.disk.open(path, true)
+    this.files.push({ number, generation: this.generation })
+    this.disk.syncFolder(this.folder)
+    this.size = this.disk.size(this.fd)
+    this.at = 0
+  }
+
+  private leave(): void {
+    if (this.fd >= 0) this.disk.close(this.fd)
+    this.fd = -1
+  }
+
+  private grow(end: number): void {
+    while (this.size < end) {
+      const size = Math.min(growthBytes, walFileBytes - this.size)
+      this.unsynced = true
+      this.disk.write(this.fd, this.zeros, size, this.size)
+      this.size += size
+    }
+  }
+}

@@ -1,0 +1,208 @@
+// The table at the head of core/store/recovery.ts, row by row, on files that are really damaged.
+
+import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { afterEach, describe, expect, test } from 'vitest'
+import { Outcome } from '../../../shared/bus/wire.ts'
+import {
+  blockOffsets,
+  damage,
+  newFolder,
+  removeFolders,
+  StoreBench,
+  walFiles,
+} from './store-bench.ts'
+
+afterEach(removeFolders)
+
+/** Publishes each body in a block of its own. */
+function publishEach(store: StoreBench, queue: number, bodies: readonly string[]): void {
+  for (const body of bodies) {
+    store.publish(queue, body)
+    store.commit()
+  }
+}
+
+/** A store whose log keeps everything, so that there is something to damage. */
+function keeping(folder: string): StoreBench {
+  return new StoreBench(folder, [1], { retires: false })
+}
+
+function firstFile(folder: string): string {
+  const file = walFiles(folder)[0]
+  if (file === undefined) throw new Error('no log')
+  return file
+}
+
+describe('a restart', () => {
+  test('brings back persistent messages in order, and nothing else', () => {
+    const folder = newFolder()
+    const before = new StoreBench(folder, [1, 2])
+    before.publish(1, 'a')
+    before.publish(1, 'transient', false)
+    before.publish([1, 2], 'b')
+    before.publish(1, 'c')
+    before.commit()
+    const after = new StoreBench(folder, [1, 2])
+    expect(after.drain(1)).toEqual(['a', 'b', 'c'])
+    expect(after.drain(2)).toEqual(['b'])
+    expect(after.reports.filter(({ level }) => level !== 'info')).toEqual([])
+  })
+
+  test('does not bring back what was settled, purged or deleted', () => {
+    const folder = newFolder()
+    const before = new StoreBench(folder, [1, 2, 3])
+    for (const body of ['a', 'b', 'c']) before.publish(1, body)
+    for (const body of ['d', 'e']) before.publish([2, 3], body)
+    expect(before.get(1)).toBe('a')
+    expect(before.get(1)).toBe('b')
+    before.settle(Outcome.requeue)
+    before.settle(Outcome.complete)
+    before.queue(2).purge()
+    before.queue(3).destroy()
+    before.commit()
+    const after = new StoreBench(folder, [1, 2, 3])
+    expect(after.drain(1)).toEqual(['a', 'c'])
+    expect(after.drain(2)).toEqual([])
+    expect(after.drain(3)).toEqual([])
+    expect(after.state.messages.count).toBe(2)
+  })
+
+  test('keeps what happens after it, and can be repeated', () => {
+    const folder = newFolder()
+    for (let round = 0; round < 5; round++) {
+      const store = new StoreBench(folder, [1])
+      store.publish(1, `m${round}`)
+      store.commit()
+    }
+    const store = new StoreBench(folder, [1])
+    expect(store.get(1, true)).toBe('m0')
+    store.commit()
+    expect(new StoreBench(folder, [1]).drain(1)).toEqual(['m1', 'm2', 'm3', 'm4'])
+  })
+
+  test('brings back messages larger than a block, and larger than a slab', () => {
+    const folder = newFolder()
+    const before = new StoreBench(folder, [1])
+    const bodies = [600_000, 1_048_576, 5_000_000].map((size) => 'xyz'.repeat(size / 3))
+    for (const body of bodies) before.publish(1, body)
+    before.commit()
+    expect(new StoreBench(folder, [1]).drain(1)).toEqual(bodies)
+  })
+
+  test('a message in more queues than one op takes', () => {
+    const folder = newFolder()
+    const ids = Array.from({ length: 20_000 }, (_, i) => i + 1)
+    const before = new StoreBench(folder, ids)
+    before.publish(ids, 'everywhere')
+    before.commit()
+    const after = new StoreBench(folder, ids)
+    expect(after.drain(1)).toEqual(['everywhere'])
+    expect(after.drain(20_000)).toEqual(['everywhere'])
+  })
+})
+
+describe('recovery finds', () => {
+  test('a torn tail: what was synced before it is there, the rest is moved aside', () => {
+    const folder = newFolder()
+    publishEach(keeping(folder), 1, ['a', 'b', 'c'])
+    const file = firstFile(folder)
+    const last = blockOffsets(file).at(-1) ?? 0
+    damage(file, (bytes) => {
+      bytes.fill(0x55, last + 40, last + 50)
+    })
+    const after = keeping(folder)
+    expect(after.drain(1)).toEqual(['a', 'b'])
+    expect(after.reports[0]).toMatchObject({ level: 'warn', fields: { offset: last, size: 512 } })
+    const saved = String(after.reports[0]?.fields['savedAs'])
+    expect(readFileSync(saved).subarray(40, 50)).toEqual(Buffer.alloc(10, 0x55))
+  })
+
+  test('a log cut anywhere: all blocks before the cut, whatever the byte', () => {
+    const folder = newFolder()
+    publishEach(keeping(folder), 1, ['a', 'b', 'c'])
+    const file = firstFile(folder)
+    const whole = readFileSync(file)
+    const offsets = blockOffsets(file).slice(-3)
+    for (let cut = (offsets[2] ?? 0) + 300; cut > 0; cut -= 61) {
+      damage(file, () => whole.subarray(0, cut))
+      for (const other of walFiles(folder).slice(1)) rmSync(other)
+      const after = keeping(folder)
+      // The smallest cut that leaves a block is its used bytes, not its padding.
+      const atLeast = offsets.filter((at) => at + 512 <= cut).length
+      const found = after.drain(1)
+      expect(['a', 'b', 'c'].slice(0, found.length)).toEqual(found)
+      expect(found.length).toBeGreaterThanOrEqual(atLeast)
+      expect(found.length).toBeLessThanOrEqual(atLeast + 1)
+    }
+  })
+
+  test('damage in the middle: only the damaged block is lost, and it is moved aside', () => {
+    const folder = newFolder()
+    publishEach(keeping(folder), 1, ['a', 'b', 'c'])
+    const file = firstFile(folder)
+    const middle = blockOffsets(file).at(-2) ?? 0
+    damage(file, (bytes) => {
+      bytes[middle + 60] = (bytes[middle + 60] as number) ^ 1
+    })
+    const after = keeping(folder)
+    expect(after.drain(1)).toEqual(['a', 'c'])
+    const errors = after.reports.filter(({ level }) => level === 'error')
+    expect(errors[0]?.fields).toMatchObject({ offset: middle, size: 512 })
+    expect(existsSync(String(errors[0]?.fields['savedAs']))).toBe(true)
+  })
+
+  test('damage at the end of a file that another one follows', () => {
+    const folder = newFolder()
+    publishEach(keeping(folder), 1, ['a', 'b'])
+    const file = firstFile(folder)
+    publishEach(keeping(folder), 1, ['c'])
+    const last = blockOffsets(file).at(-1) ?? 0
+    damage(file, (bytes) => {
+      bytes[last + 60] = (bytes[last + 60] as number) ^ 1
+    })
+    const after = keeping(folder)
+    expect(after.drain(1)).toEqual(['a', 'c'])
+    expect(after.reports.some(({ level }) => level === 'error')).toBe(true)
+  })
+
+  test('a missing file: what is in the others, and a report', () => {
+    const folder = newFolder()
+    publishEach(keeping(folder), 1, ['a'])
+    publishEach(keeping(folder), 1, ['b'])
+    publishEach(keeping(folder), 1, ['c'])
+    const files = walFiles(folder)
+    expect(files).toHaveLength(3)
+    rmSync(files[1] ?? '')
+    const after = keeping(folder)
+    expect(after.drain(1)).toEqual(['a', 'c'])
+    expect(after.reports[0]).toMatchObject({ level: 'error', fields: { size: 2 } })
+  })
+
+  test('messages of a queue whose deletion was not logged: dropped and reported', () => {
+    const folder = newFolder()
+    publishEach(new StoreBench(folder, [1, 2]), 2, ['a', 'b'])
+    const after = keeping(folder)
+    expect(after.state.messages.count).toBe(0)
+    expect(after.reports[0]).toMatchObject({ level: 'warn', fields: { queue: 2, messages: 2 } })
+  })
+
+  test('a queue without messages, as when it was just declared', () => {
+    const folder = newFolder()
+    keeping(folder).commit()
+    const after = new StoreBench(folder, [1, 2])
+    expect(after.drain(2)).toEqual([])
+    expect(after.reports).toEqual([])
+  })
+
+  test('an id that belonged to a deleted queue: the new one has its own messages only', () => {
+    const folder = newFolder()
+    const before = keeping(folder)
+    before.publish(1, 'old')
+    before.queue(1).destroy()
+    before.state.queues.delete(1)
+    before.declare(1)
+    before.publish(1, 'new')
+    before.commit()
+    expect(keeping(folder).drain(1)).toEqual(['new'])
+  })
+})

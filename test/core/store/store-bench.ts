@@ -1,0 +1,293 @@
+// One shard's store with its log "thread" run by hand, on real files or a disk that can be made to fail.
+
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { ClassicQueue } from '../../../core/queue/classic-queue.ts'
+import type { ConsumerChannel } from '../../../core/queue/consumer.ts'
+import type { Holder } from '../../../core/queue/holder.ts'
+import { Unacked } from '../../../core/queue/unacked.ts'
+import { ShardState } from '../../../core/shard/shard-state.ts'
+import type { Disk } from '../../../core/store/disk.ts'
+import { nodeDisk } from '../../../core/store/disk.ts'
+import { segmentFolder, walFolder } from '../../../core/store/layout.ts'
+import { LogBackground } from '../../../core/store/log-background.ts'
+import { LogThread } from '../../../core/store/log-thread.ts'
+import { logRingWords, requestRingWords } from '../../../core/store/log-wire.ts'
+import { listWal } from '../../../core/store/recovery.ts'
+import { ShardStore } from '../../../core/store/shard-store.ts'
+import { WalFiles } from '../../../core/store/wal.ts'
+import type { WalLog } from '../../../core/store/wal-log.ts'
+import { createArena } from '../../../shared/bus/arena.ts'
+import { createDoorbell, Doorbell } from '../../../shared/bus/doorbell.ts'
+import { Lane } from '../../../shared/bus/lane.ts'
+import { createRing, RingReader, RingWriter } from '../../../shared/bus/ring.ts'
+import { EntryFlag, entryWords, extentWords, Outcome } from '../../../shared/bus/wire.ts'
+
+const arenaBytes = 256 * 1024 * 1024
+
+export interface StoreOptions {
+  readonly disk?: Disk
+  readonly queueMemoryBudget?: number
+  readonly generationBytes?: number
+  /** False: old generations stay in the log. */
+  readonly retires?: boolean
+}
+
+export interface Report {
+  readonly level: string
+  readonly text: string
+  readonly fields: Readonly<Record<string, unknown>>
+}
+
+/** A folder that is removed by `removeFolders`. */
+export function newFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'warren-store-'))
+  folders.push(folder)
+  return folder
+}
+
+export function removeFolders(): void {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+}
+
+const folders: string[] = []
+
+/** From start (recovery included) to the moment the test forgets it, which is a crash. */
+export class StoreBench {
+  readonly folder: string
+  readonly state: ShardState
+  readonly log: WalLog
+  readonly thread: LogThread
+  readonly store: ShardStore
+  readonly reports: Report[] = []
+  readonly trouble: unknown[] = []
+  private readonly channel: ConsumerChannel
+  private readonly reader: RingReader
+
+  /** `queues`: ids of the durable queues that metadata knows. */
+  constructor(
+    folder: string,
+    queues: readonly number[],
+    {
+      disk = nodeDisk,
+      queueMemoryBudget = 1 << 30,
+      generationBytes = 1 << 30,
+      retires = true,
+    }: StoreOptions = {},
+  ) {
+    this.folder = folder
+    const arena = createArena(arenaBytes)
+    const ring = createRing(logRingWords)
+    const bell = createDoorbell()
+    const shardBell = createDoorbell()
+    const requests = createRing(requestRingWords)
+    const replies = createRing(requestRingWords)
+    this.store = new ShardStore({
+      disk,
+      folder,
+      ring,
+      requests,
+      replies,
+      queueMemoryBudget,
+      generationBytes,
+      bell,
+      shardBell,
+      onReport: (level, text, fields) =>
+        this.reports.push({ level, text, fields: fields as Report['fields'] }),
+    })
+    this.state = new ShardState(0, 1, arena, this.store, () => 0)
+    this.log = this.state.log as WalLog
+    const background = new LogBackground({
+      requests: new RingReader(requests),
+      replies: new RingWriter(replies),
+      arena: this.state.arena,
+      disk,
+      folders: { wal: walFolder(folder), segments: segmentFolder(folder) },
+    })
+    if (!retires) background.retire = () => {}
+    this.thread = new LogThread({
+      ring: new RingReader(ring),
+      shardBell: new Doorbell(shardBell),
+      arena: this.state.arena,
+      background,
+      openWal: (file, sequence, generation) => {
+        const wal = walFolder(folder)
+        const { files, spares } = listWal(disk, wal)
+        return new WalFiles(disk, wal, { file, sequence, generation, oldFiles: files, spares })
+      },
+      onTrouble: (cause) => this.trouble.push(cause),
+      onRelief: () => this.trouble.splice(0),
+    })
+    for (const id of queues) this.declare(id)
+    const outRing = createRing(1 << 16)
+    const lane = new Lane(new RingWriter(outRing), new Doorbell(createDoorbell()))
+    this.reader = new RingReader(outRing)
+    this.channel = {
+      id: 1,
+      outlet: { lane, lastReference: new Float64Array(this.state.arena.slabCount), stalled: [] },
+      window: { bytes: 1 << 30, stalled: [] },
+      unacked: new Unacked(),
+      tokenMode: false,
+      tokens: 0,
+      starved: [],
+    }
+    this.store.recover(this.state)
+    this.commit()
+  }
+
+  /** Metadata has a queue with this id. */
+  declare(id: number): ClassicQueue {
+    return this.state.createQueue({ id, durable: true } as never, false)
+  }
+
+  queue(id: number): ClassicQueue {
+    const queue = this.state.queues.get(id)
+    if (queue === undefined) throw new Error(`no queue ${id}`)
+    return queue
+  }
+
+  /** Puts a message into queues; it is durable after `commit`. */
+  publish(ids: number | readonly number[], body: string | Buffer, persistent = true): void {
+    const { slabs, messages, arena } = this.state
+    const bytes = Buffer.concat([prefix, Buffer.from(body as string)])
+    const words = new Int32Array(entryWords + 300 * extentWords)
+    let at = 0
+    let extents = -1
+    const rooms: number[] = []
+    while (at < bytes.length) {
+      const first = extents < 0
+      const left = bytes.length - at
+      if (!slabs.takeSome(first ? prefix.length : 0, first ? left - prefix.length : left)) {
+        throw new Error('no slab')
+      }
+      const e = first ? 0 : entryWords + extents * extentWords
+      words[e] = slabs.slab
+      words[e + 1] = slabs.at
+      if (!first) words[e + 2] = slabs.size
+      bytes.copy(arena.slab(slabs.slab), slabs.at, at, at + slabs.size)
+      rooms.push(slabs.slab)
+      at += slabs.size
+      extents++
+    }
+    words[2] = keySize
+    words[3] = 0
+    words[4] = propsSize
+    words[5] = bytes.length - prefix.length
+    words[6] = extents
+    let row = -1
+    const flags = persistent ? EntryFlag.persistent : 0
+    for (const id of typeof ids === 'number' ? [ids] : ids) {
+      if (!this.log.hasRoom(extents, 1)) this.commit()
+      row = this.queue(id).accept(words, 0, flags, row)
+    }
+    for (const slab of rooms) slabs.close(slab)
+    if (row >= 0 && !messages.isAlive(row)) throw new Error('lost the message')
+  }
+
+  /** The log thread writes and syncs everything there is. */
+  commit(): string {
+    let outcome: string
+    do {
+      this.log.flush()
+      outcome = this.thread.turn()
+      this.log.poll()
+    } while (outcome === 'busy')
+    this.log.flush()
+    this.state.reclaimer.sweep()
+    return outcome
+  }
+
+  /** Takes one message: its body, or undefined when the queue is empty. Settled by `settle` unless noAck. */
+  get(id: number, noAck = false): string | undefined {
+    const queue = this.queue(id)
+    const getter: Holder = this.getters.get(id) ?? { queue, slot: 0, unacked: 0, ended: false }
+    if (getter.slot === 0) getter.slot = this.state.holders.add(getter)
+    this.getters.set(id, getter)
+    for (let tries = 0; tries < 100; tries++) {
+      const outcome = queue.get(this.channel, getter, 1, noAck)
+      if (outcome === 'empty') return undefined
+      if (outcome === 'sent') return this.received()
+      this.commit()
+    }
+    throw new Error('the queue never gives its message')
+  }
+
+  private readonly getters = new Map<number, Holder>()
+
+  /** Settles the oldest message that was taken and not settled yet. */
+  settle(outcome: number = Outcome.complete): void {
+    const { unacked } = this.channel
+    const slot = unacked.slotOf(unacked.base)
+    const holder = this.state.holders.get(unacked.holders[slot] as number) as Holder
+    const row = unacked.rows[slot] as number
+    const position = unacked.positions[slot] as number
+    unacked.clear(slot)
+    holder.queue.settled(holder, row, position, outcome)
+  }
+
+  /** Bodies of all ready messages in order, without settling: only to look before a crash. */
+  drain(id: number): string[] {
+    const bodies: string[] = []
+    for (let body = this.get(id); body !== undefined; body = this.get(id)) bodies.push(body)
+    return bodies
+  }
+
+  private received(): string {
+    const { lane } = this.channel.outlet
+    lane.flush()
+    this.reader.look()
+    const i = this.reader.next()
+    const { words } = this.reader
+    const e = i + 4
+    const all: Buffer[] = []
+    let left = (words[e + 2] as number) + (words[e + 4] as number) + (words[e + 5] as number)
+    const extents = words[e + 6] as number
+    for (let x = 0; x < extents; x++) left -= words[e + entryWords + x * extentWords + 2] as number
+    const slice = (slab: number, at: number, size: number): void => {
+      all.push(Buffer.from(this.state.arena.slab(slab).subarray(at, at + size)))
+    }
+    slice(words[e] as number, words[e + 1] as number, left)
+    for (let x = 0; x < extents; x++) {
+      const w = e + entryWords + x * extentWords
+      slice(words[w] as number, words[w + 1] as number, words[w + 2] as number)
+    }
+    const skip = (words[e + 2] as number) + (words[e + 4] as number)
+    this.reader.release()
+    return Buffer.concat(all).subarray(skip).toString('latin1')
+  }
+}
+
+/** Default exchange, key "q"; no properties. */
+const keySize = 3
+const propsSize = 2
+const prefix: Buffer = Buffer.from([0, 1, 0x71, 0, 0])
+
+/** The files of the log, oldest first, to be read and damaged. */
+export function walFiles(folder: string): string[] {
+  const wal = walFolder(folder)
+  return readdirSync(wal)
+    .filter((name) => /^\d+\.wal$/.test(name))
+    .sort()
+    .map((name) => join(wal, name))
+}
+
+/** Changes a file's bytes. */
+export function damage(path: string, change: (bytes: Buffer) => Buffer | undefined): void {
+  const bytes = readFileSync(path)
+  writeFileSync(path, change(bytes) ?? bytes)
+}
+
+/** Offsets of the blocks in a file, by their magic. */
+export function blockOffsets(path: string): number[] {
+  const bytes = readFileSync(path)
+  const found: number[] = []
+  for (let at = 0; at + 512 <= bytes.length; at += 512) {
+    if (bytes.toString('latin1', at, at + 4) === 'WRN1') found.push(at)
+  }
+  return found
+}
+
+export function makeFolder(path: string): void {
+  mkdirSync(path, { recursive: true })
+}
