@@ -25,6 +25,7 @@ function rig(shard: number): Rig {
   const context = {
     messages: new MessageTable(arena, new SlabReclaimer(arena)),
     log: new MemoryLog(),
+    queueMemoryBudget: Number.MAX_SAFE_INTEGER,
     wake: (): void => {},
     want: (): void => {},
   }
