@@ -2,7 +2,7 @@
 
 import type { Arena } from '../../shared/bus/arena.ts'
 import type { SlabWriter } from '../../shared/bus/slab-writer.ts'
-import { entryWords, extentWords } from '../../shared/bus/wire.ts'
+import { entryWords, extentsMax, extentWords } from '../../shared/bus/wire.ts'
 import { EntrySource } from '../message/entry-source.ts'
 
 /** Makes copies of entries; `words` are the entry words of the last one. */
@@ -14,7 +14,7 @@ export class EntryCopier {
   private readonly taken: number[]
 
   constructor(arena: Arena, slabs: SlabWriter) {
-    this.words = new Int32Array(entryWords + 260 * extentWords)
+    this.words = new Int32Array(entryWords + extentsMax * extentWords)
     this.arena = arena
     this.slabs = slabs
     this.source = new EntrySource(arena)

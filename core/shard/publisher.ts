@@ -5,6 +5,7 @@ import {
   deliverEntryAt,
   EntryFlag,
   entryWords,
+  extentsMax,
   extentWords,
   publishEntryAt,
   Record,
@@ -43,7 +44,7 @@ export class Publisher {
     this.cache = new RouteCache()
     this.route = newRoute()
     this.facts = new EntryFacts()
-    this.heldWords = new Int32Array(entryWords + 260 * extentWords)
+    this.heldWords = new Int32Array(entryWords + extentsMax * extentWords)
   }
 
   // HOT: once per publish
