@@ -57,6 +57,7 @@ class Bench {
     this.queue = new ClassicQueue(1, options.durable ?? false, options.single ?? false, {
       messages: this.messages,
       log: this.log,
+      queueMemoryBudget: Number.MAX_SAFE_INTEGER,
       wake: () => {
         this.woken = true
       },

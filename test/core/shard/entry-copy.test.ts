@@ -108,19 +108,51 @@ describe('a copy', () => {
   })
 })
 
-test('a copy for which there is no room leaves nothing open, and can be made later', () => {
-  const made = rig(32)
-  const source = write(made, 0, 10 * slabSize, 0)
-  const others: number[] = []
-  while (made.arena.used() < made.arena.slabCount - 4) others.push(made.arena.acquire(3, 0))
-  expect(made.copier.copy(source, 0)).toBe(false)
-  expect(made.arena.used()).toBe(made.arena.slabCount)
-  for (const slab of others) made.arena.free(slab)
-  // All but the slab that is being filled go back, since nobody holds anything in them.
-  made.reclaimer.sweep()
-  const owned = Array.from({ length: made.arena.slabCount }, (_, slab) => made.arena.owner(slab))
-  expect(owned.filter((owner) => owner === 2)).toHaveLength(1)
-  expect(made.copier.copy(source, 0)).toBe(true)
-  expect(read(made.arena, made.copier.words, 0).equals(read(made.arena, source, 0))).toBe(true)
-  made.copier.close()
+describe('a copy for which there is no room', () => {
+  /** Takes slabs for somebody else until only `left` are free. */
+  function crowd(arena: Arena, left: number): number[] {
+    const free = Array.from({ length: arena.slabCount }, (_, slab) => slab)
+    const others = free.filter((slab) => arena.owner(slab) === 0).slice(left)
+    for (const _ of others) arena.acquire(3, 0)
+    return [...free.filter((slab) => arena.owner(slab) === 3)]
+  }
+
+  function owned(arena: Arena): number {
+    return Array.from({ length: arena.slabCount }, (_, slab) => arena.owner(slab)).filter(
+      (owner) => owner === 2,
+    ).length
+  }
+
+  function copiesLater(made: Rig, source: Int32Array): void {
+    expect(made.copier.copy(source, 0)).toBe(true)
+    expect(read(made.arena, made.copier.words, 0).equals(read(made.arena, source, 0))).toBe(true)
+    made.copier.close()
+  }
+
+  test('takes nothing when that can be seen, and can be made later', () => {
+    const made = rig(32)
+    const source = write(made, 0, 10 * slabSize, 0)
+    const others = crowd(made.arena, 4)
+    expect(made.copier.copy(source, 0)).toBe(false)
+    expect(owned(made.arena)).toBe(0)
+    for (const slab of others) made.arena.free(slab)
+    copiesLater(made, source)
+  })
+
+  test('leaves nothing open when others were faster, and can be made later', () => {
+    const made = rig(32)
+    const source = write(made, 0, 10 * slabSize, 0)
+    const others = crowd(made.arena, 4)
+    // What the copier saw before the others came.
+    const { used } = made.arena
+    made.arena.used = (): number => 0
+    expect(made.copier.copy(source, 0)).toBe(false)
+    made.arena.used = used
+    expect(owned(made.arena)).toBe(4)
+    for (const slab of others) made.arena.free(slab)
+    // All but the slab that is being filled go back, since nobody holds anything in them.
+    made.reclaimer.sweep()
+    expect(owned(made.arena)).toBe(1)
+    copiesLater(made, source)
+  })
 })
