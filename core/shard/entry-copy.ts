@@ -31,8 +31,9 @@ export class EntryCopier {
     this.taken.length = 0
     // Looked at first: a large body would be copied in vain, again and again, until there is room.
     const { slabBytes, slabCount } = this.arena
-    const slabsLeft = slabCount - this.arena.used()
-    if (prefix + body > slabBytes && prefix + body > slabsLeft * slabBytes) return false
+    // One more than is free: the slab that is written now may have room.
+    const slabsLeft = slabCount - this.arena.used() + 1
+    if (prefix + body > slabsLeft * slabBytes) return false
     if (!this.slabs.takeSome(prefix, body)) return false
     const { words } = this
     for (let i = 2; i < 6; i++) words[i] = source[e + i] as number
