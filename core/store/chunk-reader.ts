@@ -20,12 +20,15 @@ import type { StoredRun, WalQueue } from './wal-queue.ts'
 export class ChunkReader {
   private readonly arena: Arena
   private readonly keeper: EntryKeeper
+  /** The last piece held something that is no block. */
+  damaged: boolean
   private slab: number
   private at: number
 
   constructor(arena: Arena, slabs: SlabWriter, messages: MessageTable) {
     this.arena = arena
     this.keeper = new EntryKeeper(arena, slabs, messages)
+    this.damaged = false
     this.slab = 0
     this.at = 0
   }
@@ -43,6 +46,7 @@ export class ChunkReader {
     size: number,
     asked: number,
   ): 'more' | 'full' | 'end' {
+    this.damaged = false
     this.slab = slab
     this.at = at
     const bytes = this.arena.slab(slab).subarray(at, at + asked)
@@ -52,6 +56,7 @@ export class ChunkReader {
       const state = reader.look(next)
       if (state !== 'valid') {
         const found = reader.findValid(next + blockAlign)
+        this.damaged = found >= 0 || next === 0
         if (found < 0) return this.stop(run, next, size, asked)
         reader.look(found)
         queue.parts = []

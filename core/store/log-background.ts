@@ -9,17 +9,20 @@ import type { Disk } from './disk.ts'
 import {
   LogReply,
   LogRequest,
+  ReadFailure,
   readReplyWords,
   retiredReplyWords,
   segmentReplyWords,
 } from './log-wire.ts'
-import type { FinishedSegment, RetirementFolders } from './retirement.ts'
+import type { FinishedSegment, StoreFolders } from './retirement.ts'
 import { Retirement } from './retirement.ts'
 import type { WalFiles } from './wal.ts'
 import { highWord, joinWords, lowWord, runWords, segmentName } from './wal-format.ts'
 
 /** Bytes of old files looked at between two commits: about a millisecond. */
 const stepBytes: number = 256 * 1024
+/** A disk that refused a segment is asked again after this. */
+const retryMs = 500
 /** Segments that stay open after a read. */
 const openMax = 16
 
@@ -28,11 +31,14 @@ export interface BackgroundParts {
   readonly replies: RingWriter
   readonly arena: Arena
   readonly disk: Disk
-  readonly folders: RetirementFolders
+  readonly folders: StoreFolders
 }
 
 export class LogBackground {
   private readonly parts: BackgroundParts
+  /** Why retiring does not get on; it is tried again after a while. */
+  failure: Error | undefined
+  private retryAt: number
   private retirement: Retirement | undefined
   /** What is to be retired next. */
   private waiting: { readonly generation: number; readonly dead: DeadPositions } | undefined
@@ -43,6 +49,8 @@ export class LogBackground {
 
   constructor(parts: BackgroundParts) {
     this.parts = parts
+    this.failure = undefined
+    this.retryAt = 0
     this.retirement = undefined
     this.waiting = undefined
     this.dead = undefined
@@ -62,15 +70,29 @@ export class LogBackground {
     const { words } = requests
     for (let i = requests.next(); i >= 0; i = requests.next()) {
       if (((words[i] as number) & 255) === LogRequest.read) this.read(words, i)
-      else this.drop(words[i + 1] as number, words[i + 2] as number)
+      else this.drop(words[i + 1] as number, words[i + 2] as number, words[i + 3] === 1)
     }
     requests.release()
     this.send()
     return true
   }
 
-  /** Goes on with retiring, in step with the `written` bytes of the log. True while there is more. Throws on disk errors. */
+  /** Goes on with retiring, in step with the `written` bytes of the log. True while there is more. */
   step(wal: WalFiles, written: number): boolean {
+    if (this.failure !== undefined && performance.now() < this.retryAt) return false
+    try {
+      const more = this.goOn(wal, written)
+      this.failure = undefined
+      return more
+    } catch (error) {
+      this.failure = error instanceof Error ? error : new Error(String(error))
+      this.retryAt = performance.now() + retryMs
+      this.startAgain()
+      return false
+    }
+  }
+
+  private goOn(wal: WalFiles, written: number): boolean {
     this.retirement ??= this.begin(wal)
     const { retirement } = this
     if (retirement === undefined) return false
@@ -85,10 +107,14 @@ export class LogBackground {
   }
 
   /** The disk refused something: retiring starts again from the beginning, later. */
-  fail(): void {
+  private startAgain(): void {
     const { retirement, dead } = this
     if (retirement === undefined || dead === undefined) return
-    retirement.abandon()
+    try {
+      retirement.abandon()
+    } catch {
+      // A descriptor that can't be closed changes nothing.
+    }
     this.retirement = undefined
     this.waiting ??= { generation: retirement.generation, dead }
   }
@@ -121,17 +147,23 @@ export class LogBackground {
     try {
       const fd = this.descriptor(name)
       size = this.parts.disk.read(fd, slab, words[i + 7] as number, words[i + 8] as number, offset)
-    } catch {
-      size = -1
+    } catch (error) {
+      size = isMissing(error) ? ReadFailure.missing : ReadFailure.refused
     }
     this.outbox.push((readReplyWords << 8) | LogReply.read, words[i + 1] as number, size)
   }
 
-  private drop(generation: number, number: number): void {
+  /** Removes a segment; a damaged one is moved aside. */
+  private drop(generation: number, number: number, damaged: boolean): void {
+    const { disk, folders } = this.parts
     const name = segmentName(generation, number)
+    const path = join(folders.segments, name)
     this.close(name)
     try {
-      this.parts.disk.remove(join(this.parts.folders.segments, name))
+      if (damaged) {
+        disk.makeFolder(folders.aside)
+        disk.rename(path, join(folders.aside, name))
+      } else disk.remove(path)
     } catch {
       // It stays, and is found to be dead again at the next start.
     }
@@ -173,4 +205,8 @@ export class LogBackground {
     this.outbox = outbox.slice(from)
     return replies.publish()
   }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
 }

@@ -72,20 +72,21 @@ export class LogThread {
         this.commit()
         any = true
       }
-      if (background.serve()) any = true
-      if (this.wal !== undefined && background.step(this.wal, this.written)) any = true
     } catch (error) {
       this.recoverFrom(error)
       background.serve()
       this.parts.shardBell.ring()
       return 'failed'
     }
-    if (!any) return 'idle'
-    this.parts.shardBell.ring()
-    if (this.troubled) {
+    if (background.serve()) any = true
+    if (this.wal !== undefined && background.step(this.wal, this.written)) any = true
+    if (background.failure !== undefined) this.tell(background.failure)
+    else if (any && this.troubled) {
       this.troubled = false
       this.parts.onRelief()
     }
+    if (!any) return 'idle'
+    this.parts.shardBell.ring()
     return 'busy'
   }
 
@@ -108,7 +109,10 @@ export class LogThread {
     this.openOp = -1
     this.toRetire = -1
     this.wal?.fail()
-    this.parts.background.fail()
+    this.tell(error)
+  }
+
+  private tell(error: unknown): void {
     if (this.troubled) return
     this.troubled = true
     this.parts.onTrouble(error)

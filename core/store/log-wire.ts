@@ -21,13 +21,13 @@ export const LogRecord = {
 export const LogRequest = {
   /** [1] request [2] generation [3] number of the segment [4..5] offset [6] slab [7] at [8] bytes */
   read: 1,
-  /** The segment is not needed any more. [1] generation [2] number */
+  /** The segment is not needed any more. [1] generation [2] number [3] 1: it is damaged, keep it aside */
   drop: 2,
 } as const
 
 /** Log thread -> shard. */
 export const LogReply = {
-  /** [1] request [2] bytes read, -1: the disk refused */
+  /** [1] request [2] bytes read, or a ReadFailure */
   read: 1,
   /** A segment was made. [1] generation [2] number [3..4] bytes */
   segment: 2,
@@ -38,7 +38,10 @@ export const LogReply = {
 } as const
 
 export const readRequestWords = 9
-export const dropRequestWords = 3
+/** In place of a number of bytes. */
+export const ReadFailure = { refused: -1, missing: -2 } as const
+
+export const dropRequestWords = 4
 export const readReplyWords = 3
 export const segmentReplyWords = 5
 export const retiredReplyWords = 2

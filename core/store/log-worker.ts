@@ -8,7 +8,7 @@ import { NodeWord } from '../../shared/bus/link.ts'
 import type { LogStart, ThreadReport } from '../../shared/bus/mail.ts'
 import { RingReader, RingWriter } from '../../shared/bus/ring.ts'
 import { nodeDisk } from './disk.ts'
-import { segmentFolder, walFolder } from './layout.ts'
+import { asideFolder, segmentFolder, walFolder } from './layout.ts'
 import { LogBackground } from './log-background.ts'
 import { LogThread } from './log-thread.ts'
 import { listWal } from './recovery.ts'
@@ -38,7 +38,11 @@ const log = new LogThread({
     replies: new RingWriter(memory.replies),
     arena,
     disk: nodeDisk,
-    folders: { wal: folder, segments: segmentFolder(start.folder) },
+    folders: {
+      wal: folder,
+      segments: segmentFolder(start.folder),
+      aside: asideFolder(start.folder),
+    },
   }),
   openWal: (file, sequence, generation) => {
     const { files, spares } = listWal(nodeDisk, folder)

@@ -41,16 +41,18 @@ interface QueueShare {
   writer: SegmentWriter | undefined
 }
 
-export interface RetirementFolders {
+export interface StoreFolders {
   readonly wal: string
   readonly segments: string
+  /** For what is damaged. */
+  readonly aside: string
 }
 
 export class Retirement {
   readonly generation: number
   readonly finished: FinishedSegment[]
   private readonly disk: Disk
-  private readonly folders: RetirementFolders
+  private readonly folders: StoreFolders
   private readonly files: readonly number[]
   private readonly dead: DeadPositions
   private readonly shares: Map<number, QueueShare>
@@ -72,7 +74,7 @@ export class Retirement {
   /** `files`: numbers of all files of generations up to `generation`, oldest first. */
   constructor(
     disk: Disk,
-    folders: RetirementFolders,
+    folders: StoreFolders,
     generation: number,
     files: readonly number[],
     dead: DeadPositions,

@@ -9,12 +9,21 @@ import type { SlabWriter } from '../../shared/bus/slab-writer.ts'
 import { SlotTable } from '../../shared/bus/slot-table.ts'
 import type { MessageTable } from '../message/message-table.ts'
 import { ChunkReader } from './chunk-reader.ts'
-import { dropRequestWords, LogReply, LogRequest, readRequestWords } from './log-wire.ts'
+import {
+  dropRequestWords,
+  LogReply,
+  LogRequest,
+  ReadFailure,
+  readRequestWords,
+} from './log-wire.ts'
 import { highWord, joinWords, lowWord } from './wal-format.ts'
 import type { StoredRun, WalQueue } from './wal-queue.ts'
 
 /** What one read brings: some 10 000 small messages, 16 of 64 KiB. */
 const chunkBytes: number = 1024 * 1024
+
+/** A read that the disk refused is tried again after this. */
+const retryMs = 1000
 
 interface Segment {
   readonly generation: number
@@ -23,6 +32,7 @@ interface Segment {
   readonly runs: { readonly queue: WalQueue; readonly from: number; readonly to: number }[]
   /** Position of the log that covers what settled the last of its messages; 0 while any is alive. */
   deadAt: number
+  damaged: boolean
 }
 
 interface Fetch {
@@ -53,6 +63,9 @@ export class SegmentDesk {
   private readonly fetches: SlotTable<Fetch>
   /** Queues whose fetch found no slab or no room in the ring. */
   private postponed: WalQueue[]
+  /** Queues whose read the disk refused; asked again at `retryAt`. */
+  private readonly refused: WalQueue[]
+  private retryAt: number
   /** Queues of the segments that were announced since the last `retired`, and up to where. */
   private readonly announced: Map<WalQueue, number>
 
@@ -63,12 +76,14 @@ export class SegmentDesk {
     this.segments = []
     this.fetches = new SlotTable()
     this.postponed = []
+    this.refused = []
+    this.retryAt = 0
     this.announced = new Map()
   }
 
   /** A segment is there. */
   add(generation: number, number: number, size: number): void {
-    this.segments.push({ generation, number, size, runs: [], deadAt: 0 })
+    this.segments.push({ generation, number, size, runs: [], deadAt: 0, damaged: false })
     this.bytes += size
   }
 
@@ -88,7 +103,7 @@ export class SegmentDesk {
   /** Takes what the log thread has answered. True when there was anything. */
   poll(): boolean {
     const { replies } = this.parts
-    if (this.postponed.length > 0) this.retry()
+    if (this.postponed.length > 0 || this.refused.length > 0) this.retry()
     if (!replies.look()) return false
     const { words } = replies
     for (let i = replies.next(); i >= 0; i = replies.next()) {
@@ -133,6 +148,7 @@ export class SegmentDesk {
       requests.words[index] = (dropRequestWords << 8) | LogRequest.drop
       requests.words[index + 1] = segment.generation
       requests.words[index + 2] = segment.number
+      requests.words[index + 3] = segment.damaged ? 1 : 0
       requests.commit(dropRequestWords)
       this.bytes -= segment.size
     }
@@ -146,9 +162,12 @@ export class SegmentDesk {
   }
 
   private retry(): void {
-    const { postponed } = this
+    const again = this.postponed
     this.postponed = []
-    for (const queue of postponed) this.request(queue)
+    if (this.refused.length > 0 && performance.now() >= this.retryAt) {
+      again.push(...this.refused.splice(0))
+    }
+    for (const queue of again) if (!queue.deleted) this.request(queue)
   }
 
   private request(queue: WalQueue): void {
@@ -199,10 +218,17 @@ export class SegmentDesk {
     assert(fetch !== undefined, 'each read is answered once')
     const { queue, run, slab, at } = fetch
     let outcome: 'more' | 'full' | 'end' = 'end'
-    if (!queue.deleted && size >= 0)
+    if (!queue.deleted && size >= 0) {
       outcome = this.chunk.read(queue, run, slab, at, size, chunkBytes)
+      if (this.chunk.damaged) this.markDamaged(run)
+    }
     this.parts.slabs.close(slab)
     if (queue.deleted) return
+    if (size === ReadFailure.refused) {
+      this.refused.push(queue)
+      this.retryAt = performance.now() + retryMs
+      return
+    }
     if (outcome === 'full') {
       this.postponed.push(queue)
       return
@@ -217,6 +243,12 @@ export class SegmentDesk {
     queue.fetching = false
     const missing = queue.owner.loadEnd(exhausted)
     if (missing > 0) this.parts.onLost(queue, from, to - from, missing)
+  }
+
+  private markDamaged({ generation, number }: StoredRun): void {
+    for (const segment of this.segments) {
+      if (segment.generation === generation && segment.number === number) segment.damaged = true
+    }
   }
 
   private send(): void {

@@ -46,6 +46,8 @@ export class WalFiles {
   private at: number
   private size: number
   private unsynced: boolean
+  /** The current file holds synced blocks. */
+  private holdsSynced: boolean
 
   constructor(disk: Disk, folder: string, start: WalStart) {
     this.disk = disk
@@ -62,6 +64,7 @@ export class WalFiles {
     this.at = 0
     this.size = 0
     this.unsynced = false
+    this.holdsSynced = false
   }
 
   /** Writes the block; it is durable after the next `sync`. Throws on disk errors: then call `fail`. */
@@ -86,6 +89,7 @@ export class WalFiles {
     this.disk.sync(this.fd)
     this.unsynced = false
     this.durable = this.sequence
+    this.holdsSynced = true
   }
 
   /** Starts a file of a new generation. What was appended must be synced. */
@@ -105,7 +109,21 @@ export class WalFiles {
     // The block that failed may be on disk all the same: its number is not used again.
     this.sequence++
     this.skip = this.sequence - this.durable
+    const open = this.fd >= 0
     this.leave()
+    if (open && !this.holdsSynced) this.removeLast()
+  }
+
+  /** A file that failed before anything in it was synced: while the disk refuses, each try leaves one. */
+  private removeLast(): void {
+    const last = this.files[this.files.length - 1]
+    if (last?.number !== this.number) return
+    try {
+      this.disk.remove(join(this.folder, walFileName(last.number)))
+      this.files.pop()
+    } catch {
+      // It stays until its generation is retired.
+    }
   }
 
   /** The files of generations up to `generation`, oldest first. */
@@ -133,6 +151,7 @@ export class WalFiles {
     const number = this.number + 1
     const path = join(this.folder, walFileName(number))
     this.number = number
+    this.holdsSynced = false
     const spare = this.spares.shift()
     if (spare !== undefined) this.disk.rename(spare, path)
     this.fd = this.disk.open(path, true)

@@ -4,11 +4,12 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Disk } from '../../../core/store/disk.ts'
 import { nodeDisk } from '../../../core/store/disk.ts'
+import { eventually } from '../../support/wait.ts'
 import { newFolder, removeFolders, StoreBench, walFiles } from './store-bench.ts'
 
 afterEach(removeFolders)
 
-type Call = 'write' | 'sync' | 'open' | 'rename'
+type Call = 'write' | 'sync' | 'open' | 'rename' | 'read'
 
 /** A disk that fails the calls in `failing`. */
 function faultyDisk(): { disk: Disk; failing: Set<Call>; calls: Call[] } {
@@ -31,6 +32,10 @@ function faultyDisk(): { disk: Disk; failing: Set<Call>; calls: Call[] } {
     open: (path, create) => {
       if (create) check('open', 'EROFS')
       return nodeDisk.open(path, create)
+    },
+    read: (fd, bytes, at, size, position) => {
+      check('read', 'EIO')
+      return nodeDisk.read(fd, bytes, at, size, position)
     },
     rename: (from, to) => {
       check('rename', 'EROFS')
@@ -100,6 +105,44 @@ test('a file is never written again after a failed sync', () => {
   expect(walFiles(folder).length).toBeGreaterThan(files)
 })
 
+test('a disk that stays full leaves no heap of files behind', () => {
+  const folder = newFolder()
+  const { disk, failing } = faultyDisk()
+  const store = new StoreBench(folder, [1], { disk, retires: false })
+  publish(store, 'a')
+  store.commit()
+  failing.add('write')
+  publish(store, 'b')
+  for (let i = 0; i < 20; i++) store.commit()
+  expect(walFiles(folder).length).toBeLessThan(3)
+  failing.clear()
+  store.commit()
+  expect(new StoreBench(folder, [1]).drain(1)).toEqual(['a', 'b'])
+})
+
+test('a read that the disk refuses loses nothing', async () => {
+  const { disk, failing } = faultyDisk()
+  const store = new StoreBench(newFolder(), [1], {
+    disk,
+    queueMemoryBudget: 0,
+    generationBytes: 32_768,
+  })
+  const bodies = Array.from({ length: 3000 }, (_, i) => `m${i}`)
+  for (const [i, body] of bodies.entries()) {
+    store.publish(1, body)
+    if (i % 50 === 49) store.commit()
+  }
+  failing.add('read')
+  expect(() => store.get(1)).toThrow('never gives')
+  failing.clear()
+  // A second later it is asked again.
+  await eventually('the first message is read', () => {
+    store.commit()
+    return store.queue(1).storedFrom() > 0
+  })
+  expect(store.drain(1)).toEqual(bodies)
+})
+
 test('retiring starts again after the disk has refused a segment', () => {
   const folder = newFolder()
   const { disk, failing, calls } = faultyDisk()
@@ -116,6 +159,7 @@ test('retiring starts again after the disk has refused a segment', () => {
     store.commit()
   }
   expect(calls.length).toBeGreaterThan(0)
+  store.commit()
   expect(store.drain(1)).toEqual(bodies)
   expect(new StoreBench(folder, [1], { ...options, disk: nodeDisk }).drain(1)).toEqual(bodies)
 })

@@ -10,7 +10,7 @@ import { Unacked } from '../../../core/queue/unacked.ts'
 import { ShardState } from '../../../core/shard/shard-state.ts'
 import type { Disk } from '../../../core/store/disk.ts'
 import { nodeDisk } from '../../../core/store/disk.ts'
-import { segmentFolder, walFolder } from '../../../core/store/layout.ts'
+import { asideFolder, segmentFolder, walFolder } from '../../../core/store/layout.ts'
 import { LogBackground } from '../../../core/store/log-background.ts'
 import { LogThread } from '../../../core/store/log-thread.ts'
 import { logRingWords, requestRingWords } from '../../../core/store/log-wire.ts'
@@ -103,7 +103,11 @@ export class StoreBench {
       replies: new RingWriter(replies),
       arena: this.state.arena,
       disk,
-      folders: { wal: walFolder(folder), segments: segmentFolder(folder) },
+      folders: {
+        wal: walFolder(folder),
+        segments: segmentFolder(folder),
+        aside: asideFolder(folder),
+      },
     })
     if (!retires) background.retire = () => {}
     this.thread = new LogThread({
