@@ -30,10 +30,8 @@ export class EntryCopier {
     const body = source[e + 5] as number
     this.taken.length = 0
     // Looked at first: a large body would be copied in vain, again and again, until there is room.
-    const { slabBytes, slabCount } = this.arena
-    // One more than is free: the slab that is written now may have room.
-    const slabsLeft = slabCount - this.arena.used() + 1
-    if (prefix + body > slabsLeft * slabBytes) return false
+    const slabsLeft = this.arena.slabCount - this.arena.used()
+    if (this.slabs.slabsFor(prefix, body) > slabsLeft) return false
     if (!this.slabs.takeSome(prefix, body)) return false
     const { words } = this
     for (let i = 2; i < 6; i++) words[i] = source[e + i] as number
