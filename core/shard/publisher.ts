@@ -83,12 +83,6 @@ export class Publisher {
     return channel.held.length === 0
   }
 
-  /** Forgets the messages of an open transaction. */
-  rollback(channel: ShardChannel): void {
-    for (const { row } of channel.held) this.context.messages.release(row)
-    channel.held.length = 0
-  }
-
   private hold(channel: ShardChannel, words: Int32Array, e: number, flags: number): boolean {
     const { refusal } = this.resolve(channel, words, e)
     if (refusal !== undefined) this.fail(channel, refusal)
