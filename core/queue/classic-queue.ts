@@ -5,6 +5,7 @@ import {
   deliveryCost,
   EntryFlag,
   entryWords,
+  extentsMax,
   extentWords,
   Outcome,
   Record,
@@ -371,8 +372,5 @@ export class ClassicQueue implements QueueEnd, BacklogOwner {
   }
 }
 
-/**
- * Room that `canServe` asks for, in words: a delivery with as many extents as the largest message
- * (512 MiB in 2 MiB slabs) can have.
- */
-const deliverRoom: number = deliverWords + 1 + 260 * extentWords
+/** Room that `canServe` asks for, in words: a delivery with as many extents as there can be. */
+const deliverRoom: number = deliverWords + 1 + extentsMax * extentWords

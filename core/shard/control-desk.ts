@@ -308,7 +308,6 @@ export class ControlDesk {
 
   private endConnection(end: GatewayEnd, connection: ShardConnection, done: () => void): void {
     const channels = [...connection.channels]
-    for (const channel of channels) this.dropGets(channel)
     const unused = closeConnection(this.state, this.replies, end, connection)
     for (const channel of channels) this.dropCommit(channel)
     this.deleteAllUnused(unused, () => {
@@ -323,22 +322,9 @@ export class ControlDesk {
       this.state.reply(end, request, {})
       return
     }
-    this.dropGets(channel)
     const unused = closeChannel(this.state, this.replies, end, channel)
     this.dropCommit(channel)
     this.deleteAllUnused(unused, () => this.state.reply(end, request, {}))
-  }
-
-  // Its slot may be used again once it is closed: a get must not be answered to the next channel.
-  private dropGets(channel: ShardChannel): void {
-    if (this.gets.length === 0) return
-    const error = connectionError('CHANNEL_ERROR', 'the channel is closed')
-    const others: PendingGet[] = []
-    for (const pending of this.gets) {
-      if (pending.end !== channel.outlet || pending.op.channel !== channel.id) others.push(pending)
-      else this.state.refuse(pending.end, pending.request, error)
-    }
-    this.gets = others
   }
 
   // What a commit has not dispatched is forgotten; it is answered once the rest is settled.

@@ -5,6 +5,7 @@ import {
   deliverEntryAt,
   EntryFlag,
   entryWords,
+  extentsMax,
   extentWords,
   publishEntryAt,
   Record,
@@ -43,7 +44,7 @@ export class Publisher {
     this.cache = new RouteCache()
     this.route = newRoute()
     this.facts = new EntryFacts()
-    this.heldWords = new Int32Array(entryWords + 260 * extentWords)
+    this.heldWords = new Int32Array(entryWords + extentsMax * extentWords)
   }
 
   // HOT: once per publish
@@ -80,12 +81,6 @@ export class Publisher {
     }
     channel.held.splice(0, done)
     return channel.held.length === 0
-  }
-
-  /** Forgets the messages of an open transaction. */
-  rollback(channel: ShardChannel): void {
-    for (const { row } of channel.held) this.context.messages.release(row)
-    channel.held.length = 0
   }
 
   private hold(channel: ShardChannel, words: Int32Array, e: number, flags: number): boolean {

@@ -90,8 +90,11 @@ export function replyTarget(
   key: string,
 ): { readonly shard: number; readonly id: number; readonly secret: string } | undefined {
   if (!key.startsWith(`${pseudoName}.`)) return undefined
-  const [place, secret] = key.slice(pseudoName.length + 1).split('.')
-  const match = /^(\d{1,4}):(\d{1,15})$/.exec(Buffer.from(place ?? '', 'base64url').toString())
-  if (match === null || secret === undefined) return undefined
-  return { shard: Number(match[1]), id: -Number(match[2]), secret }
+  const [place = '', secret, ...more] = key.slice(pseudoName.length + 1).split('.')
+  const match = /^(\d{1,4}):(\d{1,10})$/.exec(Buffer.from(place, 'base64url').toString())
+  if (match === null || secret === undefined || more.length > 0) return undefined
+  // Forwarded as an int32: 0, or a number that wraps, would be the id of a declared queue.
+  const number = Number(match[2])
+  if (number < 1 || number > 0x7fffffff) return undefined
+  return { shard: Number(match[1]), id: -number, secret }
 }

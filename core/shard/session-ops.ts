@@ -2,7 +2,6 @@
 
 import type { ControlOp } from '../../shared/bus/control.ts'
 import { Outcome } from '../../shared/bus/wire.ts'
-import { connectionError } from '../../shared/errors.ts'
 import type { ClassicQueue } from '../queue/classic-queue.ts'
 import type { Consumer } from '../queue/consumer.ts'
 import { Block } from '../queue/consumer.ts'
@@ -120,9 +119,4 @@ export function cancelConsumers(state: ShardState, consumers: Iterable<Consumer>
     removeConsumer(state, end, consumer)
     state.event(end, { event: 'consumerCancelled', consumer: consumer.id })
   }
-}
-
-/** Told to a gateway that names a vhost that is gone. */
-export function vhostGone(name: string): ReturnType<typeof connectionError> {
-  return connectionError('NOT_ALLOWED', `vhost ${name} not found`)
 }

@@ -1,6 +1,5 @@
 // Settle, credit and grant records: what consumers give back.
 
-import { Outcome } from '../../shared/bus/wire.ts'
 import type { ClassicQueue } from '../queue/classic-queue.ts'
 import { Block, Consumer } from '../queue/consumer.ts'
 import type { ShardChannel } from './channel.ts'
@@ -74,5 +73,3 @@ export function release(consumers: Consumer[], reason: number): void {
   for (const consumer of consumers) (consumer.queue as ClassicQueue).unblock(consumer, reason)
   consumers.length = 0
 }
-
-export const requeueOutcome: number = Outcome.requeue

@@ -1,7 +1,7 @@
 // Thread entry of a shard: builds it, then turns until main says stop. There is no event loop here:
 // the thread sleeps on its doorbell, and mail is read when the doorbell says that there is some.
 
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { assert } from '../../shared/assert.ts'
 import { Doorbell } from '../../shared/bus/doorbell.ts'
@@ -69,7 +69,8 @@ function build(): Shard {
     storage,
     metadata: metadata ?? new NoMetadata(),
     registry: registrySettings(config, (size) => randomBytes(size)),
-    random: () => Math.floor(Math.random() * 0x100000000),
+    // Also makes reply-to names, so it must not be predictable from what a client has seen.
+    random: () => randomInt(0x100000000),
   })
   for (let peer = 0; peer < start.shards; peer++) {
     const toPeer = start.toShards[peer]

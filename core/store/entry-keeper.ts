@@ -2,12 +2,9 @@
 
 import type { Arena } from '../../shared/bus/arena.ts'
 import type { SlabWriter } from '../../shared/bus/slab-writer.ts'
-import { entryWords, extentWords } from '../../shared/bus/wire.ts'
+import { entryWords, extentsMax, extentWords } from '../../shared/bus/wire.ts'
 import type { MessageTable } from '../message/message-table.ts'
 import { inParts } from './wal-format.ts'
-
-/** As many as the largest message has. */
-const extentsMax = 260
 
 /** Where replayed messages go: rows, each held by the queues that have the message. */
 export interface MessageKeeper {

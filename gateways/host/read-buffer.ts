@@ -21,8 +21,8 @@ interface WithHandle {
   _handle: { readonly useUserBuffer?: unknown } | null
 }
 
-/** What libuv asks for at a time. */
-const readBytes = 64 * 1024
+/** Several large messages a read; more would not stay in a second-level cache. */
+const readBytes = 256 * 1024
 
 /** Filled and used up within one callback, so one per thread is enough. */
 const buffer = Buffer.allocUnsafeSlow(readBytes)

@@ -1,7 +1,7 @@
 // Control ops: rare, msgpack, request and reply. Ops marked [registry] go to shard 0, [owner] to the
 // shard of the queue, [all] to every shard, [ingress] to the shard that a channel publishes through.
 
-import { Packr } from 'msgpackr'
+import { Packr } from 'msgpackr/pack'
 import type { FieldTable } from '../message/value.ts'
 
 /** Arguments travel as field tables, with their wire types. */

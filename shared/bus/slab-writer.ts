@@ -67,11 +67,19 @@ export class SlabWriter {
       return this.take(whole)
     }
     const rest = this.current < 0 ? 0 : this.slabBytes - this.used
-    // A sliver is not worth an extent.
-    if (rest < prefix + 4096 && !this.roll(prefix)) return false
+    if (rest < prefix + sliver && !this.roll(prefix)) return false
     const size = Math.min(whole, this.slabBytes - this.used)
     this.size = size
     return this.take(size)
+  }
+
+  /** How many more slabs an entry needs that `takeSome` is called for until all of it has room. */
+  slabsFor(prefix: number, body: number): number {
+    const whole = prefix + body
+    const rest = this.current < 0 ? 0 : this.slabBytes - this.used
+    if (whole <= this.contiguousMax) return whole > rest ? 1 : 0
+    const here = rest < prefix + sliver ? 0 : rest
+    return Math.ceil(Math.max(0, whole - here) / this.slabBytes)
   }
 
   // HOT: once per publish
@@ -93,3 +101,6 @@ export class SlabWriter {
     return true
   }
 }
+
+/** Less than this behind the prefix is not worth an extent. */
+const sliver = 4096

@@ -74,6 +74,8 @@ export const publishEntryAt = 3
 export const deliverEntryAt = 4
 export const entryWords = 7
 export const extentWords = 3
+/** Further extents that the largest message (512 MiB in 2 MiB slabs) can have, and a few spare. */
+export const extentsMax = 260
 export const publishWords: number = publishEntryAt + entryWords
 export const deliverWords: number = deliverEntryAt + entryWords
 export const settleWords = 5

@@ -193,7 +193,10 @@ export class Simulation {
       for (const { workload } of this.alive()) workload.relieve()
       this.relax()
     }
-    for (const { workload } of this.alive()) workload.giveUp()
+    const alive = this.alive()
+    const stuck = alive.find(({ workload }) => workload.isBlocked())
+    check(this.starved() || !stuck, () => `gateway ${stuck?.gateway.index} was not woken for room`)
+    for (const { workload } of alive) workload.giveUp()
     this.relax()
     for (const { workload } of this.alive()) workload.checkResting()
     for (const [index, shard] of this.node.shards.entries()) {

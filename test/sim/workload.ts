@@ -157,6 +157,11 @@ export class Workload {
     }
   }
 
+  /** Whether a client waits for room. */
+  isBlocked(): boolean {
+    return this.clients.some(({ blocked }) => blocked !== undefined)
+  }
+
   /** Publishes that still find no room are not made. */
   giveUp(): void {
     for (const client of this.clients) this.unblock(client)
@@ -302,7 +307,12 @@ export class Workload {
 
   private publishSome(client: Client, channel: SimChannel): void {
     const { random } = this
-    const count = random.chance(0.1) ? random.between(10, 60) : random.between(1, 5)
+    const size = random.weighted({ few: 180, many: 19, flood: 1 })
+    const [least, most] = { few: [1, 5], many: [10, 60], flood: [200, 500] }[size] as [
+      number,
+      number,
+    ]
+    const count = random.between(least, most)
     const target = random.weighted({ '': 4, d: 3, f: 1, t: 3 })
     const steady = random.chance(0.5) ? this.keyFor(target) : undefined
     for (let i = 0; i < count && client.blocked === undefined; i++) {

@@ -165,6 +165,28 @@ describe('a channel that ends', () => {
     expect(got?.redelivered).toBe(false)
   })
 
+  test('answers a commit that waits for room', () => {
+    const bench = new Bench(1)
+    const connection = bench.connect()
+    const channel = new SimChannel(connection)
+    channel.mode = EntryFlag.transactional
+    for (let i = 0; i < 3; i++) {
+      channel.publish('', 'nowhere', Buffer.from('x'), { flags: EntryFlag.mandatory })
+    }
+    bench.node.settle()
+    jam(bench, connection)
+    let answers = 0
+    connection.request(0, { op: 'txCommit', channel: channel.slot }, () => answers++)
+    bench.port.flush()
+    bench.node.shard(0).turn()
+    channel.close()
+    bench.port.flush()
+    bench.node.shard(0).turn()
+    bench.node.settle()
+    expect(answers).toBe(1)
+    expect(bench.node.messageCount()).toBe(0)
+  })
+
   test('commits nothing after a publish was refused', () => {
     const bench = new Bench(1)
     const connection = bench.connect()

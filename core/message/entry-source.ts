@@ -1,4 +1,4 @@
-// Reads the bytes of an entry in order, over all its extents.
+// Reads the bytes of an entry in order, over all its extents: to another shard's slabs, to the disk.
 
 import type { Arena } from '../../shared/bus/arena.ts'
 import { entryWords, extentWords } from '../../shared/bus/wire.ts'
@@ -21,7 +21,7 @@ export class EntrySource {
     this.left = 0
   }
 
-  // HOT: once per persistent message
+  // HOT: once per persistent or forwarded message
   /** Turns to the entry of `size` bytes in all whose entry words are at `words[e..]`. */
   start(words: Int32Array, e: number, size: number): void {
     this.words = words
@@ -33,7 +33,7 @@ export class EntrySource {
     for (let x = this.nextExtent; x < end; x += extentWords) this.left -= words[x + 2] as number
   }
 
-  // HOT: once per persistent message
+  // HOT: once per persistent or forwarded message
   /** Copies the next `size` bytes to `to[at..]`. */
   copyTo(to: Buffer, at: number, size: number): void {
     let done = 0
