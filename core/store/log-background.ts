@@ -21,6 +21,9 @@ import { highWord, joinWords, lowWord, runWords, segmentName } from './wal-forma
 
 /** Bytes of old files looked at between two commits: about a millisecond. */
 const stepBytes: number = 256 * 1024
+/** With more old files than this, retiring comes first: messages stay in memory until it is done. */
+const filesBehindMax = 1
+const catchUpBytes: number = 32 * 1024 * 1024
 /** A disk that refused a segment is asked again after this. */
 const retryMs = 500
 /** Segments that stay open after a read. */
@@ -96,7 +99,10 @@ export class LogBackground {
     this.retirement ??= this.begin(wal)
     const { retirement } = this
     if (retirement === undefined) return false
-    if (!retirement.step(Math.max(stepBytes, 2 * written))) return true
+    // Files are read twice, so this is twice as fast as they are written; the log waits where even
+    // that is not enough.
+    const behind = wal.oldFiles() > filesBehindMax ? catchUpBytes : stepBytes
+    if (!retirement.step(Math.max(behind, 4 * written))) return true
     for (const segment of retirement.finished) this.announce(segment)
     wal.recycle(retirement.generation)
     this.outbox.push((retiredReplyWords << 8) | LogReply.retired, retirement.generation)

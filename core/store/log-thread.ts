@@ -32,6 +32,9 @@ export interface LogThreadParts {
   readonly onRelief: () => void
 }
 
+/** A commit of this much goes to the disk before more is taken. */
+const commitBytesMax: number = 8 * 1024 * 1024
+
 export class LogThread {
   private readonly parts: LogThreadParts
   private readonly ring: RingReader
@@ -85,7 +88,7 @@ export class LogThread {
       this.troubled = false
       this.parts.onRelief()
     }
-    if (!any) return 'idle'
+    if (!any) return this.wal?.prepare() === true ? 'busy' : 'idle'
     this.parts.shardBell.ring()
     return 'busy'
   }
@@ -121,7 +124,10 @@ export class LogThread {
   // HOT: the loop over what the shard has appended
   private take(): void {
     const { words } = this.ring
-    for (let i = this.ring.next(); i >= 0; i = this.ring.next()) {
+    // What is left comes with the next commit: a confirm does not wait for all that gathers meanwhile.
+    while (this.written < commitBytesMax) {
+      const i = this.ring.next()
+      if (i < 0) return
       const type = (words[i] as number) & 255
       if (type === LogRecord.enqueue) this.enqueue(words, i)
       else if (type === LogRecord.target) this.target(words, i)

@@ -3,6 +3,7 @@
 
 import { assert } from '../../shared/assert.ts'
 import type { Arena } from '../../shared/bus/arena.ts'
+import { BytesAhead } from '../../shared/bus/bytes-ahead.ts'
 import type { Doorbell } from '../../shared/bus/doorbell.ts'
 import type { RingReader, RingWriter } from '../../shared/bus/ring.ts'
 import type { SlabReclaimer } from '../../shared/bus/slab-reclaimer.ts'
@@ -78,6 +79,7 @@ export class WalLog implements Log {
   private generation: number
   private generationSize: number
   private readonly generationBytes: number
+  private readonly unsynced: BytesAhead
   private checkpoint: Checkpoint | undefined
   /** Settles so far, and how many there were (and how far the log was) when segments were looked through. */
   private settles: number
@@ -108,6 +110,7 @@ export class WalLog implements Log {
         parts.onLost(queue.queue, missing)
       },
     })
+    this.unsynced = new BytesAhead()
     this.settles = 0
     this.collected = 0
     this.collectedAt = 0
@@ -150,6 +153,7 @@ export class WalLog implements Log {
 
   hasRoom(extents: number, queues: number): boolean {
     if (this.overflow.length > 0 && !this.drained()) return false
+    if (this.unsynced.bytes > unsyncedBytesMax) return false
     const words = enqueueEntryAt + entryWords + extents * extentWords + queues * targetRecordWords
     // Several enqueue records, should the targets be many.
     return this.hasWords(words + Math.ceil(queues / targetsMax) * 1024)
@@ -181,7 +185,9 @@ export class WalLog implements Log {
     if (extents !== undefined) this.refer(extents, total)
     this.openRow = row
     this.openTargets = 1
-    this.generationSize += (enqueueHeadWords + targetWords) * 4 + this.messages.entrySize(row)
+    const bytes = (enqueueHeadWords + targetWords) * 4 + this.messages.entrySize(row)
+    this.generationSize += bytes
+    this.unsynced.add(bytes, total)
     return total
   }
 
@@ -226,6 +232,7 @@ export class WalLog implements Log {
     const busy = this.ring.publish()
     if (busy) this.bell.ring()
     this.committedUpTo = this.ring.releasedTotal()
+    this.unsynced.release(this.committedUpTo)
     // Looking through all segments can wait while there is something better to do.
     if (++this.flushes >= flushesPerCollect || !busy) this.collect()
   }
@@ -348,5 +355,7 @@ export class WalLog implements Log {
 
 /** Words that must be free before a checkpoint goes on: publishes and settles come first. */
 const checkpointRoom = 16 * 1024
+/** Bytes of messages that may wait for the disk: what a slow one takes in a fifth of a second. */
+const unsyncedBytesMax: number = 32 * 1024 * 1024
 /** Flushes between two looks through the segments of a busy shard. */
 const flushesPerCollect = 256

@@ -8,6 +8,12 @@ import { blockAlign, paddedSize, walFileBytes, walFileName } from './wal-format.
 
 /** A new file grows by this much at a time; recycled ones have their size already. */
 const growthBytes: number = 4 * 1024 * 1024
+/** In one idle moment: a fraction of a millisecond. */
+const prepareBytes: number = 256 * 1024
+/** What a generation takes of its file, as a rule. */
+const preparedBytes: number = walFileBytes / 2 + growthBytes
+/** A log that holds less is no reason to prepare a file for more. */
+const usedBytes: number = 1024 * 1024
 /** Retired files that are kept for reuse; more are removed. */
 const sparesMax = 3
 
@@ -46,6 +52,9 @@ export class WalFiles {
   private at: number
   private size: number
   private unsynced: boolean
+  /** Of the spare file that is being zeroed; -1 when none is. */
+  private spareFd: number
+  private spareSize: number
   /** The current file holds synced blocks. */
   private holdsSynced: boolean
 
@@ -64,6 +73,8 @@ export class WalFiles {
     this.at = 0
     this.size = 0
     this.unsynced = false
+    this.spareFd = -1
+    this.spareSize = 0
     this.holdsSynced = false
   }
 
@@ -131,6 +142,48 @@ export class WalFiles {
     return this.files.filter((file) => file.generation <= generation).map(({ number }) => number)
   }
 
+  /**
+   * For idle moments: goes on with zeroing a file for the next generation, so that a new log soon
+   * overwrites as an old one does. True when it did something.
+   */
+  prepare(): boolean {
+    if (this.spares.length > 0 || this.at < usedBytes) return false
+    try {
+      this.zeroSpare()
+      return true
+    } catch {
+      // The next file grows as it is written; one that is there half is used as it is.
+      this.stopPreparing()
+      return false
+    }
+  }
+
+  private zeroSpare(): void {
+    const path = join(this.folder, `${sparePrefix}${walFileName(0)}`)
+    if (this.spareFd < 0) {
+      this.spareFd = this.disk.open(path, true)
+      this.spareSize = this.disk.size(this.spareFd)
+    }
+    this.disk.write(this.spareFd, this.zeros, prepareBytes, this.spareSize)
+    this.spareSize += prepareBytes
+    if (this.spareSize % growthBytes === 0) this.disk.sync(this.spareFd)
+    if (this.spareSize < preparedBytes) return
+    this.stopPreparing()
+    this.spares.push(path)
+  }
+
+  private stopPreparing(): void {
+    if (this.spareFd >= 0) this.disk.close(this.spareFd)
+    this.spareFd = -1
+  }
+
+  /** Files of earlier generations. */
+  oldFiles(): number {
+    let count = 0
+    while (count < this.files.length && this.isOld(this.files[count])) count++
+    return count
+  }
+
   /** Retires the files of generations up to `generation`: nothing in them is needed any more. */
   recycle(generation: number): void {
     for (let file = this.files[0]; file !== undefined; file = this.files[0]) {
@@ -143,6 +196,10 @@ export class WalFiles {
       } else this.disk.remove(path)
       this.files.shift()
     }
+  }
+
+  private isOld(file: WalFile | undefined): boolean {
+    return file !== undefined && file.generation < this.generation
   }
 
   private next(): void {

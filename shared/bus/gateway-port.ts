@@ -1,6 +1,7 @@
 // A gateway thread's end of the bus: what a session sees. One per thread, shared by its protocols.
 
 import { Arena, spareSlabs } from './arena.ts'
+import { BytesAhead } from './bytes-ahead.ts'
 import type { ControlOp, ControlReply, ShardEvent } from './control.ts'
 import { pack, unpack } from './control.ts'
 import { Doorbell } from './doorbell.ts'
@@ -52,6 +53,12 @@ export interface RequestSink {
   onGot?(link: GatewayLink, at: number, deliveryId: number, flags: number, ready: number): void
 }
 
+/**
+ * Bytes of messages that a gateway sends ahead of a shard that does not take them (its log is behind):
+ * enough for a turn of both, and not the 400 MB that a ring of 64 KiB messages could refer to.
+ */
+const bytesAheadMax: number = 16 * 1024 * 1024
+
 /** One link of the port: the way to and from one shard. */
 export class GatewayLink {
   readonly shard: number
@@ -62,6 +69,8 @@ export class GatewayLink {
   readonly slabs: SlabWriter
   readonly assembler: ControlAssembler
   readonly toSeal: number[]
+  /** Of published messages that the shard has not taken. */
+  private readonly ahead: BytesAhead
   /**
    * While true, no publish is taken whatever the ring says; who ends that rings this side's bell. For
    * a reader that is behind: a ring bounds records, not the bytes in slabs that they refer to.
@@ -75,6 +84,7 @@ export class GatewayLink {
     this.in = new RingReader(memory.toGateway)
     this.words = this.in.words
     this.toSeal = []
+    this.ahead = new BytesAhead()
     this.held = false
     this.slabs = new SlabWriter(arena, memory.id, spareSlabs, (slab) => this.toSeal.push(slab))
     this.assembler = new ControlAssembler()
@@ -105,7 +115,7 @@ export class GatewayLink {
     propsSize: number,
     bodySize: number,
   ): boolean {
-    if (this.held) return false
+    if (this.held || (this.ahead.bytes > bytesAheadMax && this.isFarAhead())) return false
     const index = this.out.reserve(publishWords)
     if (index < 0) return false
     const words = this.out.ring.words
@@ -120,6 +130,7 @@ export class GatewayLink {
     words[index + 8] = bodySize
     words[index + 9] = 0
     this.out.ring.commit(publishWords)
+    this.ahead.add(exrkSize + propsSize + bodySize, this.out.ring.total)
     this.slabs.close(slab)
     return true
   }
@@ -136,7 +147,7 @@ export class GatewayLink {
     bodySize: number,
     extents: readonly number[],
   ): boolean {
-    if (this.held) return false
+    if (this.held || (this.ahead.bytes > bytesAheadMax && this.isFarAhead())) return false
     const count = extents.length / extentWords
     const size = publishWords + extents.length
     const index = this.out.reserve(size)
@@ -154,6 +165,7 @@ export class GatewayLink {
     words[index + 9] = count
     words.set(extents, index + publishEntryAt + entryWords)
     this.out.ring.commit(size)
+    this.ahead.add(exrkSize + propsSize + bodySize, this.out.ring.total)
     this.slabs.close(slab)
     for (let i = 0; i < count; i++) this.slabs.close(extents[i * extentWords] as number)
     return true
@@ -194,6 +206,17 @@ export class GatewayLink {
       this.out.ring.commit(2)
     }
     return this.out.show()
+  }
+
+  /** Whether the shard has still to take too many bytes. It will ring when it has taken some. */
+  private isFarAhead(): boolean {
+    const { ring } = this.out
+    this.ahead.release(ring.releasedTotal())
+    if (this.ahead.bytes <= bytesAheadMax) return false
+    ring.awaitRoom()
+    // The shard may have released between the two looks.
+    this.ahead.release(ring.releasedTotal())
+    return this.ahead.bytes > bytesAheadMax
   }
 
   private pair(record: number, id: number, count: number): boolean {
