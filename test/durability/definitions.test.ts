@@ -197,14 +197,15 @@ describe('a data directory', () => {
     const file = join(dataDir, 'metadata', 'data.mdb')
     const sound = readFileSync(file)
     const spoilt = Buffer.from(sound)
-    // Somewhere inside of a row.
-    const at = spoilt.indexOf('q77')
-    spoilt[at + 1] = 0x38
+    // Inside of a row; everywhere, since LMDB leaves older copies in pages that nobody reads.
+    for (let at = spoilt.indexOf('q77'); at >= 0; at = spoilt.indexOf('q77', at)) {
+      spoilt[at + 1] = 0x38
+    }
     writeFileSync(file, spoilt)
     expect(await refused()).toMatch(
       /damaged: (the row 07.* is damaged|page \d+ has keys out of order)/,
     )
-    writeFileSync(file, Buffer.from(sound).fill(0x55, 8192, 16384))
+    writeFileSync(file, Buffer.from(sound).fill(0x55, 8192))
     expect(await refused()).toContain('data.mdb is damaged: ')
     writeFileSync(file, sound)
     const again = await start()
