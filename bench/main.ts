@@ -1,6 +1,6 @@
 /** `npm run bench`: Warren and a peer under the same loads, in turns. `--help` lists the options. */
 
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Broker } from './peers/broker.ts'
@@ -111,6 +111,7 @@ function publish(
   ]
   process.stdout.write(`${lines.join('\n')}\n`)
   if (options.out === undefined) return
+  mkdirSync(options.out, { recursive: true })
   writeFileSync(join(options.out, 'RESULTS.md'), renderResults(report, brokers, options, command))
   const against = peer === undefined ? '' : ` against ${peer.version}`
   const title = `${warren.version}${against}: times better (log scale)`
