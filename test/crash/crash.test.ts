@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import type { CrashOptions } from './crash-run.ts'
 import { runCrashes } from './crash-run.ts'
 
-const rounds = Number(process.env['WARREN_CRASH_ROUNDS'] ?? 3)
+const rounds = Number(process.env['WARREN_CRASH_ROUNDS'] ?? 2)
 const seed = Number(process.env['WARREN_CRASH_SEED'] ?? Date.now() % 1_000_000)
 const long = rounds > 10
 const roundMs = 20_000
