@@ -23,6 +23,8 @@ export interface LogThreadParts {
   readonly ring: RingReader
   /** Rung when something became durable. */
   readonly shardBell: Doorbell
+  /** How long settles may wait for a message to share a sync with, in milliseconds. */
+  readonly settleWaitMs: number
   readonly arena: Arena
   readonly background: LogBackground
   /** Makes the files once the shard has said where writing goes on: [file, sequence, generation]. */
@@ -34,6 +36,9 @@ export interface LogThreadParts {
 
 /** A commit of this much goes to the disk before more is taken. */
 const commitBytesMax: number = 8 * 1024 * 1024
+
+/** More settles than this are not worth holding back. */
+const fewSettles = 200
 
 export class LogThread {
   private readonly parts: LogThreadParts
@@ -49,6 +54,8 @@ export class LogThread {
   private dead: DeadPositions | undefined
   private written: number
   private troubled: boolean
+  /** When settles began to wait for company; -1 when none do. */
+  private waitingSince: number
 
   constructor(parts: LogThreadParts) {
     this.parts = parts
@@ -61,19 +68,22 @@ export class LogThread {
     this.dead = undefined
     this.written = 0
     this.troubled = false
+    this.waitingSince = -1
   }
 
   /**
    * Writes and syncs all that is visible. 'idle' when there was nothing, 'failed' when the disk
    * refused: nothing is lost then, the next turn tries again.
    */
-  turn(): 'busy' | 'idle' | 'failed' {
+  turn(): 'busy' | 'idle' | 'waiting' | 'failed' {
     const { background } = this.parts
     let any = false
+    let waits = false
     try {
       if (this.ring.look()) {
-        this.commit()
-        any = true
+        waits = this.canWait()
+        if (!waits) this.commit()
+        any = !waits
       }
     } catch (error) {
       this.recoverFrom(error)
@@ -88,12 +98,34 @@ export class LogThread {
       this.troubled = false
       this.parts.onRelief()
     }
-    if (!any) return this.wal?.prepare() === true ? 'busy' : 'idle'
+    if (!any) {
+      if (this.wal?.prepare() === true) return 'busy'
+      return waits ? 'waiting' : 'idle'
+    }
     this.parts.shardBell.ring()
     return 'busy'
   }
 
+  /**
+   * Whether there are but a few settles, and for a moment only: nobody waits for those to be durable,
+   * while a sync for them alone would hold up the message that comes next.
+   */
+  private canWait(): boolean {
+    if (this.parts.settleWaitMs === 0) return false
+    const now = performance.now()
+    if (this.waitingSince < 0) this.waitingSince = now
+    if (now - this.waitingSince >= this.parts.settleWaitMs) return false
+    let count = 0
+    let few = true
+    for (let i = this.ring.next(); i >= 0 && few; i = this.ring.next()) {
+      few = ((this.ring.words[i] as number) & 255) === LogRecord.settle && ++count < fewSettles
+    }
+    this.ring.rewind()
+    return few
+  }
+
   private commit(): void {
+    this.waitingSince = -1
     this.written = 0
     this.take()
     this.writeBlock()

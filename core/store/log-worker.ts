@@ -16,7 +16,9 @@ import { WalFiles } from './wal.ts'
 
 /** A disk that refused a write is asked again after this. */
 const retryMs = 200
-/** An idle log looks around this often, in case a ring of the bell was missed. */
+/** Settles wait so long for a message to share a sync with, in a log that is in use. */
+const settleWaitMs = 10
+/** An idle log looks around this often: for settles, which ring no bell. */
 const idleMs = 1000
 
 const port = parentPort
@@ -32,6 +34,7 @@ const folder = walFolder(start.folder)
 const log = new LogThread({
   ring: new RingReader(memory.ring),
   shardBell: new Doorbell(start.shardBell),
+  settleWaitMs,
   arena,
   background: new LogBackground({
     requests: new RingReader(memory.requests),
@@ -61,11 +64,14 @@ const log = new LogThread({
   },
 })
 
+let lastBusy = 0
 for (;;) {
   const seen = bell.seen()
   const outcome = log.turn()
-  if (outcome === 'failed') Atomics.wait(pause, 0, 0, retryMs)
-  else if (outcome === 'idle') bell.sleep(seen, idleMs)
+  const now = performance.now()
+  if (outcome === 'busy') lastBusy = now
+  else if (outcome === 'failed') Atomics.wait(pause, 0, 0, retryMs)
+  else bell.sleep(seen, now - lastBusy < idleMs ? settleWaitMs : idleMs)
 }
 
 function report(level: 'info' | 'error', msg: string, fields: object): void {

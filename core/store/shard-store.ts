@@ -135,6 +135,7 @@ export class ShardStore implements ShardStorage {
     for (;;) {
       const seen = bell.seen()
       log.flush()
+      log.urge()
       const left = deadline - performance.now()
       if (log.isSettled() || left <= 0) return
       bell.sleep(seen, left)

@@ -80,6 +80,10 @@ export class WalLog implements Log {
   private generationSize: number
   private readonly generationBytes: number
   private readonly unsynced: BytesAhead
+  /** Something was appended that somebody waits for. */
+  private urgent: boolean
+  /** Settle records since the log thread was rung. */
+  private quietSettles: number
   private checkpoint: Checkpoint | undefined
   /** Settles so far, and how many there were (and how far the log was) when segments were looked through. */
   private settles: number
@@ -111,6 +115,8 @@ export class WalLog implements Log {
       },
     })
     this.unsynced = new BytesAhead()
+    this.urgent = false
+    this.quietSettles = 0
     this.settles = 0
     this.collected = 0
     this.collectedAt = 0
@@ -180,6 +186,7 @@ export class WalLog implements Log {
     to[index + 4] = highWord(position)
     this.messages.writeEntry(row, to, index + enqueueEntryAt)
     ring.commit(size)
+    this.urgent = true
     const { total } = ring
     this.lastReference[to[index + enqueueEntryAt] as number] = total
     if (extents !== undefined) this.refer(extents, total)
@@ -230,11 +237,19 @@ export class WalLog implements Log {
     if (this.generationSize >= this.generationBytes && this.checkpoint === undefined) this.roll()
     if (this.checkpoint !== undefined) this.stepCheckpoint(this.checkpoint)
     const busy = this.ring.publish()
-    if (busy) this.bell.ring()
+    // Nobody waits for settles alone: they ride with the next message, or go when the log looks around.
+    if (busy && (this.urgent || this.quietSettles > quietSettlesMax)) this.urge()
     this.committedUpTo = this.ring.releasedTotal()
     this.unsynced.release(this.committedUpTo)
     // Looking through all segments can wait while there is something better to do.
     if (++this.flushes >= flushesPerCollect || !busy) this.collect()
+  }
+
+  /** Has the log thread take what there is. */
+  urge(): void {
+    this.urgent = false
+    this.quietSettles = 0
+    this.bell.ring()
   }
 
   private collect(): void {
@@ -278,6 +293,7 @@ export class WalLog implements Log {
   private openNewSettle(queue: number, from: number, count: number): void {
     const { ring } = this
     this.generationSize += settleWords * 4
+    this.quietSettles++
     const index = this.overflow.length > 0 ? -1 : ring.reserve(settleWords)
     if (index < 0) {
       this.openSettle = -1
@@ -318,6 +334,7 @@ export class WalLog implements Log {
       ring.words[index] = (size << 8) | (overflow[from] as number)
       for (let i = 1; i < size; i++) ring.words[index + i] = overflow[from + 1 + i] as number
       ring.commit(size)
+      this.urgent = true
       from += size + 1
     }
     this.overflowFrom = from
@@ -355,6 +372,8 @@ export class WalLog implements Log {
 
 /** Words that must be free before a checkpoint goes on: publishes and settles come first. */
 const checkpointRoom = 16 * 1024
+/** With more settle records than this the log thread is woken for them. */
+const quietSettlesMax = 200
 /** Bytes of messages that may wait for the disk: what a slow one takes in a fifth of a second. */
 const unsyncedBytesMax: number = 32 * 1024 * 1024
 /** Flushes between two looks through the segments of a busy shard. */

@@ -163,3 +163,18 @@ test('retiring starts again after the disk has refused a segment', () => {
   expect(store.drain(1)).toEqual(bodies)
   expect(new StoreBench(folder, [1], { ...options, disk: nodeDisk }).drain(1)).toEqual(bodies)
 })
+
+test('a settle alone waits for the next message, and shares its sync', () => {
+  const { disk, calls } = faultyDisk()
+  const store = new StoreBench(newFolder(), [1], { disk, retires: false, settleWaitMs: 60_000 })
+  publish(store, 'a')
+  store.commit()
+  expect(store.get(1, true)).toBe('a')
+  calls.length = 0
+  expect(store.commit()).toBe('waiting')
+  expect(calls).toEqual([])
+  const position = publish(store, 'b')
+  store.commit()
+  expect(store.log.committedUpTo).toBeGreaterThanOrEqual(position)
+  expect(calls.filter((call) => call === 'sync')).toHaveLength(1)
+})

@@ -30,6 +30,7 @@ export interface StoreOptions {
   readonly disk?: Disk
   readonly queueMemoryBudget?: number
   readonly generationBytes?: number
+  readonly settleWaitMs?: number
   /** False: old generations stay in the log. */
   readonly retires?: boolean
 }
@@ -73,6 +74,7 @@ export class StoreBench {
       disk = nodeDisk,
       queueMemoryBudget = 1 << 30,
       generationBytes = 1 << 30,
+      settleWaitMs = 0,
       retires = true,
     }: StoreOptions = {},
   ) {
@@ -113,6 +115,7 @@ export class StoreBench {
     this.thread = new LogThread({
       ring: new RingReader(ring),
       shardBell: new Doorbell(shardBell),
+      settleWaitMs,
       arena: this.state.arena,
       background,
       openWal: (file, sequence, generation) => {
