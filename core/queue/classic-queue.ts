@@ -14,7 +14,8 @@ import type { BacklogOwner, Log, QueueLog } from '../log/log.ts'
 import type { MessageTable } from '../message/message-table.ts'
 import type { Consumer, ConsumerChannel, Outlet } from './consumer.ts'
 import { Block, ConsumerRing } from './consumer.ts'
-import type { Holder, QueueEnd } from './holder.ts'
+import type { Holder } from './holder.ts'
+import type { GetOutcome, Queue } from './queue.ts'
 import { ReadyList } from './ready-list.ts'
 
 /** What all queues of a shard share. */
@@ -24,14 +25,15 @@ export interface QueueContext {
   /** Bytes of messages that a queue keeps in memory when they are on disk too. */
   readonly queueMemoryBudget: number
   /** Asks for `pump` before the batch ends. */
-  readonly wake: (queue: ClassicQueue) => void
+  readonly wake: (queue: Queue) => void
   /** Tells the gateway that a channel with global prefetch could use a token. */
   readonly want: (channel: ConsumerChannel) => void
 }
 
-export class ClassicQueue implements QueueEnd, BacklogOwner {
+export class ClassicQueue implements Queue, BacklogOwner {
   readonly id: number
   readonly durable: boolean
+  readonly logsAll: boolean
   readonly singleActive: boolean
   readonly consumers: ConsumerRing
   /** Deliveries that are not settled. */
@@ -49,6 +51,7 @@ export class ClassicQueue implements QueueEnd, BacklogOwner {
   constructor(id: number, durable: boolean, singleActive: boolean, context: QueueContext) {
     this.id = id
     this.durable = durable
+    this.logsAll = false
     this.singleActive = singleActive
     this.consumers = new ConsumerRing()
     this.unackedCount = 0
@@ -113,12 +116,7 @@ export class ClassicQueue implements QueueEnd, BacklogOwner {
   }
 
   /** Takes one message for `basic.get` into `request`. False when there is none, or (then nothing changed) no room. */
-  get(
-    channel: ConsumerChannel,
-    getter: Holder,
-    request: number,
-    noAck: boolean,
-  ): 'sent' | 'empty' | 'full' {
+  get(channel: ConsumerChannel, getter: Holder, request: number, noAck: boolean): GetOutcome {
     const first = this.ready.first()
     if (this.log !== undefined && this.ready.wantsMore()) this.context.log.fetch(this.log)
     if (first < 0) return this.ready.size() === 0 ? 'empty' : 'full'

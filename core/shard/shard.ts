@@ -6,8 +6,8 @@ import type { ArenaMemory } from '../../shared/bus/arena.ts'
 import type { LinkMemory } from '../../shared/bus/link.ts'
 import { confirmWords, EntryFlag, entryWords, extentWords, Record } from '../../shared/bus/wire.ts'
 import { Compactor } from '../message/compactor.ts'
-import type { ClassicQueue } from '../queue/classic-queue.ts'
 import { Block } from '../queue/consumer.ts'
+import type { Queue } from '../queue/queue.ts'
 import type { MetadataStore } from '../store/metadata-store.ts'
 import type { RegistrySettings } from '../topology/decision.ts'
 import type { ShardChannel } from './channel.ts'
@@ -230,7 +230,7 @@ export class Shard {
       }
     }
     for (let i = 0; i < state.woken.length; i++) {
-      const queue = state.woken[i] as ClassicQueue
+      const queue = state.woken[i] as Queue
       queue.woken = false
       if (!queue.deleted) queue.pump()
     }
