@@ -7,6 +7,7 @@ import {
   entryWords,
   extentsMax,
   extentWords,
+  LinkFlag,
   Outcome,
   Record,
 } from '../../shared/bus/wire.ts'
@@ -47,6 +48,8 @@ export class ClassicQueue implements Queue, BacklogOwner {
   private readonly context: QueueContext
   /** Undefined in a transient queue. */
   private readonly log: QueueLog | undefined
+  /** Credited consumers that wait to hear how they stand. */
+  private owed: Consumer[]
 
   constructor(id: number, durable: boolean, singleActive: boolean, context: QueueContext) {
     this.id = id
@@ -61,6 +64,7 @@ export class ClassicQueue implements Queue, BacklogOwner {
     this.ready = new ReadyList()
     this.context = context
     this.log = durable ? context.log.openQueue(id, this) : undefined
+    this.owed = []
   }
 
   /** Messages that wait for a consumer. */
@@ -102,6 +106,11 @@ export class ClassicQueue implements Queue, BacklogOwner {
 
   /** Delivers what can be delivered. */
   pump(): void {
+    this.deliverReady()
+    if (this.owed.length > 0) this.answerLinks()
+  }
+
+  private deliverReady(): void {
     const ready = this.ready
     while (ready.size() > 0) {
       const c = this.consumers.pick()
@@ -135,6 +144,7 @@ export class ClassicQueue implements Queue, BacklogOwner {
     this.context.messages.writeEntry(first, words, index + 4)
     words[index + size - 1] = this.ready.size()
     this.commit(channel.outlet, size, first, extents)
+    if (this.owed.length > 0) this.context.wake(this)
     if (noAck) this.drop(first, ready.takenPosition)
     else {
       getter.unacked++
@@ -168,6 +178,18 @@ export class ClassicQueue implements Queue, BacklogOwner {
     if (this.consumers.unblock(consumer, reason) && this.ready.size() > 0) this.context.wake(this)
   }
 
+  /** Link credit for a credited consumer: as Record.linkCredit. */
+  grantCredit(consumer: Consumer, deliveryCount: number, credit: number, flags: number): void {
+    const { link } = consumer
+    if (link === undefined) return
+    const owed = link.grant(deliveryCount, credit, flags)
+    if (link.credit > 0) this.unblock(consumer, Block.credit)
+    else this.consumers.block(consumer, Block.credit)
+    if (!owed) return
+    if (!this.owed.includes(consumer)) this.owed.push(consumer)
+    this.context.wake(this)
+  }
+
   addConsumer(consumer: Consumer): void {
     if (this.singleActive && this.consumers.all.size > 0) consumer.blocked |= Block.waiting
     this.consumers.add(consumer)
@@ -194,6 +216,7 @@ export class ClassicQueue implements Queue, BacklogOwner {
       this.context.log.settle(this.log, diskFrom, to - diskFrom)
     }
     while (this.ready.take()) this.drop(this.ready.takenRow, this.ready.takenPosition)
+    if (this.owed.length > 0) this.context.wake(this)
     return count
   }
 
@@ -241,6 +264,31 @@ export class ClassicQueue implements Queue, BacklogOwner {
     this.ready.stored.drop()
     if (this.log !== undefined) this.context.log.deleteQueue(this.log)
     while (this.ready.take()) this.context.messages.release(this.ready.takenRow)
+  }
+
+  /** Tells credited consumers how they stand; one that drains has to be sent what there is first. */
+  private answerLinks(): void {
+    const { owed } = this
+    this.owed = []
+    const available = this.ready.size()
+    for (const c of owed) {
+      const { link } = c
+      if (link === undefined || c.ended) continue
+      const drain = link.drain
+      if (drain && link.credit > 0) {
+        // Not now for want of window, ring or disk: whoever has room again pumps again.
+        if (available > 0 && (c.blocked & Block.waiting) === 0) {
+          this.owed.push(c)
+          continue
+        }
+        link.useUp()
+        this.consumers.block(c, Block.credit)
+      }
+      link.answered()
+      const { lane } = c.channel.outlet
+      const flags = drain ? LinkFlag.drain : 0
+      lane.short(Record.linkState, c.id, link.deliveryCount, link.credit, available, flags)
+    }
   }
 
   private drop(row: number, position: number): void {
@@ -324,6 +372,7 @@ export class ClassicQueue implements Queue, BacklogOwner {
       }
     }
     window.bytes -= deliveryCost(exrkSize, propsSize, bodySize)
+    if (c.link?.spend()) this.consumers.block(c, Block.credit)
     return true
   }
 
@@ -348,6 +397,7 @@ export class ClassicQueue implements Queue, BacklogOwner {
       messages.bodySize[row] as number,
     )
     this.commit(outlet, size, row, extents)
+    if (c.link?.spend()) this.consumers.block(c, Block.credit)
     if (c.noAck) {
       this.drop(row, position)
       return

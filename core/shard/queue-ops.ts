@@ -80,6 +80,7 @@ export function consume(
     exclusive: op.exclusive,
     prefetch: op.prefetch,
     priority: priority as number,
+    credited: op.credited === true,
   })
   state.reply(end, request, {})
   addConsumer(state, end, found.queue, consumer)

@@ -58,6 +58,20 @@ export function credit(end: GatewayEnd, i: number): void {
   if (connection.bytes > 0) release(connection.stalled, Block.window)
 }
 
+/** Handles the linkCredit record at index `i`; the consumer may have gone meanwhile. */
+export function linkCredit(end: GatewayEnd, i: number): void {
+  const { words } = end.in
+  const consumer = end.consumers[words[i + 1] as number]
+  if (consumer === undefined) return
+  const queue = consumer.queue as ClassicQueue
+  queue.grantCredit(
+    consumer,
+    words[i + 2] as number,
+    words[i + 3] as number,
+    words[i + 4] as number,
+  )
+}
+
 /** Tokens for a channel with global prefetch; what finds no message goes back at the end of the turn. */
 export function grant(state: ShardState, end: GatewayEnd, i: number): void {
   const channel = end.channels[end.in.words[i + 1] as number]

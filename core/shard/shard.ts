@@ -16,7 +16,7 @@ import { EntryCopier } from './entry-copy.ts'
 import { GatewayEnd } from './gateway-end.ts'
 import { forwardEntryAt, PeerLink } from './peer-link.ts'
 import { Publisher } from './publisher.ts'
-import { credit, grant, release, settle } from './settlement.ts'
+import { credit, grant, linkCredit, release, settle } from './settlement.ts'
 import { ShardState } from './shard-state.ts'
 import type { ShardStorage } from './storage.ts'
 
@@ -136,6 +136,7 @@ export class Shard {
       else if (type === Record.settle) settle(state, end, i)
       else if (type === Record.credit) credit(end, i)
       else if (type === Record.seal) state.reclaimer.seal(words[i + 1] as number)
+      else if (type === Record.linkCredit) linkCredit(end, i)
       else if (type === Record.grant) grant(state, end, i)
       else done = this.onControl(end, i)
       if (!done) {
