@@ -40,6 +40,8 @@ export interface Queue extends QueueEnd {
   afterSettle(consumer: Consumer): void
   /** A reason (`Block`) not to serve `consumer` has gone. */
   unblock(consumer: Consumer, reason: number): void
+  /** Link credit for a credited consumer: as Record.linkCredit. */
+  grantCredit(consumer: Consumer, deliveryCount: number, credit: number, flags: number): void
   addConsumer(consumer: Consumer): void
   /** Its unsettled deliveries stay its own. */
   removeConsumer(consumer: Consumer): void

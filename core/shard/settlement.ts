@@ -63,7 +63,7 @@ export function linkCredit(end: GatewayEnd, i: number): void {
   const { words } = end.in
   const consumer = end.consumers[words[i + 1] as number]
   if (consumer === undefined) return
-  const queue = consumer.queue as ClassicQueue
+  const queue = consumer.queue as Queue
   queue.grantCredit(
     consumer,
     words[i + 2] as number,
