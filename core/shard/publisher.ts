@@ -11,6 +11,7 @@ import {
   Record,
 } from '../../shared/bus/wire.ts'
 import { ReplyCode } from '../../shared/errors.ts'
+import { foldTopic, NativePart } from '../../shared/message/native-part.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { Route } from '../routing/router.ts'
 import { newRoute } from '../routing/router.ts'
@@ -23,10 +24,12 @@ import type { GatewayEnd } from './gateway-end.ts'
 import type { ResolvedRoute } from './route-cache.ts'
 import { newResolvedRoute, RouteCache, sameKey } from './route-cache.ts'
 import type { ShardState } from './shard-state.ts'
+import type { Sink, Sinks } from './sinks.ts'
 
 /** Finds the queue behind a direct reply-to name, and its shard. */
 type ReplyQueueFinder = (key: string) => { readonly shard: number; readonly id: number } | undefined
 
+const routingKeyMax = 255
 const replyPrefix = 'amq.rabbitmq.reply-to.'
 
 export class Publisher {
@@ -35,15 +38,22 @@ export class Publisher {
   private readonly cache: RouteCache
   private readonly route: Route
   private readonly facts: EntryFacts
+  private readonly native: NativePart
+  private readonly sinks: Sinks
+  /** The last refusal asked for holds for one client alone. */
+  private askedByClient: boolean
   /** Entry words of a held message. */
   private readonly heldWords: Int32Array
 
-  constructor(context: ShardState, replyQueue: ReplyQueueFinder) {
+  constructor(context: ShardState, replyQueue: ReplyQueueFinder, sinks: Sinks) {
     this.context = context
     this.replyQueue = replyQueue
     this.cache = new RouteCache()
     this.route = newRoute()
     this.facts = new EntryFacts()
+    this.native = new NativePart()
+    this.sinks = sinks
+    this.askedByClient = false
     this.heldWords = new Int32Array(entryWords + extentsMax * extentWords)
   }
 
@@ -104,9 +114,12 @@ export class Publisher {
     flags: number,
     heldRow: number,
   ): boolean {
-    const { local, remote } = route
-    if (local.length === 0 && remote.length === 0) {
+    const { local, remote, sinks } = route
+    if (local.length === 0 && remote.length === 0 && sinks.length === 0) {
       if ((flags & EntryFlag.mandatory) !== 0 && !this.giveBack(channel, words, e)) return false
+    }
+    for (let i = 0; i < sinks.length; i++) {
+      if ((sinks[i] as Sink).holdsUp(channel.outlet)) return false
     }
     for (let i = 0; i < remote.length; i++) {
       const { peer, queues } = remote[i] as ResolvedRoute['remote'][number]
@@ -125,6 +138,9 @@ export class Publisher {
       const queue = local[i] as Queue
       row = queue.accept(words, e, flags, row)
       if (queue.logPosition > position) position = queue.logPosition
+    }
+    for (let i = 0; i < sinks.length; i++) {
+      row = (sinks[i] as Sink).accept(words, e, flags, row)
     }
     let sequence = 0
     if ((flags & EntryFlag.confirm) !== 0) {
@@ -164,7 +180,7 @@ export class Publisher {
   private resolve(channel: ShardChannel, words: Int32Array, e: number): ResolvedRoute {
     const bytes = this.context.arena.slab(words[e] as number)
     const at = words[e + 1] as number
-    const size = (words[e + 2] as number) + (words[e + 3] as number)
+    const size = this.routingSize(bytes, at, words[e + 2] as number, words[e + 3] as number)
     const last = channel.lastRoute
     if (
       last !== undefined &&
@@ -174,6 +190,13 @@ export class Publisher {
       return last
     }
     return this.resolveNew(channel, words, e, bytes, at, size)
+  }
+
+  /** Bytes from exchange and routing key on that decide the route. */
+  private routingSize(bytes: Buffer, at: number, exrkSize: number, extraSize: number): number {
+    if (extraSize === 0) return exrkSize
+    this.native.look(bytes, at + exrkSize, extraSize)
+    return exrkSize + this.native.routingSize
   }
 
   private resolveNew(
@@ -188,12 +211,15 @@ export class Publisher {
     const { scope, vhost } = channel.connection
     let found = this.cache.find(version, scope, bytes, at, size)
     if (found === undefined) {
-      const extraAt = (words[e + 3] as number) === 0 ? -1 : at + (words[e + 2] as number)
-      this.facts.look(bytes, at + size, words[e + 4] as number)
-      this.context.router.route(vhost, bytes, at, extraAt, this.facts, this.route)
-      found = this.build(channel, bytes, at, version)
+      const extraAt = at + (words[e + 2] as number)
+      const extraSize = words[e + 3] as number
+      this.facts.look(bytes, extraAt + extraSize, words[e + 4] as number)
+      this.context.router.route(vhost, bytes, at, extraAt, extraSize, this.facts, this.route)
+      const topic = extraSize === 0 ? undefined : this.longTopic(bytes)
+      found = this.build(channel, bytes, at, version, topic)
       if (!this.route.cacheable) return found
-      this.cache.add(scope, bytes, at, size, found)
+      // What one client may, another of the same user may not.
+      if (!this.askedByClient) this.cache.add(scope, bytes, at, size, found)
     }
     if (size <= channel.lastKey.length) {
       for (let i = 0; i < size; i++) channel.lastKey[i] = bytes[at + i] as number
@@ -203,7 +229,21 @@ export class Publisher {
     return found
   }
 
-  private build(channel: ShardChannel, bytes: Buffer, at: number, version: number): ResolvedRoute {
+  /** The routing key that an MQTT topic would have if keys were long enough for it. */
+  private longTopic(bytes: Buffer): string | undefined {
+    const { topicAt, topicSize } = this.native
+    if (topicSize <= routingKeyMax) return undefined
+    return foldTopic(bytes.toString('utf8', topicAt, topicAt + topicSize))
+  }
+
+  /** `topic`: what to ask permission for, where it is not the routing key. */
+  private build(
+    channel: ShardChannel,
+    bytes: Buffer,
+    at: number,
+    version: number,
+    topic: string | undefined,
+  ): ResolvedRoute {
     const built = newResolvedRoute(version)
     const exchangeEnd = at + 1 + (bytes[at] as number)
     const key = bytes.toString(
@@ -213,9 +253,13 @@ export class Publisher {
     )
     const { exchange, queues } = this.route
     const name = exchange?.name ?? bytes.toString('utf8', at + 1, exchangeEnd)
-    built.refusal = this.refusalOf(channel, exchange, name, key)
+    built.refusal = this.refusalOf(channel, exchange, name, topic ?? key)
     if (built.refusal !== undefined) return built
-    for (const queue of queues) this.addTarget(built, queue.shard, queue.id)
+    for (const queue of queues) {
+      const sink = queue.id < 0 ? this.sinks.find(queue.id) : undefined
+      if (sink === undefined) this.addTarget(built, queue.shard, queue.id)
+      else built.sinks.push(sink)
+    }
     if (exchange?.name === '' && key.startsWith(replyPrefix)) {
       const reply = this.replyQueue(key)
       if (reply !== undefined) this.addTarget(built, reply.shard, reply.id)
@@ -246,14 +290,16 @@ export class Publisher {
     key: string,
   ): PeerError | undefined {
     const { users } = this.context.topology
-    const { user, vhost } = channel.connection
+    const { user, vhost, clientId } = channel.connection
+    this.askedByClient = false
     // Before the look-up: names are not to be probed.
     const refused = checkAccess(users, user, vhost.name, 'exchange', name, 'write')
     if (refused !== undefined) return refused
     if (exchange === undefined) return noExchange(name, vhost.name)
     if (exchange.internal) return internalExchange(name, vhost.name)
     if (exchange.type === 'topic' && hasTopicPermissions(users, user, vhost.name, name)) {
-      return checkTopicAccess(users, user, vhost.name, name, key, 'write')
+      this.askedByClient = clientId !== undefined
+      return checkTopicAccess(users, user, vhost.name, name, key, 'write', clientId)
     }
     return undefined
   }

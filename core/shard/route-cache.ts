@@ -4,6 +4,7 @@ import type { PeerError } from '../../shared/bus/control.ts'
 import { hashBytes } from '../../shared/placement.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { PeerLink } from './peer-link.ts'
+import type { Sink } from './sinks.ts'
 
 /** Queues of one other shard that a message goes to. */
 export interface RemoteTarget {
@@ -22,11 +23,20 @@ export interface ResolvedRoute {
   durable: number
   /** Some of `local` log messages that are not persistent too. */
   logsAll: boolean
+  readonly sinks: Sink[]
   readonly remote: RemoteTarget[]
 }
 
 export function newResolvedRoute(version: number): ResolvedRoute {
-  return { version, refusal: undefined, local: [], durable: 0, logsAll: false, remote: [] }
+  return {
+    version,
+    refusal: undefined,
+    local: [],
+    durable: 0,
+    logsAll: false,
+    sinks: [],
+    remote: [],
+  }
 }
 
 interface Entry {
@@ -39,7 +49,7 @@ interface Entry {
 const slots = 1 << 16
 const entriesMax = slots >> 1
 
-/** Open addressing; a key is (scope, exchange and routing key bytes, extra keys included). */
+/** Open addressing; a key is (scope, exchange and routing key bytes, further keys and MQTT topic included). */
 export class RouteCache {
   private entries: (Entry | undefined)[]
   private count: number

@@ -34,6 +34,7 @@ export function openConnection(
     vhost,
     scope,
     op.window,
+    op.clientId,
   )
   return true
 }

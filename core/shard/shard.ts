@@ -51,7 +51,11 @@ export class Shard {
     const { shard, shards, arena, random } = options
     this.state = new ShardState(shard, shards, arena, options.storage, random)
     this.control = new ControlDesk(this.state, options.registry, options.storage, options.metadata)
-    this.publisher = new Publisher(this.state, (key) => this.control.replies.target(key))
+    this.publisher = new Publisher(
+      this.state,
+      (key) => this.control.replies.target(key),
+      this.control.sinks,
+    )
     const { reclaimer, messages, slabs } = this.state
     this.copier = new EntryCopier(this.state.arena, slabs)
     this.compactor = new Compactor(this.state.arena, messages, reclaimer, slabs)
@@ -86,6 +90,7 @@ export class Shard {
     for (const connection of end.connections) {
       if (connection !== undefined) this.control.dropConnection(end, connection)
     }
+    this.control.sinks.dropEnd(end)
     reclaimer.unwatch(link)
     for (let slab = 0; slab < arena.slabCount; slab++) {
       if (arena.owner(slab) === link && !reclaimer.isSealed(slab)) reclaimer.seal(slab)
