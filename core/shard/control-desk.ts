@@ -117,7 +117,7 @@ export class ControlDesk {
       case 'recheckAccess':
         return this.onRecheck(end, request, op)
       case 'openChannel':
-        return openChannel(end, op)
+        return openChannel(this.state, end, op)
       case 'closeChannel':
         return this.onCloseChannel(end, request, op)
       case 'globalPrefetch':

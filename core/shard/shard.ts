@@ -171,7 +171,7 @@ export class Shard {
           break
         }
       } else if (type === Record.forwarded) {
-        peer.answered(words[i + 1] as number, words[i + 2] === 1, this.state.confirmed)
+        peer.answered(words[i + 1] as number, words[i + 2] === 1)
       } else {
         const request = words[i + 1] as number
         const payload = peer.assembler.take(peer.in, i)
