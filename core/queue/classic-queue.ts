@@ -12,8 +12,12 @@ import {
 } from '../../shared/bus/wire.ts'
 import type { BacklogOwner, Log, QueueLog } from '../log/log.ts'
 import type { MessageTable } from '../message/message-table.ts'
+import type { ShardClock } from '../time/clock.ts'
+import type { TimerWheel } from '../time/timer-wheel.ts'
+import type { QueueSettings } from '../topology/arguments.ts'
 import type { Consumer, ConsumerChannel, Outlet } from './consumer.ts'
 import { Block, ConsumerRing } from './consumer.ts'
+import type { DeathReason } from './death.ts'
 import type { Holder, QueueEnd } from './holder.ts'
 import { ReadyList } from './ready-list.ts'
 
@@ -23,6 +27,8 @@ export interface QueueContext {
   readonly log: Log
   /** Bytes of messages that a queue keeps in memory when they are on disk too. */
   readonly queueMemoryBudget: number
+  readonly clock: ShardClock
+  readonly timers: TimerWheel
   /** Asks for `pump` before the batch ends. */
   readonly wake: (queue: ClassicQueue) => void
   /** Tells the gateway that a channel with global prefetch could use a token. */
@@ -33,6 +39,8 @@ export class ClassicQueue implements QueueEnd, BacklogOwner {
   readonly id: number
   readonly durable: boolean
   readonly singleActive: boolean
+  /** What its arguments and policies come to. */
+  settings: QueueSettings
   readonly consumers: ConsumerRing
   /** Deliveries that are not settled. */
   unackedCount: number
@@ -46,10 +54,11 @@ export class ClassicQueue implements QueueEnd, BacklogOwner {
   /** Undefined in a transient queue. */
   private readonly log: QueueLog | undefined
 
-  constructor(id: number, durable: boolean, singleActive: boolean, context: QueueContext) {
+  constructor(id: number, durable: boolean, settings: QueueSettings, context: QueueContext) {
     this.id = id
     this.durable = durable
-    this.singleActive = singleActive
+    this.singleActive = settings.singleActiveConsumer
+    this.settings = settings
     this.consumers = new ConsumerRing()
     this.unackedCount = 0
     this.woken = false
@@ -58,6 +67,11 @@ export class ClassicQueue implements QueueEnd, BacklogOwner {
     this.ready = new ReadyList()
     this.context = context
     this.log = durable ? context.log.openQueue(id, this) : undefined
+  }
+
+  /** Takes other settings (a policy has changed). Those that are for a queue's life stay. */
+  configure(settings: QueueSettings): void {
+    this.settings = settings
   }
 
   /** Messages that wait for a consumer. */
@@ -155,7 +169,8 @@ export class ClassicQueue implements QueueEnd, BacklogOwner {
     if (outcome === Outcome.requeue) {
       this.ready.giveBack(row, position)
       this.context.wake(this)
-    } else this.drop(row, position)
+    } else if (outcome === Outcome.discard) this.die(row, position, 'rejected')
+    else this.drop(row, position)
   }
 
   // HOT: once per settled delivery
@@ -243,6 +258,14 @@ export class ClassicQueue implements QueueEnd, BacklogOwner {
     this.ready.stored.drop()
     if (this.log !== undefined) this.context.log.deleteQueue(this.log)
     while (this.ready.take()) this.context.messages.release(this.ready.takenRow)
+  }
+
+  /**
+   * Parts with a message that is in no list any more: what becomes of it is up to the queue's settings.
+   * Its row is held for the queue until then.
+   */
+  private die(row: number, position: number, _reason: DeathReason): void {
+    this.drop(row, position)
   }
 
   private drop(row: number, position: number): void {

@@ -15,6 +15,9 @@ import { ClassicQueue } from '../queue/classic-queue.ts'
 import type { ConsumerChannel } from '../queue/consumer.ts'
 import type { Holder } from '../queue/holder.ts'
 import { Router } from '../routing/router.ts'
+import { ShardClock } from '../time/clock.ts'
+import { TimerWheel } from '../time/timer-wheel.ts'
+import { queueSettings } from '../topology/arguments.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { Topology } from '../topology/topology.ts'
 import type { ShardChannel } from './channel.ts'
@@ -34,6 +37,8 @@ export class ShardState implements QueueContext {
   readonly messages: MessageTable
   readonly log: Log
   readonly queueMemoryBudget: number
+  readonly clock: ShardClock
+  readonly timers: TimerWheel
   readonly topology: Topology
   readonly router: Router
   /** The next random number, 0 to 2^32 - 1. */
@@ -68,6 +73,8 @@ export class ShardState implements QueueContext {
     this.messages = new MessageTable(this.arena, this.reclaimer)
     this.log = storage.createLog(this)
     this.queueMemoryBudget = storage.queueMemoryBudget
+    this.clock = new ShardClock()
+    this.timers = new TimerWheel()
     this.topology = new Topology()
     this.router = new Router(random)
     this.random = random
@@ -129,8 +136,9 @@ export class ShardState implements QueueContext {
   }
 
   /** Makes the engine of a queue that this shard owns. */
-  createQueue(record: QueueRecord, singleActive: boolean): ClassicQueue {
-    const queue = new ClassicQueue(record.id, record.durable, singleActive, this)
+  createQueue(record: QueueRecord): ClassicQueue {
+    const settings = queueSettings(record.arguments)
+    const queue = new ClassicQueue(record.id, record.durable, settings, this)
     this.queues.set(record.id, queue)
     return queue
   }

@@ -145,7 +145,7 @@ export class StoreBench {
 
   /** Metadata has a queue with this id. */
   declare(id: number): ClassicQueue {
-    return this.state.createQueue({ id, durable: true } as never, false)
+    return this.state.createQueue({ id, durable: true, arguments: [] } as never)
   }
 
   queue(id: number): ClassicQueue {
