@@ -6,8 +6,8 @@ import type { ArenaMemory } from '../../shared/bus/arena.ts'
 import type { LinkMemory } from '../../shared/bus/link.ts'
 import { confirmWords, EntryFlag, entryWords, extentWords, Record } from '../../shared/bus/wire.ts'
 import { Compactor } from '../message/compactor.ts'
-import type { ClassicQueue } from '../queue/classic-queue.ts'
 import { Block } from '../queue/consumer.ts'
+import type { Queue } from '../queue/queue.ts'
 import type { MetadataStore } from '../store/metadata-store.ts'
 import type { RegistrySettings } from '../topology/decision.ts'
 import type { ShardChannel } from './channel.ts'
@@ -16,7 +16,7 @@ import { EntryCopier } from './entry-copy.ts'
 import { GatewayEnd } from './gateway-end.ts'
 import { forwardEntryAt, PeerLink } from './peer-link.ts'
 import { Publisher } from './publisher.ts'
-import { credit, grant, release, settle } from './settlement.ts'
+import { credit, grant, linkCredit, release, settle } from './settlement.ts'
 import { ShardState } from './shard-state.ts'
 import type { ShardStorage } from './storage.ts'
 
@@ -146,6 +146,7 @@ export class Shard {
       else if (type === Record.settle) settle(state, end, i)
       else if (type === Record.credit) credit(end, i)
       else if (type === Record.seal) state.reclaimer.seal(words[i + 1] as number)
+      else if (type === Record.linkCredit) linkCredit(end, i)
       else if (type === Record.grant) grant(state, end, i)
       else done = this.onControl(end, i)
       if (!done) {
@@ -240,7 +241,7 @@ export class Shard {
       }
     }
     for (let i = 0; i < state.woken.length; i++) {
-      const queue = state.woken[i] as ClassicQueue
+      const queue = state.woken[i] as Queue
       queue.woken = false
       if (!queue.deleted) queue.pump()
     }
