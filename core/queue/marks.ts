@@ -3,21 +3,15 @@
 // position: open addressing over typed arrays, 12 bytes a slot.
 //
 //   word   bits 0-13 deliveries that failed   bits 14-27 deliveries that came back, failed or not
-//          bits 28-30 reason of its death (DeathReason), 0: it lives
+//          bits 28-30 reason of its death (deathReasons), 0: it lives
 //
 // Counts stop at their largest value. The word is logged as it is (core/store/wal-format.ts).
 
-/** Why a message leaves a queue without having been processed. */
-export const DeathReason = {
-  rejected: 1,
-  expired: 2,
-  maxlen: 3,
-  deliveryLimit: 4,
-} as const
+import type { DeathReason } from './death.ts'
 
-/** The names of x-death, by DeathReason. */
-export const deathReasonNames: readonly string[] = [
-  '',
+/** Numbers of the reasons, as they are logged; 0: alive. */
+export const deathReasons: readonly (DeathReason | undefined)[] = [
+  undefined,
   'rejected',
   'expired',
   'maxlen',
@@ -40,8 +34,9 @@ export function acquiredOf(word: number): number {
   return (word >>> acquiredShift) & markCountMax
 }
 
-export function reasonOf(word: number): number {
-  return word >>> reasonShift
+/** Why it is dying; undefined: it is not. */
+export function reasonOf(word: number): DeathReason | undefined {
+  return deathReasons[word >>> reasonShift]
 }
 
 /** `word` for one more delivery that came back. */
@@ -53,8 +48,8 @@ export function returnedOnce(word: number, failed: boolean): number {
 }
 
 /** `word` for a message that dies for `reason`. */
-export function dying(word: number, reason: number): number {
-  return (word & countBits) | (reason << reasonShift)
+export function dying(word: number, reason: DeathReason): number {
+  return (word & countBits) | (deathReasons.indexOf(reason) << reasonShift)
 }
 
 /** Mark words by position; 0 is what a position without a mark has. */

@@ -8,13 +8,12 @@
 
 import { EntryFlag, entryWords, extentsMax, extentWords } from '../../shared/bus/wire.ts'
 import { DeathEntry, endOfKeys, isDeathCycle } from '../message/death-entry.ts'
-import type { DyingQueue } from '../queue/death.ts'
+import type { DeathReason, DeathSink, DyingQueue } from '../queue/death.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { Route } from '../routing/router.ts'
 import { newRoute } from '../routing/router.ts'
 import type { TimerOwner } from '../time/timer-wheel.ts'
 import type { QueueRecord } from '../topology/records.ts'
-import type { EntryCopier } from './entry-copy.ts'
 import { EntryFacts } from './entry-facts.ts'
 import type { Forwarder } from './peer-link.ts'
 import type { RemoteTarget, ResolvedRoute } from './route-cache.ts'
@@ -28,7 +27,7 @@ interface Death {
   readonly record: QueueRecord
   readonly row: number
   readonly position: number
-  readonly reason: string
+  readonly reason: DeathReason
 }
 
 /** A death that waits for other shards, or for a better time. */
@@ -51,11 +50,10 @@ const retryMsMax = 60_000
 /** Queues whose troubles are remembered, so as to tell each once. */
 const toldMax = 1000
 
-export class DeadLetters implements TimerOwner {
+export class DeadLetters implements DeathSink, TimerOwner {
   /** The last death found no slab: nobody rings when there is one. */
   starved: boolean
   private readonly state: ShardState
-  private readonly copier: EntryCopier
   private readonly entry: DeathEntry
   private readonly cache: RouteCache
   private readonly route: Route
@@ -71,10 +69,9 @@ export class DeadLetters implements TimerOwner {
   private stuckVersion: number
   private readonly told: Set<string>
 
-  constructor(state: ShardState, copier: EntryCopier) {
+  constructor(state: ShardState) {
     this.starved = false
     this.state = state
-    this.copier = copier
     this.entry = new DeathEntry()
     this.cache = new RouteCache()
     this.route = newRoute()
@@ -89,7 +86,7 @@ export class DeadLetters implements TimerOwner {
   }
 
   /** `queue` parts with the message in `row`, whose hold passes to this until `queue.buried`. */
-  add(queue: DyingQueue, row: number, position: number, reason: string): void {
+  add(queue: DyingQueue, row: number, position: number, reason: DeathReason): void {
     const record = this.state.topology.queuesById.get(queue.id)
     if (record === undefined) queue.buried(row, position)
     else this.pending.push({ queue, record, row, position, reason })
@@ -178,11 +175,7 @@ export class DeadLetters implements TimerOwner {
   }
 
   /** `route` without queues that the message must not come to again, or has come to already. */
-  private filtered(
-    route: ResolvedRoute,
-    death: Death,
-    open: OpenDeath | undefined,
-  ): ResolvedRoute {
+  private filtered(route: ResolvedRoute, death: Death, open: OpenDeath | undefined): ResolvedRoute {
     const isOut = (id: number): boolean => this.isCycle(death, id) || open?.reached.has(id) === true
     const allIn =
       !route.local.some((queue) => isOut(queue.id)) &&
@@ -211,8 +204,8 @@ export class DeadLetters implements TimerOwner {
   }
 
   private send(death: Death, open: OpenDeath | undefined, route: ResolvedRoute): boolean {
-    const { state, copier, words } = this
-    const { messages } = state
+    const { state, words } = this
+    const { copier, messages } = state
     const { local, remote } = route
     messages.writeEntry(death.row, words, 0)
     const keeps = ((messages.flags[death.row] as number) & EntryFlag.persistent) !== 0
@@ -230,10 +223,11 @@ export class DeadLetters implements TimerOwner {
     this.starved = !copier.copyUnder(words, 0, this.entry)
     if (this.starved) return false
     const flags = this.flagsOf(death.row, persistent)
-    const refused = this.accept(local, flags, open)
-    if (remote.length > 0 || refused || death.queue.atLeastOnce) {
-      this.forward(death, open, remote, flags, refused)
-    } else death.queue.buried(death.row, death.position)
+    const isSimple = remote.length === 0 && !death.queue.atLeastOnce
+    const opened = isSimple ? undefined : (open ?? newOpenDeath(death))
+    const refused = this.accept(local, flags, opened)
+    if (opened === undefined) this.end(death)
+    else this.forward(opened, remote, flags, refused)
     copier.close()
     return true
   }
@@ -245,7 +239,7 @@ export class DeadLetters implements TimerOwner {
 
   /** True when a queue refuses the message. */
   private accept(local: readonly Queue[], flags: number, open: OpenDeath | undefined): boolean {
-    const { words } = this.copier
+    const { words } = this.state.copier
     let row = -1
     for (let i = 0; i < local.length; i++) {
       const queue = local[i] as Queue
@@ -257,18 +251,16 @@ export class DeadLetters implements TimerOwner {
 
   /** Sends the message to other shards; the death stays open until they have answered. */
   private forward(
-    death: Death,
-    known: OpenDeath | undefined,
+    open: OpenDeath,
     remote: readonly RemoteTarget[],
     flags: number,
     refused: boolean,
   ): void {
-    const open = known ?? { ...death, waits: 0, refused: false, reached: new Set(), tries: 0, dueAt: 0 }
     open.waits = remote.length
     open.refused = refused
     for (let i = 0; i < remote.length; i++) {
       const { peer, queues } = remote[i] as RemoteTarget
-      peer.forward(this.copier.words, 0, flags, queues, this.answerFor(open, queues), 0)
+      peer.forward(this.state.copier.words, 0, flags, queues, this.answerFor(open, queues), 0)
     }
     if (open.waits === 0) this.settle(open)
   }
@@ -296,7 +288,7 @@ export class DeadLetters implements TimerOwner {
       return this.end(death)
     }
     this.tell(death, 'dead letters cannot be routed: they are kept')
-    this.keep(open ?? { ...death, waits: 0, refused: false, reached: new Set(), tries: 0, dueAt: 0 })
+    this.keep(open ?? newOpenDeath(death))
     return true
   }
 
@@ -341,6 +333,10 @@ export class DeadLetters implements TimerOwner {
     this.told.add(key)
     this.state.report('warn', `queue '${record.name}': ${text}`, { vhost: record.vhost.name })
   }
+}
+
+function newOpenDeath(death: Death): OpenDeath {
+  return { ...death, waits: 0, refused: false, reached: new Set(), tries: 0, dueAt: 0 }
 }
 
 /** A retry that found no room is tried again after this. */

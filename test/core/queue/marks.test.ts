@@ -4,7 +4,6 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   acquiredOf,
-  DeathReason,
   dying,
   failedOf,
   Marks,
@@ -42,14 +41,14 @@ describe('marks', () => {
 
   test('count failed and returned deliveries apart, up to their largest value', () => {
     let word = returnedOnce(returnedOnce(0, true), false)
-    expect([failedOf(word), acquiredOf(word), reasonOf(word)]).toEqual([1, 2, 0])
-    word = dying(word, DeathReason.deliveryLimit)
-    expect([failedOf(word), acquiredOf(word), reasonOf(word)]).toEqual([1, 2, 4])
+    expect([failedOf(word), acquiredOf(word), reasonOf(word)]).toEqual([1, 2, undefined])
+    word = dying(word, 'delivery_limit')
+    expect([failedOf(word), acquiredOf(word), reasonOf(word)]).toEqual([1, 2, 'delivery_limit'])
     for (let i = 0; i < markCountMax + 10; i++) word = returnedOnce(word, true)
     expect([failedOf(word), acquiredOf(word), reasonOf(word)]).toEqual([
       markCountMax,
       markCountMax,
-      DeathReason.deliveryLimit,
+      'delivery_limit',
     ])
   })
 })
