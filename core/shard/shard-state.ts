@@ -16,6 +16,9 @@ import type { ConsumerChannel } from '../queue/consumer.ts'
 import type { Holder } from '../queue/holder.ts'
 import type { Queue } from '../queue/queue.ts'
 import { Router } from '../routing/router.ts'
+import { ShardClock } from '../time/clock.ts'
+import { TimerWheel } from '../time/timer-wheel.ts'
+import { queueSettings } from '../topology/arguments.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { Topology } from '../topology/topology.ts'
 import type { ShardChannel } from './channel.ts'
@@ -35,6 +38,8 @@ export class ShardState implements QueueContext {
   readonly messages: MessageTable
   readonly log: Log
   readonly queueMemoryBudget: number
+  readonly clock: ShardClock
+  readonly timers: TimerWheel
   readonly topology: Topology
   readonly router: Router
   /** The next random number, 0 to 2^32 - 1. */
@@ -69,6 +74,8 @@ export class ShardState implements QueueContext {
     this.messages = new MessageTable(this.arena, this.reclaimer)
     this.log = storage.createLog(this)
     this.queueMemoryBudget = storage.queueMemoryBudget
+    this.clock = new ShardClock()
+    this.timers = new TimerWheel()
     this.topology = new Topology()
     this.router = new Router(random)
     this.random = random
@@ -130,8 +137,9 @@ export class ShardState implements QueueContext {
   }
 
   /** Makes the engine of a queue that this shard owns. */
-  createQueue(record: QueueRecord, singleActive: boolean): Queue {
-    const queue = new ClassicQueue(record.id, record.durable, singleActive, this)
+  createQueue(record: QueueRecord): Queue {
+    const settings = queueSettings(record.arguments)
+    const queue = new ClassicQueue(record.id, record.durable, settings, this)
     this.queues.set(record.id, queue)
     return queue
   }

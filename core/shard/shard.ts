@@ -34,6 +34,8 @@ export interface ShardOptions {
 
 /** Records of one source between two publications of what came of them, so that readers start early. */
 const recordsPerFlush = 512
+/** Messages that timers may deal with in one turn: half a millisecond or so. */
+const timerBudget = 1000
 
 export class Shard {
   readonly state: ShardState
@@ -93,15 +95,18 @@ export class Shard {
   }
 
   /**
-   * Handles everything that is visible. True when there was anything to do, so that another turn may
-   * find more.
+   * Handles everything that is visible, and what is due. `now`: milliseconds of a clock that never goes
+   * back; `wall`: milliseconds since 1970. True when there was anything to do, so that another turn
+   * may find more.
    */
-  turn(): boolean {
+  turn(now: number, wall: number): boolean {
     const { state } = this
+    state.clock.set(now, wall)
+    // First what is due: it is not to be delivered in this turn.
+    let any = state.timers.advance(now, timerBudget)
     // Peers' heads first, then gateways to their heads: a change that another shard sends on behalf
     // of a client is not applied before what that client has sent here earlier.
     for (const peer of state.peers) peer?.in.look()
-    let any = false
     for (const end of state.ends) {
       if (end.in.look() && this.drainGateway(end)) any = true
     }
@@ -111,6 +116,11 @@ export class Shard {
     this.serve()
     this.flush()
     return any
+  }
+
+  /** When a turn is due even if nobody rings, in the time of `now`; `Infinity`: never. */
+  deadline(): number {
+    return this.state.timers.deadline()
   }
 
   /** Slabs that wait for a reader to pass them: look again soon. */

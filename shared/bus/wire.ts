@@ -77,7 +77,17 @@ export const EntryFlag = {
   empty: 64,
   /** `deliver`, `got`: settled on delivery, no delivery id. */
   settled: 128,
+  /** The props contain an expiration. */
+  expiration: 256,
 } as const
+
+/** Publish and forward: bits 16-23 of the flags are the message's priority, 0 where it has none. */
+export const priorityShift = 16
+
+/** The priority in flags of a publish. */
+export function priorityOf(flags: number): number {
+  return (flags >>> priorityShift) & 255
+}
 
 /** Outcomes of settle. */
 export const Outcome = {

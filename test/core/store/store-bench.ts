@@ -145,7 +145,7 @@ export class StoreBench {
 
   /** Metadata has a queue with this id. */
   declare(id: number): ClassicQueue {
-    this.state.createQueue({ id, durable: true } as never, false)
+    this.state.createQueue({ id, durable: true, arguments: [] } as never)
     return this.queue(id)
   }
 
