@@ -2,9 +2,9 @@
 
 import type { ControlOp } from '../../shared/bus/control.ts'
 import { Outcome } from '../../shared/bus/wire.ts'
-import type { ClassicQueue } from '../queue/classic-queue.ts'
 import type { Consumer } from '../queue/consumer.ts'
 import { Block } from '../queue/consumer.ts'
+import type { Queue } from '../queue/queue.ts'
 import { checkAccess } from '../topology/permissions.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { ShardChannel, ShardConnection } from './channel.ts'
@@ -92,7 +92,7 @@ export function recheckConsumers(state: ShardState, connection: ShardConnection)
   const { user, vhost } = connection
   for (const channel of connection.channels) {
     const refused = [...channel.consumers].filter((consumer) => {
-      const record = state.topology.queuesById.get((consumer.queue as ClassicQueue).id)
+      const record = state.topology.queuesById.get((consumer.queue as Queue).id)
       if (record === undefined) return false
       const { users } = state.topology
       return checkAccess(users, user, vhost.name, 'queue', record.name, 'read') !== undefined

@@ -86,10 +86,18 @@ function run(): void {
   for (;;) {
     const seen = bell.seen()
     if (bell.takeMail() && !readMail()) return
-    const busy = shard.turn()
+    const busy = shard.turn(performance.now(), Date.now())
     const waiting = shard.sweep()
-    if (!busy) bell.sleep(seen, waiting ? sweepMs : idleMs)
+    if (!busy) bell.sleep(seen, sleepMs(waiting))
   }
+}
+
+function sleepMs(waiting: boolean): number {
+  const due = shard.deadline()
+  const most = waiting ? sweepMs : idleMs
+  return due === Number.POSITIVE_INFINITY
+    ? most
+    : Math.min(most, Math.max(0, due - performance.now()))
 }
 
 /** False when it is time to stop. */

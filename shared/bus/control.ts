@@ -115,6 +115,11 @@ export type ControlOp =
       readonly exclusive: boolean
       /** Unacknowledged deliveries allowed; 0: any number. */
       readonly prefetch: number
+      /**
+       * Nothing is delivered beyond what linkCredit records grant, the first of which may follow at
+       * once; the delivery-count begins at 0. For any `noAck`.
+       */
+      readonly credited?: boolean
       readonly arguments: WireArguments
     }
   /** [owner] Reply after the last delivery. */
