@@ -11,7 +11,7 @@ import {
   Record,
 } from '../../shared/bus/wire.ts'
 import { ReplyCode } from '../../shared/errors.ts'
-import type { ClassicQueue } from '../queue/classic-queue.ts'
+import type { Queue } from '../queue/queue.ts'
 import type { Route } from '../routing/router.ts'
 import { newRoute } from '../routing/router.ts'
 import { checkAccess, checkTopicAccess, hasTopicPermissions } from '../topology/permissions.ts'
@@ -22,6 +22,7 @@ import { EntryFacts } from './entry-facts.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { ResolvedRoute } from './route-cache.ts'
 import { newResolvedRoute, RouteCache, sameKey } from './route-cache.ts'
+import { addTarget } from './route-targets.ts'
 import type { ShardState } from './shard-state.ts'
 
 /** Finds the queue behind a direct reply-to name, and its shard. */
@@ -101,10 +102,11 @@ export class Publisher {
     route: ResolvedRoute,
     words: Int32Array,
     e: number,
-    flags: number,
+    asked: number,
     heldRow: number,
   ): boolean {
     const { local, remote } = route
+    const flags = route.persists ? asked | EntryFlag.persistent : asked
     if (local.length === 0 && remote.length === 0) {
       if ((flags & EntryFlag.mandatory) !== 0 && !this.giveBack(channel, words, e)) return false
     }
@@ -113,8 +115,8 @@ export class Publisher {
       if (!peer.lane.hasRoom(peer.forwardWords(words, e, queues.length))) return false
     }
     if (
-      (flags & EntryFlag.persistent) !== 0 &&
       route.durable > 0 &&
+      ((flags & EntryFlag.persistent) !== 0 || route.logsAll) &&
       !this.context.log.hasRoom(words[e + 6] as number, route.durable)
     ) {
       return false
@@ -122,7 +124,7 @@ export class Publisher {
     let row = heldRow
     let position = 0
     for (let i = 0; i < local.length; i++) {
-      const queue = local[i] as ClassicQueue
+      const queue = local[i] as Queue
       row = queue.accept(words, e, flags, row)
       if (queue.logPosition > position) position = queue.logPosition
     }
@@ -215,27 +217,12 @@ export class Publisher {
     const name = exchange?.name ?? bytes.toString('utf8', at + 1, exchangeEnd)
     built.refusal = this.refusalOf(channel, exchange, name, key)
     if (built.refusal !== undefined) return built
-    for (const queue of queues) this.addTarget(built, queue.shard, queue.id)
+    for (const queue of queues) addTarget(this.context, built, queue)
     if (exchange?.name === '' && key.startsWith(replyPrefix)) {
       const reply = this.replyQueue(key)
-      if (reply !== undefined) this.addTarget(built, reply.shard, reply.id)
+      if (reply !== undefined) addTarget(this.context, built, reply)
     }
     return built
-  }
-
-  private addTarget(route: ResolvedRoute, shard: number, id: number): void {
-    if (shard === this.context.shard) {
-      const queue = this.context.queues.get(id)
-      if (queue === undefined) return
-      route.local.push(queue)
-      if (queue.durable) route.durable++
-      return
-    }
-    const peer = this.context.peers[shard]
-    if (peer === undefined) return
-    const known = route.remote.find((target) => target.peer === peer)
-    if (known === undefined) route.remote.push({ peer, queues: [id] })
-    else known.queues.push(id)
   }
 
   private refusalOf(

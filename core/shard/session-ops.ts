@@ -2,9 +2,9 @@
 
 import type { ControlOp } from '../../shared/bus/control.ts'
 import { Outcome } from '../../shared/bus/wire.ts'
-import type { ClassicQueue } from '../queue/classic-queue.ts'
 import type { Consumer } from '../queue/consumer.ts'
 import { Block } from '../queue/consumer.ts'
+import type { Queue } from '../queue/queue.ts'
 import { checkAccess } from '../topology/permissions.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { ShardChannel, ShardConnection } from './channel.ts'
@@ -38,10 +38,10 @@ export function openConnection(
   return true
 }
 
-export function openChannel(end: GatewayEnd, op: Op<'openChannel'>): void {
+export function openChannel(state: ShardState, end: GatewayEnd, op: Op<'openChannel'>): void {
   const connection = end.connections[op.connection]
   if (connection === undefined) return
-  const channel = new ShardChannel(op.channel, connection)
+  const channel = new ShardChannel(op.channel, connection, state.confirmed)
   connection.channels.add(channel)
   end.channels[op.channel] = channel
 }
@@ -92,7 +92,7 @@ export function recheckConsumers(state: ShardState, connection: ShardConnection)
   const { user, vhost } = connection
   for (const channel of connection.channels) {
     const refused = [...channel.consumers].filter((consumer) => {
-      const record = state.topology.queuesById.get((consumer.queue as ClassicQueue).id)
+      const record = state.topology.queuesById.get((consumer.queue as Queue).id)
       if (record === undefined) return false
       const { users } = state.topology
       return checkAccess(users, user, vhost.name, 'queue', record.name, 'read') !== undefined
