@@ -28,7 +28,7 @@ export function anyComposite(value: Described): Composite<CompositeKind> | undef
 export function composite<K extends CompositeKind>(kind: K, fields: CompositeFields<K>): Described {
   const shape = shapeOf(kind)
   const given = fields as Readonly<Record<string, unknown>>
-  const values = shape.fields.map(([name, type]) => valueOf(type, given[name]))
+  const values = shape.fields.map(([name, type]) => encodeField(type, given[name]))
   let count = values.length
   // Null at the end may be left out (1.4).
   while (count > 0 && values[count - 1]?.type === 'null') count--
@@ -88,7 +88,7 @@ function fieldOf(kind: string, name: string, type: FieldKind, field: AmqpValue):
   throw new DecodeError(FaultCode.invalidField, `${kind}: field ${name} is of type ${field.type}`)
 }
 
-function valueOf(type: FieldKind, field: unknown): AmqpValue {
+function encodeField(type: FieldKind, field: unknown): AmqpValue {
   if (field === undefined) return NULL
   switch (type) {
     case 'any':

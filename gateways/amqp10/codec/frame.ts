@@ -187,7 +187,7 @@ export class FrameDecoder {
   private gather(size: number): void {
     const wanted = Math.min(size - this.carrySize, this.end - this.at)
     if (this.carry.length < size) {
-      const larger = new Uint8Array(size <= carryKeptBytes ? carryKeptBytes : size)
+      const larger = new Uint8Array(Math.max(size, carryKeptBytes))
       larger.set(this.carry.subarray(0, this.carrySize))
       this.carry = larger
     }

@@ -100,8 +100,7 @@ export class SectionScan {
     this.dataAt = valueAt + (code === Code.binary8 ? 2 : 5)
     this.dataSize = to - this.dataAt
     // As this gateway writes it: with nothing in front but the short descriptor.
-    this.dataShort =
-      valueAt === this.bodyAt + 3 && (code === Code.binary8) === this.dataSize < 256
+    this.dataShort = valueAt === this.bodyAt + 3 && (code === Code.binary8) === this.dataSize < 256
   }
 
   private clear(): void {
