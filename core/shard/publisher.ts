@@ -11,7 +11,7 @@ import {
   Record,
 } from '../../shared/bus/wire.ts'
 import { ReplyCode } from '../../shared/errors.ts'
-import { foldTopic, NativePart } from '../../shared/message/native-part.ts'
+import { foldTopic, NativePart, routingSize } from '../../shared/message/native-part.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { Route } from '../routing/router.ts'
 import { newRoute } from '../routing/router.ts'
@@ -23,6 +23,7 @@ import { EntryFacts } from './entry-facts.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { ResolvedRoute } from './route-cache.ts'
 import { newResolvedRoute, RouteCache, sameKey } from './route-cache.ts'
+import { addTarget } from './route-targets.ts'
 import type { ShardState } from './shard-state.ts'
 import type { Sink, Sinks } from './sinks.ts'
 
@@ -69,7 +70,8 @@ export class Publisher {
     if ((flags & EntryFlag.transactional) !== 0) return this.hold(channel, words, e, flags)
     const route = this.resolve(channel, words, e)
     if (route.refusal !== undefined) {
-      this.fail(channel, route.refusal)
+      if ((flags & EntryFlag.lenient) === 0) this.fail(channel, route.refusal)
+      else this.refuse(channel, words, e, flags, route.refusal)
       return true
     }
     return this.dispatch(channel, route, words, e, flags, -1)
@@ -105,17 +107,41 @@ export class Publisher {
     this.context.event(channel.outlet, { event: 'channelError', channel: channel.id, error })
   }
 
+  /** The message is gone; if its publisher waits for a confirm, that follows. */
+  private refuse(
+    channel: ShardChannel,
+    words: Int32Array,
+    e: number,
+    flags: number,
+    error: PeerError,
+  ): void {
+    const bytes = this.context.arena.slab(words[e] as number)
+    const at = words[e + 1] as number
+    const exchange = bytes.toString('utf8', at + 1, at + 1 + (bytes[at] as number))
+    const awaited = (flags & EntryFlag.confirm) !== 0
+    const sequence = awaited ? channel.confirms.push(0, 0) : -1
+    if (awaited) this.context.confirmed(channel)
+    this.context.event(channel.outlet, {
+      event: 'publishRefused',
+      channel: channel.id,
+      sequence,
+      exchange,
+      error,
+    })
+  }
+
   // HOT: once per publish
   private dispatch(
     channel: ShardChannel,
     route: ResolvedRoute,
     words: Int32Array,
     e: number,
-    flags: number,
+    asked: number,
     heldRow: number,
   ): boolean {
     const { local, remote, sinks } = route
-    if (local.length === 0 && remote.length === 0 && sinks.length === 0) {
+    const flags = route.persists ? asked | EntryFlag.persistent : asked
+    if (local.length === 0 && remote.length === 0) {
       if ((flags & EntryFlag.mandatory) !== 0 && !this.giveBack(channel, words, e)) return false
     }
     for (let i = 0; i < sinks.length; i++) {
@@ -138,9 +164,6 @@ export class Publisher {
       const queue = local[i] as Queue
       row = queue.accept(words, e, flags, row)
       if (queue.logPosition > position) position = queue.logPosition
-    }
-    for (let i = 0; i < sinks.length; i++) {
-      row = (sinks[i] as Sink).accept(words, e, flags, row)
     }
     let sequence = 0
     if ((flags & EntryFlag.confirm) !== 0) {
@@ -166,7 +189,7 @@ export class Publisher {
     to[index] = (size << 8) | Record.returned
     to[index + 1] = channel.id
     to[index + 2] = ReplyCode.NO_ROUTE
-    to[index + 3] = 0
+    to[index + 3] = channel.confirms.nextSequence()
     for (let i = 0; i < entrySize; i++) to[index + deliverEntryAt + i] = words[e + i] as number
     lane.ring.commit(size)
     lastReference[words[e] as number] = lane.ring.total
@@ -180,7 +203,7 @@ export class Publisher {
   private resolve(channel: ShardChannel, words: Int32Array, e: number): ResolvedRoute {
     const bytes = this.context.arena.slab(words[e] as number)
     const at = words[e + 1] as number
-    const size = this.routingSize(bytes, at, words[e + 2] as number, words[e + 3] as number)
+    const size = routingSize(bytes, at, words[e + 2] as number, words[e + 3] as number)
     const last = channel.lastRoute
     if (
       last !== undefined &&
@@ -190,13 +213,6 @@ export class Publisher {
       return last
     }
     return this.resolveNew(channel, words, e, bytes, at, size)
-  }
-
-  /** Bytes from exchange and routing key on that decide the route. */
-  private routingSize(bytes: Buffer, at: number, exrkSize: number, extraSize: number): number {
-    if (extraSize === 0) return exrkSize
-    this.native.look(bytes, at + exrkSize, extraSize)
-    return exrkSize + this.native.routingSize
   }
 
   private resolveNew(
@@ -215,7 +231,7 @@ export class Publisher {
       const extraSize = words[e + 3] as number
       this.facts.look(bytes, extraAt + extraSize, words[e + 4] as number)
       this.context.router.route(vhost, bytes, at, extraAt, extraSize, this.facts, this.route)
-      const topic = extraSize === 0 ? undefined : this.longTopic(bytes)
+      const topic = extraSize === 0 ? undefined : this.longTopic(bytes, extraAt, extraSize)
       found = this.build(channel, bytes, at, version, topic)
       if (!this.route.cacheable) return found
       // What one client may, another of the same user may not.
@@ -230,7 +246,8 @@ export class Publisher {
   }
 
   /** The routing key that an MQTT topic would have if keys were long enough for it. */
-  private longTopic(bytes: Buffer): string | undefined {
+  private longTopic(bytes: Buffer, extraAt: number, extraSize: number): string | undefined {
+    this.native.look(bytes, extraAt, extraSize)
     const { topicAt, topicSize } = this.native
     if (topicSize <= routingKeyMax) return undefined
     return foldTopic(bytes.toString('utf8', topicAt, topicAt + topicSize))
@@ -256,31 +273,15 @@ export class Publisher {
     built.refusal = this.refusalOf(channel, exchange, name, topic ?? key)
     if (built.refusal !== undefined) return built
     for (const queue of queues) {
+      addTarget(this.context, built, queue)
       const sink = queue.id < 0 ? this.sinks.find(queue.id) : undefined
-      if (sink === undefined) this.addTarget(built, queue.shard, queue.id)
-      else built.sinks.push(sink)
+      if (sink !== undefined) built.sinks.push(sink)
     }
     if (exchange?.name === '' && key.startsWith(replyPrefix)) {
       const reply = this.replyQueue(key)
-      if (reply !== undefined) this.addTarget(built, reply.shard, reply.id)
+      if (reply !== undefined) addTarget(this.context, built, reply)
     }
     return built
-  }
-
-  private addTarget(route: ResolvedRoute, shard: number, id: number): void {
-    if (shard === this.context.shard) {
-      const queue = this.context.queues.get(id)
-      if (queue === undefined) return
-      route.local.push(queue)
-      if (queue.durable) route.durable++
-      if (queue.logsAll) route.logsAll = true
-      return
-    }
-    const peer = this.context.peers[shard]
-    if (peer === undefined) return
-    const known = route.remote.find((target) => target.peer === peer)
-    if (known === undefined) route.remote.push({ peer, queues: [id] })
-    else known.queues.push(id)
   }
 
   private refusalOf(

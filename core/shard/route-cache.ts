@@ -23,6 +23,9 @@ export interface ResolvedRoute {
   durable: number
   /** Some of `local` log messages that are not persistent too. */
   logsAll: boolean
+  /** Some queue keeps every message as if it were persistent (quorum queues do): so do all of them. */
+  persists: boolean
+  /** Sinks among `local`. */
   readonly sinks: Sink[]
   readonly remote: RemoteTarget[]
 }
@@ -35,6 +38,7 @@ export function newResolvedRoute(version: number): ResolvedRoute {
     durable: 0,
     logsAll: false,
     sinks: [],
+    persists: false,
     remote: [],
   }
 }

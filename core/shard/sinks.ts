@@ -8,6 +8,7 @@ import { foldTopic, topicFilterArgument } from '../../shared/message/native-part
 import { EMPTY_TABLE, textField } from '../../shared/message/value.ts'
 import { ClassicQueue } from '../queue/classic-queue.ts'
 import { Consumer } from '../queue/consumer.ts'
+import { plainSettings } from '../topology/arguments.ts'
 import type { BindingRecord, QueueRecord, VhostRecord } from '../topology/records.ts'
 import { ShardChannel, ShardConnection } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
@@ -18,19 +19,17 @@ type Op<K extends ControlOp['op']> = Extract<ControlOp, { op: K }>
 /** Below the ids of reply queues. */
 const firstId = -0x40000000
 
-/**
- * Messages that wait for a gateway that does not take them, beyond what its ring holds. A gateway
- * waits for itself there; what others publish is dropped, and counted.
- */
+/** Messages that wait for a gateway, beyond what its ring holds, before it has to wait for itself. */
 const backlogMax = 20_000
+
+/** What others publish may pile up further; then the oldest goes. */
+const sinkSettings = { ...plainSettings, lengthMax: 5 * backlogMax }
 
 /** One gateway's sink on this shard. */
 export class Sink {
   readonly end: GatewayEnd
   readonly consumer: Consumer
   readonly record: QueueRecord
-  /** Messages that found it full. */
-  dropped: number
   private readonly queue: ClassicQueue
   private readonly bindings: Map<string, BindingRecord>
 
@@ -39,7 +38,6 @@ export class Sink {
     this.queue = queue
     this.consumer = consumer
     this.record = record
-    this.dropped = 0
     this.bindings = new Map()
   }
 
@@ -47,14 +45,6 @@ export class Sink {
   /** Whether `end` has to wait before it publishes more to this sink: it is its own, and behind. */
   holdsUp(end: GatewayEnd): boolean {
     return end === this.end && this.queue.readyCount() >= backlogMax
-  }
-
-  // HOT: once per publish and sink
-  /** As `Queue.accept`. */
-  accept(words: Int32Array, e: number, flags: number, row: number): number {
-    if (this.queue.readyCount() < backlogMax) return this.queue.accept(words, e, flags, row)
-    this.dropped++
-    return row
   }
 
   bind(exchange: string, filter: string): void {
@@ -112,8 +102,8 @@ export class Sinks {
     const id = --this.last
     // Nobody gives window back for a sink: its gateway bounds what each subscriber may have waiting.
     const connection = new ShardConnection(0, '', end, '', vhost, 0, Number.MAX_SAFE_INTEGER)
-    const channel = new ShardChannel(0, connection)
-    const queue = new ClassicQueue(id, false, false, this.state)
+    const channel = new ShardChannel(0, connection, this.state.confirmed)
+    const queue = new ClassicQueue(id, false, sinkSettings, this.state)
     const consumer = new Consumer(op.sink, channel, queue, {
       tag: '',
       noAck: true,
@@ -122,6 +112,7 @@ export class Sinks {
       priority: 0,
     })
     queue.addConsumer(consumer)
+    this.state.queues.set(id, queue)
     end.consumers[op.sink] = consumer
     this.byId.set(id, new Sink(end, queue, consumer, recordOf(id, vhost, this.state.shard)))
   }
@@ -151,6 +142,7 @@ export class Sinks {
     for (const [id, sink] of this.byId) {
       if (!which(sink)) continue
       this.byId.delete(id)
+      this.state.queues.delete(id)
       sink.destroy()
       this.state.topology.version++
     }

@@ -1,5 +1,5 @@
 // What a protocol has to say of a message beyond its 0-9-1 properties: the native part, behind the
-// further keys of an entry (shared/bus/wire.ts).
+// further keys of an entry (bus/wire.ts, EntryForm).
 //
 //   count byte | that many shortstrs (CC and BCC keys) | form byte | the form's bytes
 //
@@ -8,8 +8,7 @@
 //
 //   mqtt   flags (MqttFlag) | with `topic`: u16 size, topic | ...
 
-/** The forms of a native part. */
-export const EntryForm = { amqp10: 1, mqtt: 2 } as const
+import { EntryForm } from '../bus/wire.ts'
 
 /** Flags at the head of the MQTT form. Bits 0 and 1 are the QoS of the publish. */
 export const MqttFlag = {
@@ -38,8 +37,6 @@ export class NativePart {
   /** Position of the form's bytes. */
   at: number
   end: number
-  /** Bytes of the region that can matter to routing: all in front of what no route depends on. */
-  routingSize: number
   /** MQTT: where a topic of its own lies; size 0: the routing key tells it. */
   topicAt: number
   topicSize: number
@@ -48,7 +45,6 @@ export class NativePart {
     this.form = 0
     this.at = 0
     this.end = 0
-    this.routingSize = 0
     this.topicAt = 0
     this.topicSize = 0
   }
@@ -59,19 +55,40 @@ export class NativePart {
     this.form = 0
     this.topicSize = 0
     this.end = at + size
-    this.routingSize = size
     if (size === 0) return
     let to = at + 1
     for (let left = bytes[at] as number; left > 0; left--) to += 1 + (bytes[to] as number)
     if (to >= this.end) return
     this.form = bytes[to] as number
     this.at = to + 1
-    this.routingSize = to - at
     if (this.form !== EntryForm.mqtt || ((bytes[to + 1] as number) & MqttFlag.topic) === 0) return
     this.topicAt = to + 4
     this.topicSize = ((bytes[to + 2] as number) << 8) | (bytes[to + 3] as number)
-    this.routingSize = this.topicAt + this.topicSize - at
   }
+}
+
+// HOT: once per publish
+/**
+ * How many of the bytes from `at` on, where exchange and routing key lie with the extra region behind
+ * them, decide a message's route: further keys do, and an MQTT topic of its own.
+ */
+export function routingSize(
+  bytes: Uint8Array,
+  at: number,
+  exrkSize: number,
+  extraSize: number,
+): number {
+  if (extraSize === 0) return exrkSize
+  const extraAt = at + exrkSize
+  const count = bytes[extraAt] as number
+  let to = extraAt + 1
+  for (let i = 0; i < count; i++) to += 1 + (bytes[to] as number)
+  const own =
+    to < extraAt + extraSize &&
+    bytes[to] === EntryForm.mqtt &&
+    ((bytes[to + 1] as number) & MqttFlag.topic) !== 0
+  if (own) return to + 4 + (((bytes[to + 2] as number) << 8) | (bytes[to + 3] as number)) - at
+  return count === 0 ? exrkSize : to - at
 }
 
 /**

@@ -2,12 +2,8 @@ import { describe, expect, test } from 'vitest'
 import type { Route } from '../../../core/routing/router.ts'
 import { newRoute, noFacts, Router } from '../../../core/routing/router.ts'
 import type { MessageFacts } from '../../../core/topology/records.ts'
-import {
-  EntryForm,
-  foldTopic,
-  MqttFlag,
-  topicFilterArgument,
-} from '../../../shared/message/native-part.ts'
+import { EntryForm } from '../../../shared/bus/wire.ts'
+import { foldTopic, MqttFlag, topicFilterArgument } from '../../../shared/message/native-part.ts'
 import type { FieldTable } from '../../../shared/message/value.ts'
 import type { Node } from '../topology/fixture.ts'
 import {

@@ -61,7 +61,7 @@ test('a gateway that dies gives up all its names', () => {
   const held = claim(node, connect(node, two), 'd')
   expect(held()).toBe(false)
   node.shard(0).loseGateway(one.links[0]?.id ?? 0)
-  node.shard(0).turn()
+  node.turn(0)
   node.settle()
   expect(held()).toBe(true)
 })
