@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { queueSettings } from '../../../core/topology/arguments.ts'
+import { queueSettings } from '../../../core/topology/queue-settings.ts'
 import type { Actor } from '../../../core/topology/registry-op.ts'
 import { Topology } from '../../../core/topology/topology.ts'
 import type { TopologyChange } from '../../../core/topology/topology-change.ts'
