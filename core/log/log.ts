@@ -10,6 +10,12 @@ export interface QueueLog {
 
 /** What a log that stores messages asks of a queue. Positions are the queue's own. */
 export interface BacklogOwner {
+  /** After a restart: message `row` (held for the queue) is in it at `position`. In rising order. */
+  restore(row: number, position: number): void
+  /** After a restart: the `count` messages in [from, to) are on disk only. */
+  restoreStored(count: number, from: number, to: number): void
+  /** After a restart: fresh messages get positions from `position` on. */
+  restoreEnd(position: number): void
   /** All persistent messages below `to` can be read back from disk: their rows may go. */
   pageOut(to: number): void
   /** Messages that are on disk only are in [storedFrom, storedTo); equal when there are none. */

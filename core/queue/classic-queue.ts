@@ -7,14 +7,20 @@ import {
   entryWords,
   extentsMax,
   extentWords,
+  LinkFlag,
   Outcome,
   Record,
 } from '../../shared/bus/wire.ts'
 import type { BacklogOwner, Log, QueueLog } from '../log/log.ts'
 import type { MessageTable } from '../message/message-table.ts'
+import type { ShardClock } from '../time/clock.ts'
+import type { TimerWheel } from '../time/timer-wheel.ts'
+import type { QueueSettings } from '../topology/queue-settings.ts'
 import type { Consumer, ConsumerChannel, Outlet } from './consumer.ts'
 import { Block, ConsumerRing } from './consumer.ts'
-import type { Holder, QueueEnd } from './holder.ts'
+import type { DeathReason } from './death.ts'
+import type { Holder } from './holder.ts'
+import type { GetOutcome, Queue } from './queue.ts'
 import { ReadyList } from './ready-list.ts'
 
 /** What all queues of a shard share. */
@@ -23,16 +29,21 @@ export interface QueueContext {
   readonly log: Log
   /** Bytes of messages that a queue keeps in memory when they are on disk too. */
   readonly queueMemoryBudget: number
+  readonly clock: ShardClock
+  readonly timers: TimerWheel
   /** Asks for `pump` before the batch ends. */
-  readonly wake: (queue: ClassicQueue) => void
+  readonly wake: (queue: Queue) => void
   /** Tells the gateway that a channel with global prefetch could use a token. */
   readonly want: (channel: ConsumerChannel) => void
 }
 
-export class ClassicQueue implements QueueEnd, BacklogOwner {
+export class ClassicQueue implements Queue, BacklogOwner {
   readonly id: number
   readonly durable: boolean
+  readonly logsAll: boolean
   readonly singleActive: boolean
+  /** What its arguments and policies come to. */
+  settings: QueueSettings
   readonly consumers: ConsumerRing
   /** Deliveries that are not settled. */
   unackedCount: number
@@ -45,11 +56,15 @@ export class ClassicQueue implements QueueEnd, BacklogOwner {
   private readonly context: QueueContext
   /** Undefined in a transient queue. */
   private readonly log: QueueLog | undefined
+  /** Credited consumers that wait to hear how they stand. */
+  private owed: Consumer[]
 
-  constructor(id: number, durable: boolean, singleActive: boolean, context: QueueContext) {
+  constructor(id: number, durable: boolean, settings: QueueSettings, context: QueueContext) {
     this.id = id
     this.durable = durable
-    this.singleActive = singleActive
+    this.logsAll = false
+    this.singleActive = settings.singleActiveConsumer
+    this.settings = settings
     this.consumers = new ConsumerRing()
     this.unackedCount = 0
     this.woken = false
@@ -58,6 +73,12 @@ export class ClassicQueue implements QueueEnd, BacklogOwner {
     this.ready = new ReadyList()
     this.context = context
     this.log = durable ? context.log.openQueue(id, this) : undefined
+    this.owed = []
+  }
+
+  /** Takes other settings (a policy has changed). Those that are for a queue's life stay. */
+  configure(settings: QueueSettings): void {
+    this.settings = settings
   }
 
   /** Messages that wait for a consumer. */
@@ -99,6 +120,11 @@ export class ClassicQueue implements QueueEnd, BacklogOwner {
 
   /** Delivers what can be delivered. */
   pump(): void {
+    this.deliverReady()
+    if (this.owed.length > 0) this.answerLinks()
+  }
+
+  private deliverReady(): void {
     const ready = this.ready
     while (ready.size() > 0) {
       const c = this.consumers.pick()
@@ -113,12 +139,7 @@ export class ClassicQueue implements QueueEnd, BacklogOwner {
   }
 
   /** Takes one message for `basic.get` into `request`. False when there is none, or (then nothing changed) no room. */
-  get(
-    channel: ConsumerChannel,
-    getter: Holder,
-    request: number,
-    noAck: boolean,
-  ): 'sent' | 'empty' | 'full' {
+  get(channel: ConsumerChannel, getter: Holder, request: number, noAck: boolean): GetOutcome {
     const first = this.ready.first()
     if (this.log !== undefined && this.ready.wantsMore()) this.context.log.fetch(this.log)
     if (first < 0) return this.ready.size() === 0 ? 'empty' : 'full'
@@ -137,6 +158,7 @@ export class ClassicQueue implements QueueEnd, BacklogOwner {
     this.context.messages.writeEntry(first, words, index + 4)
     words[index + size - 1] = this.ready.size()
     this.commit(channel.outlet, size, first, extents)
+    if (this.owed.length > 0) this.context.wake(this)
     if (noAck) this.drop(first, ready.takenPosition)
     else {
       getter.unacked++
@@ -155,7 +177,8 @@ export class ClassicQueue implements QueueEnd, BacklogOwner {
     if (outcome === Outcome.requeue) {
       this.ready.giveBack(row, position)
       this.context.wake(this)
-    } else this.drop(row, position)
+    } else if (outcome === Outcome.discard) this.die(row, position, 'rejected')
+    else this.drop(row, position)
   }
 
   // HOT: once per settled delivery
@@ -168,6 +191,18 @@ export class ClassicQueue implements QueueEnd, BacklogOwner {
 
   unblock(consumer: Consumer, reason: number): void {
     if (this.consumers.unblock(consumer, reason) && this.ready.size() > 0) this.context.wake(this)
+  }
+
+  /** Link credit for a credited consumer: as Record.linkCredit. */
+  grantCredit(consumer: Consumer, deliveryCount: number, credit: number, flags: number): void {
+    const { link } = consumer
+    if (link === undefined) return
+    const owed = link.grant(deliveryCount, credit, flags)
+    if (link.credit > 0) this.unblock(consumer, Block.credit)
+    else this.consumers.block(consumer, Block.credit)
+    if (!owed) return
+    if (!this.owed.includes(consumer)) this.owed.push(consumer)
+    this.context.wake(this)
   }
 
   addConsumer(consumer: Consumer): void {
@@ -196,6 +231,7 @@ export class ClassicQueue implements QueueEnd, BacklogOwner {
       this.context.log.settle(this.log, diskFrom, to - diskFrom)
     }
     while (this.ready.take()) this.drop(this.ready.takenRow, this.ready.takenPosition)
+    if (this.owed.length > 0) this.context.wake(this)
     return count
   }
 
@@ -243,6 +279,39 @@ export class ClassicQueue implements QueueEnd, BacklogOwner {
     this.ready.stored.drop()
     if (this.log !== undefined) this.context.log.deleteQueue(this.log)
     while (this.ready.take()) this.context.messages.release(this.ready.takenRow)
+  }
+
+  /**
+   * Parts with a message that is in no list any more: what becomes of it is up to the queue's settings.
+   * Its row is held for the queue until then.
+   */
+  private die(row: number, position: number, _reason: DeathReason): void {
+    this.drop(row, position)
+  }
+
+  /** Tells credited consumers how they stand; one that drains has to be sent what there is first. */
+  private answerLinks(): void {
+    const { owed } = this
+    this.owed = []
+    const available = this.ready.size()
+    for (const c of owed) {
+      const { link } = c
+      if (link === undefined || c.ended) continue
+      const drain = link.drain
+      if (drain && link.credit > 0) {
+        // Not now for want of window, ring or disk: whoever has room again pumps again.
+        if (available > 0 && (c.blocked & Block.waiting) === 0) {
+          this.owed.push(c)
+          continue
+        }
+        link.useUp()
+        this.consumers.block(c, Block.credit)
+      }
+      link.answered()
+      const { lane } = c.channel.outlet
+      const flags = drain ? LinkFlag.drain : 0
+      lane.short(Record.linkState, c.id, link.deliveryCount, link.credit, available, flags)
+    }
   }
 
   private drop(row: number, position: number): void {
@@ -326,6 +395,7 @@ export class ClassicQueue implements QueueEnd, BacklogOwner {
       }
     }
     window.bytes -= deliveryCost(exrkSize, propsSize, bodySize)
+    if (c.link?.spend()) this.consumers.block(c, Block.credit)
     return true
   }
 
@@ -350,6 +420,7 @@ export class ClassicQueue implements QueueEnd, BacklogOwner {
       messages.bodySize[row] as number,
     )
     this.commit(outlet, size, row, extents)
+    if (c.link?.spend()) this.consumers.block(c, Block.credit)
     if (c.noAck) {
       this.drop(row, position)
       return

@@ -2,6 +2,7 @@
 
 import type { Lane } from '../../shared/bus/lane.ts'
 import type { Holder, QueueEnd } from './holder.ts'
+import { LinkCredit } from './link-credit.ts'
 import type { Unacked } from './unacked.ts'
 
 /** Why a consumer can't be served now; bits of `Consumer.blocked`. */
@@ -16,6 +17,8 @@ export const Block = {
   token: 8,
   /** Another consumer of a single-active-consumer queue is the active one. */
   waiting: 16,
+  /** Its link has no credit. */
+  credit: 32,
 } as const
 
 /** The way to a gateway. */
@@ -55,6 +58,8 @@ export interface ConsumerOptions {
   /** 0: any number. */
   readonly prefetch: number
   readonly priority: number
+  /** Served by link credit, which begins at none. */
+  readonly credited?: boolean
 }
 
 export class Consumer implements Holder {
@@ -67,6 +72,8 @@ export class Consumer implements Holder {
   readonly exclusive: boolean
   readonly prefetch: number
   readonly priority: number
+  /** The credit of a credited consumer. */
+  readonly link: LinkCredit | undefined
   slot: number
   unacked: number
   ended: boolean
@@ -84,10 +91,11 @@ export class Consumer implements Holder {
     this.exclusive = options.exclusive
     this.prefetch = options.noAck ? 0 : options.prefetch
     this.priority = options.priority
+    this.link = options.credited === true ? new LinkCredit() : undefined
     this.slot = 0
     this.unacked = 0
     this.ended = false
-    this.blocked = 0
+    this.blocked = this.link === undefined ? 0 : Block.credit
     this.previous = undefined
     this.following = undefined
   }

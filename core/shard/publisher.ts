@@ -11,7 +11,7 @@ import {
   Record,
 } from '../../shared/bus/wire.ts'
 import { ReplyCode } from '../../shared/errors.ts'
-import type { ClassicQueue } from '../queue/classic-queue.ts'
+import type { Queue } from '../queue/queue.ts'
 import type { Route } from '../routing/router.ts'
 import { newRoute } from '../routing/router.ts'
 import { checkAccess, checkTopicAccess, hasTopicPermissions } from '../topology/permissions.ts'
@@ -113,8 +113,8 @@ export class Publisher {
       if (!peer.lane.hasRoom(peer.forwardWords(words, e, queues.length))) return false
     }
     if (
-      (flags & EntryFlag.persistent) !== 0 &&
       route.durable > 0 &&
+      ((flags & EntryFlag.persistent) !== 0 || route.logsAll) &&
       !this.context.log.hasRoom(words[e + 6] as number, route.durable)
     ) {
       return false
@@ -122,7 +122,7 @@ export class Publisher {
     let row = heldRow
     let position = 0
     for (let i = 0; i < local.length; i++) {
-      const queue = local[i] as ClassicQueue
+      const queue = local[i] as Queue
       row = queue.accept(words, e, flags, row)
       if (queue.logPosition > position) position = queue.logPosition
     }
@@ -229,6 +229,7 @@ export class Publisher {
       if (queue === undefined) return
       route.local.push(queue)
       if (queue.durable) route.durable++
+      if (queue.logsAll) route.logsAll = true
       return
     }
     const peer = this.context.peers[shard]

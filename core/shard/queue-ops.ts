@@ -5,9 +5,9 @@ import { deliverEntryAt, EntryFlag, entryWords, Record } from '../../shared/bus/
 import { channelError, connectionError } from '../../shared/errors.ts'
 import type { FieldTable } from '../../shared/message/value.ts'
 import { fieldOf, fieldTypeName, integerOf } from '../../shared/message/value.ts'
-import type { ClassicQueue } from '../queue/classic-queue.ts'
 import { Consumer } from '../queue/consumer.ts'
 import type { Holder } from '../queue/holder.ts'
+import type { Queue } from '../queue/queue.ts'
 import { checkAccess } from '../topology/permissions.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { checkExclusive, noQueue, preconditionFailed, resourceText } from '../topology/refusals.ts'
@@ -20,7 +20,7 @@ type Op<K extends ControlOp['op']> = Extract<ControlOp, { op: K }>
 
 interface OwnQueue {
   readonly record: QueueRecord
-  readonly queue: ClassicQueue
+  readonly queue: Queue
 }
 
 /** The queue that an op reads from, or why not. Permission comes first: names are not to be probed. */
@@ -80,17 +80,13 @@ export function consume(
     exclusive: op.exclusive,
     prefetch: op.prefetch,
     priority: priority as number,
+    credited: op.credited === true,
   })
   state.reply(end, request, {})
   addConsumer(state, end, found.queue, consumer)
 }
 
-function addConsumer(
-  state: ShardState,
-  end: GatewayEnd,
-  queue: ClassicQueue,
-  consumer: Consumer,
-): void {
+function addConsumer(state: ShardState, end: GatewayEnd, queue: Queue, consumer: Consumer): void {
   consumer.slot = state.holders.add(consumer)
   end.consumers[consumer.id] = consumer
   end.channels[consumer.channel.id]?.consumers.add(consumer)
@@ -123,7 +119,7 @@ export function removeConsumer(
   end: GatewayEnd,
   consumer: Consumer,
 ): QueueRecord | undefined {
-  const queue = consumer.queue as ClassicQueue
+  const queue = consumer.queue as Queue
   end.consumers[consumer.id] = undefined
   end.channels[consumer.channel.id]?.consumers.delete(consumer)
   queue.removeConsumer(consumer)
@@ -171,7 +167,7 @@ function sayEmpty(end: GatewayEnd, request: number): boolean {
   return true
 }
 
-function getterOf(state: ShardState, queue: ClassicQueue): Holder {
+function getterOf(state: ShardState, queue: Queue): Holder {
   let getter = state.getters.get(queue)
   if (getter === undefined) {
     getter = { queue, slot: 0, unacked: 0, ended: false }

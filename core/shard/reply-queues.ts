@@ -4,6 +4,8 @@
 import type { QueueContext } from '../queue/classic-queue.ts'
 import { ClassicQueue } from '../queue/classic-queue.ts'
 import type { QueueEnd } from '../queue/holder.ts'
+import type { Queue } from '../queue/queue.ts'
+import { plainSettings } from '../topology/queue-settings.ts'
 import type { ShardChannel } from './channel.ts'
 
 const pseudoName = 'amq.rabbitmq.reply-to'
@@ -12,7 +14,7 @@ const pseudoName = 'amq.rabbitmq.reply-to'
 export class ReplyQueues {
   readonly pseudoName: string = pseudoName
   private readonly shard: number
-  private readonly queues: Map<number, ClassicQueue>
+  private readonly queues: Map<number, Queue>
   private readonly context: QueueContext
   private readonly random: () => number
   /** Secret part of each queue's name, by id: a name can't be guessed from another. */
@@ -23,7 +25,7 @@ export class ReplyQueues {
   /** `queues` is the shard's table of queues by id. */
   constructor(
     shard: number,
-    queues: Map<number, ClassicQueue>,
+    queues: Map<number, Queue>,
     context: QueueContext,
     random: () => number,
   ) {
@@ -37,9 +39,9 @@ export class ReplyQueues {
   }
 
   /** Opens the channel's reply queue and gives the name that requests carry. */
-  open(channel: ShardChannel): { readonly name: string; readonly queue: ClassicQueue } {
+  open(channel: ShardChannel): { readonly name: string; readonly queue: Queue } {
     const id = --this.last
-    const queue = new ClassicQueue(id, false, false, this.context)
+    const queue = new ClassicQueue(id, false, plainSettings, this.context)
     const secret = `${this.random().toString(36)}${this.random().toString(36)}`
     this.queues.set(id, queue)
     this.secrets.set(id, secret)

@@ -2,7 +2,7 @@
 
 import type { PeerError } from '../../shared/bus/control.ts'
 import { hashBytes } from '../../shared/placement.ts'
-import type { ClassicQueue } from '../queue/classic-queue.ts'
+import type { Queue } from '../queue/queue.ts'
 import type { PeerLink } from './peer-link.ts'
 
 /** Queues of one other shard that a message goes to. */
@@ -17,14 +17,16 @@ export interface ResolvedRoute {
   version: number
   /** Set when the publisher may not publish so. */
   refusal: PeerError | undefined
-  readonly local: ClassicQueue[]
+  readonly local: Queue[]
   /** How many of `local` are durable. */
   durable: number
+  /** Some of `local` log messages that are not persistent too. */
+  logsAll: boolean
   readonly remote: RemoteTarget[]
 }
 
 export function newResolvedRoute(version: number): ResolvedRoute {
-  return { version, refusal: undefined, local: [], durable: 0, remote: [] }
+  return { version, refusal: undefined, local: [], durable: 0, logsAll: false, remote: [] }
 }
 
 interface Entry {

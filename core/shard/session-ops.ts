@@ -2,9 +2,9 @@
 
 import type { ControlOp } from '../../shared/bus/control.ts'
 import { Outcome } from '../../shared/bus/wire.ts'
-import type { ClassicQueue } from '../queue/classic-queue.ts'
 import type { Consumer } from '../queue/consumer.ts'
 import { Block } from '../queue/consumer.ts'
+import type { Queue } from '../queue/queue.ts'
 import { checkAccess } from '../topology/permissions.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { ShardChannel, ShardConnection } from './channel.ts'
@@ -26,6 +26,8 @@ export function openConnection(
   if (vhost === undefined) return false
   const scope = state.scopeOf(op.user, vhost.id)
   end.connectionCount++
+  state.usage.vhostConnections.add(vhost.name)
+  state.usage.userConnections.add(op.user)
   end.connections[op.connection] = new ShardConnection(
     op.connection,
     op.owner,
@@ -38,10 +40,11 @@ export function openConnection(
   return true
 }
 
-export function openChannel(end: GatewayEnd, op: Op<'openChannel'>): void {
+export function openChannel(state: ShardState, end: GatewayEnd, op: Op<'openChannel'>): void {
   const connection = end.connections[op.connection]
   if (connection === undefined) return
   const channel = new ShardChannel(op.channel, connection)
+  state.usage.userChannels.add(connection.user)
   connection.channels.add(channel)
   end.channels[op.channel] = channel
 }
@@ -67,6 +70,7 @@ export function closeChannel(
   channel.held.length = 0
   replies.close(channel)
   channel.connection.channels.delete(channel)
+  state.usage.userChannels.remove(channel.connection.user)
   end.channels[channel.id] = undefined
   return unused
 }
@@ -84,6 +88,8 @@ export function closeConnection(
   }
   end.connections[connection.id] = undefined
   end.connectionCount--
+  state.usage.vhostConnections.remove(connection.vhost.name)
+  state.usage.userConnections.remove(connection.user)
   return unused
 }
 
@@ -92,7 +98,7 @@ export function recheckConsumers(state: ShardState, connection: ShardConnection)
   const { user, vhost } = connection
   for (const channel of connection.channels) {
     const refused = [...channel.consumers].filter((consumer) => {
-      const record = state.topology.queuesById.get((consumer.queue as ClassicQueue).id)
+      const record = state.topology.queuesById.get((consumer.queue as Queue).id)
       if (record === undefined) return false
       const { users } = state.topology
       return checkAccess(users, user, vhost.name, 'queue', record.name, 'read') !== undefined

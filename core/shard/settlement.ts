@@ -1,7 +1,7 @@
 // Settle, credit and grant records: what consumers give back.
 
-import type { ClassicQueue } from '../queue/classic-queue.ts'
 import { Block, Consumer } from '../queue/consumer.ts'
+import type { Queue } from '../queue/queue.ts'
 import type { ShardChannel } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { ShardState } from './shard-state.ts'
@@ -46,7 +46,7 @@ function settleSlot(state: ShardState, channel: ShardChannel, slot: number, outc
   unacked.clear(slot)
   if (holder === undefined) return
   holder.queue.settled(holder, row, position, outcome)
-  if (holder instanceof Consumer) (holder.queue as ClassicQueue).afterSettle(holder)
+  if (holder instanceof Consumer) (holder.queue as Queue).afterSettle(holder)
   if (holder.ended && holder.unacked === 0) state.holders.remove(holder.slot)
 }
 
@@ -56,6 +56,20 @@ export function credit(end: GatewayEnd, i: number): void {
   if (connection === undefined) return
   connection.bytes += end.in.words[i + 2] as number
   if (connection.bytes > 0) release(connection.stalled, Block.window)
+}
+
+/** Handles the linkCredit record at index `i`; the consumer may have gone meanwhile. */
+export function linkCredit(end: GatewayEnd, i: number): void {
+  const { words } = end.in
+  const consumer = end.consumers[words[i + 1] as number]
+  if (consumer === undefined) return
+  const queue = consumer.queue as Queue
+  queue.grantCredit(
+    consumer,
+    words[i + 2] as number,
+    words[i + 3] as number,
+    words[i + 4] as number,
+  )
 }
 
 /** Tokens for a channel with global prefetch; what finds no message goes back at the end of the turn. */
@@ -70,6 +84,6 @@ export function grant(state: ShardState, end: GatewayEnd, i: number): void {
 
 /** Takes a reason away from all consumers of a list, and empties it. */
 export function release(consumers: Consumer[], reason: number): void {
-  for (const consumer of consumers) (consumer.queue as ClassicQueue).unblock(consumer, reason)
+  for (const consumer of consumers) (consumer.queue as Queue).unblock(consumer, reason)
   consumers.length = 0
 }

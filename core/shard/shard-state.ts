@@ -14,13 +14,17 @@ import type { QueueContext } from '../queue/classic-queue.ts'
 import { ClassicQueue } from '../queue/classic-queue.ts'
 import type { ConsumerChannel } from '../queue/consumer.ts'
 import type { Holder } from '../queue/holder.ts'
+import type { Queue } from '../queue/queue.ts'
 import { Router } from '../routing/router.ts'
+import { ShardClock } from '../time/clock.ts'
+import { TimerWheel } from '../time/timer-wheel.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { Topology } from '../topology/topology.ts'
 import type { ShardChannel } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { PeerLink } from './peer-link.ts'
 import type { ShardStorage } from './storage.ts'
+import { Usage } from './usage.ts'
 
 /** Tags the slabs that a shard writes itself; gateway links count up from 1. */
 const ownerBase = 1 << 30
@@ -34,21 +38,25 @@ export class ShardState implements QueueContext {
   readonly messages: MessageTable
   readonly log: Log
   readonly queueMemoryBudget: number
+  readonly clock: ShardClock
+  readonly timers: TimerWheel
   readonly topology: Topology
   readonly router: Router
   /** The next random number, 0 to 2^32 - 1. */
   readonly random: () => number
-  readonly queues: Map<number, ClassicQueue>
+  readonly queues: Map<number, Queue>
   readonly holders: SlotTable<Holder>
   /** The `basic.get` holder of each queue that has been got from. */
-  readonly getters: Map<ClassicQueue, Holder>
+  readonly getters: Map<Queue, Holder>
   readonly ends: GatewayEnd[]
   /** By shard; undefined at its own index. */
   readonly peers: (PeerLink | undefined)[]
   /** Queues to pump, channels whose confirms may have advanced, channels that got tokens: this turn's. */
-  readonly woken: ClassicQueue[]
+  readonly woken: Queue[]
   dirtyChannels: ShardChannel[]
   readonly granted: ShardChannel[]
+  /** Of all connections: every one is open on every shard. */
+  readonly usage: Usage
   private readonly scopes: Map<string, number>
 
   constructor(
@@ -68,6 +76,8 @@ export class ShardState implements QueueContext {
     this.messages = new MessageTable(this.arena, this.reclaimer)
     this.log = storage.createLog(this)
     this.queueMemoryBudget = storage.queueMemoryBudget
+    this.clock = new ShardClock()
+    this.timers = new TimerWheel()
     this.topology = new Topology()
     this.router = new Router(random)
     this.random = random
@@ -79,6 +89,7 @@ export class ShardState implements QueueContext {
     this.woken = []
     this.dirtyChannels = []
     this.granted = []
+    this.usage = new Usage()
     this.scopes = new Map()
   }
 
@@ -94,7 +105,7 @@ export class ShardState implements QueueContext {
   }
 
   /** QueueContext. */
-  readonly wake = (queue: ClassicQueue): void => {
+  readonly wake = (queue: Queue): void => {
     if (queue.woken) return
     queue.woken = true
     this.woken.push(queue)
@@ -129,8 +140,8 @@ export class ShardState implements QueueContext {
   }
 
   /** Makes the engine of a queue that this shard owns. */
-  createQueue(record: QueueRecord, singleActive: boolean): ClassicQueue {
-    const queue = new ClassicQueue(record.id, record.durable, singleActive, this)
+  createQueue(record: QueueRecord): Queue {
+    const queue = new ClassicQueue(record.id, record.durable, record.settings, this)
     this.queues.set(record.id, queue)
     return queue
   }

@@ -6,8 +6,8 @@ import type { ArenaMemory } from '../../shared/bus/arena.ts'
 import type { LinkMemory } from '../../shared/bus/link.ts'
 import { confirmWords, EntryFlag, entryWords, extentWords, Record } from '../../shared/bus/wire.ts'
 import { Compactor } from '../message/compactor.ts'
-import type { ClassicQueue } from '../queue/classic-queue.ts'
 import { Block } from '../queue/consumer.ts'
+import type { Queue } from '../queue/queue.ts'
 import type { MetadataStore } from '../store/metadata-store.ts'
 import type { RegistrySettings } from '../topology/decision.ts'
 import type { ShardChannel } from './channel.ts'
@@ -16,7 +16,7 @@ import { EntryCopier } from './entry-copy.ts'
 import { GatewayEnd } from './gateway-end.ts'
 import { forwardEntryAt, PeerLink } from './peer-link.ts'
 import { Publisher } from './publisher.ts'
-import { credit, grant, release, settle } from './settlement.ts'
+import { credit, grant, linkCredit, release, settle } from './settlement.ts'
 import { ShardState } from './shard-state.ts'
 import type { ShardStorage } from './storage.ts'
 
@@ -34,6 +34,8 @@ export interface ShardOptions {
 
 /** Records of one source between two publications of what came of them, so that readers start early. */
 const recordsPerFlush = 512
+/** Messages that timers may deal with in one turn: half a millisecond or so. */
+const timerBudget = 1000
 
 export class Shard {
   readonly state: ShardState
@@ -93,15 +95,18 @@ export class Shard {
   }
 
   /**
-   * Handles everything that is visible. True when there was anything to do, so that another turn may
-   * find more.
+   * Handles everything that is visible, and what is due. `now`: milliseconds of a clock that never goes
+   * back; `wall`: milliseconds since 1970. True when there was anything to do, so that another turn
+   * may find more.
    */
-  turn(): boolean {
+  turn(now: number, wall: number): boolean {
     const { state } = this
+    state.clock.set(now, wall)
+    // First what is due: it is not to be delivered in this turn.
+    let any = state.timers.advance(now, timerBudget)
     // Peers' heads first, then gateways to their heads: a change that another shard sends on behalf
     // of a client is not applied before what that client has sent here earlier.
     for (const peer of state.peers) peer?.in.look()
-    let any = false
     for (const end of state.ends) {
       if (end.in.look() && this.drainGateway(end)) any = true
     }
@@ -111,6 +116,11 @@ export class Shard {
     this.serve()
     this.flush()
     return any
+  }
+
+  /** When a turn is due even if nobody rings, in the time of `now`; `Infinity`: never. */
+  deadline(): number {
+    return this.state.timers.deadline()
   }
 
   /** Slabs that wait for a reader to pass them: look again soon. */
@@ -136,6 +146,7 @@ export class Shard {
       else if (type === Record.settle) settle(state, end, i)
       else if (type === Record.credit) credit(end, i)
       else if (type === Record.seal) state.reclaimer.seal(words[i + 1] as number)
+      else if (type === Record.linkCredit) linkCredit(end, i)
       else if (type === Record.grant) grant(state, end, i)
       else done = this.onControl(end, i)
       if (!done) {
@@ -230,7 +241,7 @@ export class Shard {
       }
     }
     for (let i = 0; i < state.woken.length; i++) {
-      const queue = state.woken[i] as ClassicQueue
+      const queue = state.woken[i] as Queue
       queue.woken = false
       if (!queue.deleted) queue.pump()
     }

@@ -57,6 +57,10 @@ function onMetadata(loaded: LoadedMetadata): void {
   })
 }
 
+function answer(request: number, command: Readonly<Record<string, unknown>>): void {
+  shard.control.admin(command, (reply) => report({ report: 'answer', request, reply }))
+}
+
 function report(what: ThreadReport): void {
   port?.postMessage(what)
 }
@@ -86,10 +90,18 @@ function run(): void {
   for (;;) {
     const seen = bell.seen()
     if (bell.takeMail() && !readMail()) return
-    const busy = shard.turn()
+    const busy = shard.turn(performance.now(), Date.now())
     const waiting = shard.sweep()
-    if (!busy) bell.sleep(seen, waiting ? sweepMs : idleMs)
+    if (!busy) bell.sleep(seen, sleepMs(waiting))
   }
+}
+
+function sleepMs(waiting: boolean): number {
+  const due = shard.deadline()
+  const most = waiting ? sweepMs : idleMs
+  return due === Number.POSITIVE_INFINITY
+    ? most
+    : Math.min(most, Math.max(0, due - performance.now()))
 }
 
 /** False when it is time to stop. */
@@ -99,7 +111,8 @@ function readMail(): boolean {
   for (let got = receiveMessageOnPort(port); got !== undefined; got = receiveMessageOnPort(port)) {
     const mail = got.message as ShardMail
     if (mail.mail === 'stop') return false
-    if (mail.mail === 'gateway') shard.addGateway(mail.link, mail.bell, mail.name)
+    if (mail.mail === 'admin') answer(mail.request, mail.command)
+    else if (mail.mail === 'gateway') shard.addGateway(mail.link, mail.bell, mail.name)
     else shard.loseGateway(mail.link)
   }
   return true

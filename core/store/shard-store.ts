@@ -78,7 +78,7 @@ export class ShardStore implements ShardStorage {
     }
     const end = new WalRecovery(disk, walFolder(folder), asideFolder(folder), replay).run()
     this.removeBroken(broken, end)
-    const messages = this.putBack(state, log, replay)
+    const messages = this.putBack(log, replay)
     let last = 0
     for (const { generation, number, size, runs } of segments) {
       log.desk.add(generation, number, size)
@@ -90,12 +90,12 @@ export class ShardStore implements ShardStorage {
   }
 
   /** Puts the replayed messages into their queues; returns how many there are. */
-  private putBack(state: ShardState, log: WalLog, replay: Replay): number {
+  private putBack(log: WalLog, replay: Replay): number {
     let messages = 0
     for (const [id, replayed] of replay.queues) {
-      const queue = state.queues.get(id)
       const walQueue = log.queues.get(id)
-      if (queue === undefined || walQueue === undefined) continue
+      if (walQueue === undefined) continue
+      const queue = walQueue.owner
       const alive = replayed.stored
       const stored = alive.count
       if (stored > 0) queue.restoreStored(stored, alive.firstAlive(0), replayed.storedTo)

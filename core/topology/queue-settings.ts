@@ -79,6 +79,9 @@ export function queueSettings(
   }
 }
 
+/** Settings of a queue that was declared without arguments. */
+export const plainSettings: QueueSettings = queueSettings([])
+
 /** The deduplication that arguments and policy of a queue or exchange ask for. */
 export function deduplicationSettings(
   args: FieldTable,

@@ -35,7 +35,7 @@ export type ControlOp =
    * registry's shard refuses a user who may no longer use the vhost.
    */
   | { readonly op: 'recheckAccess'; readonly connection: number }
-  /** [all], notice. */
+  /** [all] A notice; as a request, [registry] refuses it where the user has too many channels. */
   | { readonly op: 'openChannel'; readonly connection: number; readonly channel: number }
   /** [all] Reply when unacknowledged messages are back in their queues. */
   | { readonly op: 'closeChannel'; readonly channel: number }
@@ -115,6 +115,11 @@ export type ControlOp =
       readonly exclusive: boolean
       /** Unacknowledged deliveries allowed; 0: any number. */
       readonly prefetch: number
+      /**
+       * Nothing is delivered beyond what linkCredit records grant, the first of which may follow at
+       * once; the delivery-count begins at 0. For any `noAck`.
+       */
+      readonly credited?: boolean
       readonly arguments: WireArguments
     }
   /** [owner] Reply after the last delivery. */

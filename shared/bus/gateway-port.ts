@@ -15,6 +15,7 @@ import {
   deliverEntryAt,
   entryWords,
   extentWords,
+  linkCreditWords,
   publishEntryAt,
   publishWords,
   Record,
@@ -26,6 +27,8 @@ export interface DeliverySink {
   onDeliver(link: GatewayLink, at: number, deliveryId: number, flags: number): void
   /** The shard ended the consumer (its queue went). */
   onCancelled(): void
+  /** A credited consumer only: see Record.linkState. */
+  onLinkState?(deliveryCount: number, credit: number, available: number, flags: number): void
 }
 
 /** Takes what a shard says to one channel. */
@@ -196,6 +199,23 @@ export class GatewayLink {
     return this.pair(Record.grant, channel, count)
   }
 
+  /**
+   * Grants credit to a credited consumer (see Record.linkCredit): `credit` from `deliveryCount` on.
+   * False when the ring is full.
+   */
+  linkCredit(consumer: number, deliveryCount: number, credit: number, flags: number): boolean {
+    const index = this.out.reserve(linkCreditWords)
+    if (index < 0) return false
+    const words = this.out.ring.words
+    words[index] = (linkCreditWords << 8) | Record.linkCredit
+    words[index + 1] = consumer
+    words[index + 2] = deliveryCount
+    words[index + 3] = credit
+    words[index + 4] = flags
+    this.out.ring.commit(linkCreditWords)
+    return true
+  }
+
   /** Seals what can be sealed and shows the ring (see `Lane.show`). */
   show(): boolean {
     while (this.toSeal.length > 0) {
@@ -360,6 +380,15 @@ export class GatewayPort {
         words[i + 3] as number,
         words[i + size - 1] as number,
       )
+    } else if (type === Record.linkState) {
+      this.consumers
+        .get(first)
+        ?.onLinkState?.(
+          words[i + 2] as number,
+          words[i + 3] as number,
+          words[i + 4] as number,
+          words[i + 5] as number,
+        )
     } else if (type === Record.want) {
       this.channels.get(first)?.onWant(link)
     } else if (type === Record.unused) {

@@ -13,11 +13,10 @@ interface ControlPart {
   readonly more: boolean
 }
 
-/** A three-word record that may not be lost. */
+/** A record of a few words that may not be lost. */
 interface ShortRecord {
   readonly type: number
-  readonly first: number
-  readonly second: number
+  readonly fields: readonly number[]
 }
 
 /** One writer's way to one reader. */
@@ -74,9 +73,9 @@ export class Lane {
     this.drained()
   }
 
-  /** Writes the record (type, first, second), or keeps it for the next `flush`. */
-  short(type: number, first: number, second: number): void {
-    this.backlog.push({ type, first, second })
+  /** Writes a record of `type` and `fields`, or keeps it for the next `flush`. For rare records. */
+  short(type: number, ...fields: readonly number[]): void {
+    this.backlog.push({ type, fields })
     this.drained()
   }
 
@@ -129,13 +128,13 @@ export class Lane {
   }
 
   private writeShort(record: ShortRecord): boolean {
-    const index = this.room(3)
+    const size = 1 + record.fields.length
+    const index = this.room(size)
     if (index < 0) return false
     const to = this.ring.words
-    to[index] = (3 << 8) | record.type
-    to[index + 1] = record.first
-    to[index + 2] = record.second
-    this.ring.commit(3)
+    to[index] = (size << 8) | record.type
+    to.set(record.fields, index + 1)
+    this.ring.commit(size)
     return true
   }
 

@@ -41,6 +41,25 @@ export const Record = {
   forward: 14,
   /** Shard -> shard: forwarded publishes up to a token are as durable as promised. [1] token [2] 0 ack, 1 nack */
   forwarded: 15,
+  /**
+   * Gateway -> shard: credit of a credited consumer. [1] consumer [2] delivery-count of the receiver
+   * (serial number) [3] credit, at most 2^31 - 1 [4] LinkFlag bits
+   */
+  linkCredit: 16,
+  /**
+   * Shard -> gateway, behind the deliveries that it counts: how a credited consumer stands; the
+   * answer to drain and echo. [1] consumer [2] delivery-count of the sender [3] credit left
+   * [4] messages that wait [5] LinkFlag.drain: what credit was left has been used up
+   */
+  linkState: 17,
+} as const
+
+/** Flags of linkCredit and linkState. */
+export const LinkFlag = {
+  /** Credit that finds no message at once is used up. */
+  drain: 1,
+  /** A linkState is wanted. */
+  echo: 2,
 } as const
 
 /** Flags of publish, deliver, got and forward. */
@@ -58,7 +77,17 @@ export const EntryFlag = {
   empty: 64,
   /** `deliver`, `got`: settled on delivery, no delivery id. */
   settled: 128,
+  /** The props contain an expiration. */
+  expiration: 256,
 } as const
+
+/** Publish and forward: bits 16-23 of the flags are the message's priority, 0 where it has none. */
+export const priorityShift = 16
+
+/** The priority in flags of a publish. */
+export function priorityOf(flags: number): number {
+  return (flags >>> priorityShift) & 255
+}
 
 /** Outcomes of settle. */
 export const Outcome = {
@@ -79,6 +108,7 @@ export const extentsMax = 260
 export const publishWords: number = publishEntryAt + entryWords
 export const deliverWords: number = deliverEntryAt + entryWords
 export const settleWords = 5
+export const linkCreditWords = 5
 export const confirmWords = 4
 export const controlHeaderWords = 4
 

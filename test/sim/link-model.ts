@@ -22,6 +22,7 @@ export type Input = { readonly end: number } & (
   | { readonly kind: 'publish'; channel: number; flags: number; entry: SimEntry }
   | { readonly kind: 'settle'; channel: number; id: number; outcome: number; upTo: boolean }
   | { readonly kind: 'credit'; connection: number; bytes: number }
+  | { readonly kind: 'linkCredit'; consumer: number; count: number; credit: number; flags: number }
   | { readonly kind: 'other' }
   | { readonly kind: 'control'; op: ControlOp; request: RequestModel | undefined }
 )
@@ -41,6 +42,7 @@ export type Output =
       entry: SimEntry | undefined
     }
   | { readonly kind: 'confirm'; channel: number; count: number; nack: boolean }
+  | { readonly kind: 'linkState'; consumer: number; count: number; credit: number; flags: number }
   | { readonly kind: 'returned'; channel: number; entry: SimEntry }
   | { readonly kind: 'reply'; request: number; reply: ControlReply }
   | { readonly kind: 'event'; event: ShardEvent }
@@ -111,6 +113,8 @@ export class LinkModel {
       return { end, kind: 'settle', channel: a, id: b, outcome: c, upTo: d === 1 }
     }
     if (type === Record.credit) return { end, kind: 'credit', connection: a, bytes: b }
+    if (type === Record.linkCredit)
+      return { end, kind: 'linkCredit', consumer: a, count: b, credit: c, flags: d }
     if (type !== Record.control) return { end, kind: 'other' }
     const payload = join(this.toShard, i, this.inParts)
     if (payload === undefined) return undefined
@@ -150,6 +154,10 @@ export class LinkModel {
     if (type === Record.returned) {
       const entry = readEntry(this.arena, words, i + deliverEntryAt)
       return { kind: 'returned', channel: a, entry }
+    }
+    if (type === Record.linkState) {
+      const flags = words[i + 5] as number
+      return { kind: 'linkState', consumer: a, count: b, credit: c, flags }
     }
     if (type !== Record.control && type !== Record.reply) return { kind: 'other' }
     const payload = join(this.toGateway, i, this.outParts)

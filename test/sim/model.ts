@@ -2,6 +2,7 @@
 
 import type { ControlOp } from '../../shared/bus/control.ts'
 import type { SimEntry } from '../support/sim-entry.ts'
+import type { CreditModel } from './credit-model.ts'
 
 /** Something happened that the model does not allow. */
 export class Violation extends Error {}
@@ -66,6 +67,8 @@ export interface ConsumerModel {
   readonly queue: QueueModel
   readonly noAck: boolean
   readonly prefetch: number
+  /** Of a credited consumer. */
+  readonly credit: CreditModel | undefined
   readonly registered: number
   unacked: number
   /** The shard has answered its consume op. */

@@ -7,6 +7,7 @@ import { EntryFlag, entryWords, extentWords, Outcome, Record } from '../../share
 import type { SimEntry } from '../support/sim-entry.ts'
 import { readEntry } from '../support/sim-entry.ts'
 import type { SimGateway, SimNode } from '../support/sim-node.ts'
+import { CreditModel } from './credit-model.ts'
 import type { Input, Output } from './link-model.ts'
 import { LinkModel } from './link-model.ts'
 import type {
@@ -140,6 +141,9 @@ export class Observer {
     else if (input.kind === 'credit') {
       const connection = link.connections.get(input.connection)
       if (connection !== undefined) connection.outstanding -= input.bytes
+    } else if (input.kind === 'linkCredit') {
+      const { count, credit, flags } = input
+      link.consumers.get(input.consumer)?.credit?.granted(this.turn, count, credit, flags)
     } else if (input.kind === 'control') this.control(link, input)
   }
 
@@ -323,6 +327,7 @@ export class Observer {
         queue,
         noAck: op.noAck,
         prefetch: op.noAck ? 0 : op.prefetch,
+        credit: op.credited === true ? new CreditModel() : undefined,
         registered: this.turn,
         unacked: 0,
         ok: false,
@@ -451,6 +456,9 @@ export class Observer {
       this.reply(link, request, output.reply)
     } else if (output.kind === 'event') {
       this.event(link, output.event)
+    } else if (output.kind === 'linkState') {
+      const { consumer, count, credit, flags } = output
+      link.consumers.get(consumer)?.credit?.stated(count, credit, flags, `consumer ${consumer}`)
     }
   }
 
@@ -517,6 +525,7 @@ export class Observer {
     check(consumer.ok, () => `${at}: a delivery before consume-ok`)
     check(output.settled === consumer.noAck, () => `${at}: settled is ${output.settled}`)
     if (!output.settled) consumer.unacked++
+    consumer.credit?.delivered(this.turn, at)
     check(
       consumer.prefetch === 0 || consumer.unacked <= consumer.prefetch,
       () => `${at}: ${consumer.unacked} unacknowledged, prefetch ${consumer.prefetch}`,

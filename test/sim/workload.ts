@@ -1,7 +1,7 @@
 // What clients of one gateway do, by chance: one thing at a time per connection, as a session would.
 
 import type { ControlOp, ControlReply } from '../../shared/bus/control.ts'
-import { EntryFlag, Outcome } from '../../shared/bus/wire.ts'
+import { EntryFlag, LinkFlag, Outcome } from '../../shared/bus/wire.ts'
 import type { SimGateway } from '../support/sim-node.ts'
 import type { SimConsumer, SimDelivery, SimUpload } from '../support/sim-session.ts'
 import { SimChannel, SimConnection } from '../support/sim-session.ts'
@@ -208,7 +208,6 @@ export class Workload {
     const queue = this.observer.topology.find(consumer.queue)
     if (!channel.open || !consumer.ready || queue?.status !== 'present') return
     const ready = [...queue.copies].filter(({ state }) => state === 'ready').length
-    if (ready === 0) return
     const model = queue.consumers.find(
       (each) =>
         each.slot === consumer.slot && each.channel.connection.owner === channel.connection.owner,
@@ -217,8 +216,14 @@ export class Workload {
     const waits = queue.singleActive && queue.consumers[0] !== model
     const full = model.prefetch > 0 && model.unacked >= model.prefetch
     const spent = channel.limit > 0 && !model.noAck && channel.unacked.length >= channel.limit
+    const broke = model.credit !== undefined && model.credit.left() === 0
     const at = `${consumer.queue} has ${ready} messages, consumer ${consumer.slot}`
-    check(waits || full || spent, () => `${at} of ${channel.connection.owner} is not served`)
+    check(
+      ready === 0 || waits || full || spent || broke,
+      () => `${at} of ${channel.connection.owner} is not served`,
+    )
+    const idle = full || spent
+    check(model.credit?.draining !== true || idle, () => `${at} drains and is not answered`)
   }
 
   private connect(): Client {
@@ -281,6 +286,7 @@ export class Workload {
       publish: 40,
       settle: 30,
       consume: 12,
+      grant: 12,
       cancel: 2,
       get: 5,
       declare: 6,
@@ -296,6 +302,7 @@ export class Workload {
     if (kind === 'publish') this.publishSome(client, channel)
     else if (kind === 'settle') this.settleSome(client, channel)
     else if (kind === 'consume') this.consume(client, channel)
+    else if (kind === 'grant') this.grantSome(channel)
     else if (kind === 'cancel') this.cancel(client, channel)
     else if (kind === 'get') this.get(client, channel)
     else if (kind === 'commit') this.endTransaction(client, channel)
@@ -382,6 +389,7 @@ export class Workload {
     const prefetch = random.chance(0.5) ? random.between(1, 6) : 0
     const priority = random.chance(0.2) ? random.between(-1, 2) : 0
     const exclusive = random.chance(0.05)
+    const credited = random.chance(0.4)
     this.note(`channel ${channel.slot} consumes ${queue}, prefetch ${prefetch}, noAck ${noAck}`)
     client.busy = true
     channel.consume(
@@ -390,12 +398,24 @@ export class Workload {
         noAck,
         exclusive,
         prefetch,
+        credited,
         arguments: priority === 0 ? [] : [['x-priority', { type: 'I', value: priority }]],
       },
       () => {
         client.busy = false
       },
     )
+  }
+
+  private grantSome(channel: SimChannel): void {
+    const { random } = this
+    const consumer = random.pick([...channel.consumers].filter(({ ready }) => ready))
+    if (consumer === undefined) return
+    const credit = random.between(0, 8)
+    const flags =
+      (random.chance(0.2) ? LinkFlag.drain : 0) | (random.chance(0.1) ? LinkFlag.echo : 0)
+    this.note(`consumer ${consumer.slot}: credit ${credit} at ${consumer.deliveryCount}, ${flags}`)
+    consumer.grant(credit, flags)
   }
 
   private cancel(client: Client, channel: SimChannel): void {

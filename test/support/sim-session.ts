@@ -3,7 +3,7 @@
 
 import type { ControlOp, ControlReply } from '../../shared/bus/control.ts'
 import type { GatewayLink, GatewayPort } from '../../shared/bus/gateway-port.ts'
-import { deliveryCost, EntryFlag, extentWords, Outcome } from '../../shared/bus/wire.ts'
+import { deliveryCost, EntryFlag, extentWords, LinkFlag, Outcome } from '../../shared/bus/wire.ts'
 import { placeQueue } from '../../shared/placement.ts'
 import type { SimEntry } from './sim-entry.ts'
 import { entryBytes, readEntry } from './sim-entry.ts'
@@ -81,6 +81,10 @@ export class SimConsumer {
   ready = false
   /** A cancel op is on its way, whose answer frees the slot. */
   cancelling = false
+  /** Of a credited consumer: deliveries received, and credit used up by drains. */
+  deliveryCount = 0
+  /** What it was told of its link, last. */
+  linkState: { count: number; credit: number; available: number; drained: boolean } | undefined
   private freed = false
   /** The consume op was refused so. */
   error: ControlReply['error']
@@ -95,7 +99,18 @@ export class SimConsumer {
         this.end()
         if (!this.cancelling) this.free()
       },
+      onLinkState: (count, credit, available, flags) => {
+        const drained = (flags & LinkFlag.drain) !== 0
+        this.linkState = { count, credit, available, drained }
+        this.deliveryCount = count
+      },
     })
+  }
+
+  /** Grants link credit; false when the ring is full. */
+  grant(credit: number, flags = 0): boolean {
+    const link = this.channel.port.link(this.shard)
+    return link.linkCredit(this.slot, this.deliveryCount, credit, flags)
   }
 
   end(): void {
@@ -119,6 +134,7 @@ export class SimConsumer {
     )
     const { owed } = channel.connection
     owed[link.shard] = (owed[link.shard] ?? 0) + cost
+    this.deliveryCount++
     if (!channel.open) return
     channel.take(this, link, at, id, flags)
   }
@@ -389,6 +405,7 @@ export interface ConsumeOptions {
   readonly noAck: boolean
   readonly exclusive: boolean
   readonly prefetch: number
+  readonly credited?: boolean
   readonly arguments: Extract<ControlOp, { op: 'consume' }>['arguments']
 }
 

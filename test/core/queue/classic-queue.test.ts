@@ -9,12 +9,15 @@ import type { ConsumerChannel } from '../../../core/queue/consumer.ts'
 import { Block, Consumer } from '../../../core/queue/consumer.ts'
 import type { Holder } from '../../../core/queue/holder.ts'
 import { Unacked } from '../../../core/queue/unacked.ts'
+import { ShardClock } from '../../../core/time/clock.ts'
+import { TimerWheel } from '../../../core/time/timer-wheel.ts'
+import { plainSettings } from '../../../core/topology/queue-settings.ts'
 import { Arena, createArena } from '../../../shared/bus/arena.ts'
 import { createDoorbell, Doorbell } from '../../../shared/bus/doorbell.ts'
 import { Lane } from '../../../shared/bus/lane.ts'
 import { createRing, RingReader, RingWriter } from '../../../shared/bus/ring.ts'
 import { SlabReclaimer } from '../../../shared/bus/slab-reclaimer.ts'
-import { EntryFlag, Outcome, Record } from '../../../shared/bus/wire.ts'
+import { EntryFlag, LinkFlag, Outcome, Record } from '../../../shared/bus/wire.ts'
 
 /** A delivery as the gateway reads it; `message` is the number it was published with. */
 interface Seen {
@@ -24,6 +27,8 @@ interface Seen {
   readonly flags: number
   readonly message: number
   readonly left: number
+  /** The record whole. */
+  readonly words: readonly number[]
 }
 
 class Bench {
@@ -54,10 +59,13 @@ class Bench {
       tokens: 0,
       starved: [],
     }
-    this.queue = new ClassicQueue(1, options.durable ?? false, options.single ?? false, {
+    const settings = { ...plainSettings, singleActiveConsumer: options.single ?? false }
+    this.queue = new ClassicQueue(1, options.durable ?? false, settings, {
       messages: this.messages,
       log: this.log,
       queueMemoryBudget: Number.MAX_SAFE_INTEGER,
+      clock: new ShardClock(),
+      timers: new TimerWheel(),
       wake: () => {
         this.woken = true
       },
@@ -65,14 +73,17 @@ class Bench {
     })
   }
 
-  consumer(options: { noAck?: boolean; prefetch?: number; priority?: number } = {}): Consumer {
-    const { noAck = false, prefetch = 0, priority = 0 } = options
+  consumer(
+    options: { noAck?: boolean; prefetch?: number; priority?: number; credited?: boolean } = {},
+  ): Consumer {
+    const { noAck = false, prefetch = 0, priority = 0, credited = false } = options
     const made = new Consumer(++this.slot, this.channel, this.queue, {
       tag: `${this.slot}`,
       noAck,
       exclusive: false,
       prefetch,
       priority,
+      credited,
     })
     made.slot = this.slot
     this.queue.addConsumer(made)
@@ -96,7 +107,16 @@ class Bench {
       const at = (k: number): number => words[i + k] as number
       const left = at((at(0) >>> 8) - 1)
       const type = at(0) & 255
-      seen.push({ type, target: at(1), id: at(2), flags: at(3), message: at(5), left })
+      const whole = [...words.subarray(i, i + (at(0) >>> 8))]
+      seen.push({
+        type,
+        target: at(1),
+        id: at(2),
+        flags: at(3),
+        message: at(5),
+        left,
+        words: whole,
+      })
     }
     this.reader.release()
     return seen
@@ -300,5 +320,92 @@ describe('a classic queue', () => {
         }
       }),
     )
+  })
+})
+
+describe('a credited consumer', () => {
+  /** How a consumer was told that it stands: delivery-count, credit, available, flags. */
+  const states = (seen: readonly Seen[]): number[][] =>
+    seen
+      .filter(({ type }) => type === Record.linkState)
+      .map(({ id, flags, words }) => [id, flags, ...words.slice(4)])
+
+  test.each([true, false])('gets as many as it has credit for, settled: %s', (noAck) => {
+    const bench = new Bench()
+    const a = bench.consumer({ noAck, credited: true })
+    for (let i = 0; i < 3; i++) bench.publish(i)
+    expect(bench.read()).toEqual([])
+    bench.queue.grantCredit(a, 0, 2, 0)
+    expect(numbers(bench.read())).toEqual([0, 1])
+    bench.queue.grantCredit(a, 2, 3, 0)
+    expect(numbers(bench.read())).toEqual([2])
+    bench.publish(3)
+    bench.publish(4)
+    bench.publish(5)
+    expect(numbers(bench.read())).toEqual([3, 4])
+    expect(bench.queue.readyCount()).toBe(1)
+  })
+
+  test('does not hold up the others while it has no credit', () => {
+    const bench = new Bench()
+    const a = bench.consumer({ credited: true, priority: 5 })
+    const b = bench.consumer()
+    bench.publish(0)
+    bench.queue.grantCredit(a, 0, 1, 0)
+    bench.publish(1)
+    bench.publish(2)
+    expect(bench.read().map(({ target }) => target)).toEqual([b.id, a.id, b.id])
+  })
+
+  test('that drains gets what there is, then uses up the rest and is told', () => {
+    const bench = new Bench()
+    const a = bench.consumer({ credited: true })
+    bench.publish(0)
+    bench.queue.grantCredit(a, 0, 5, LinkFlag.drain)
+    const seen = bench.read()
+    expect(numbers(seen.slice(0, 1))).toEqual([0])
+    expect(states(seen)).toEqual([[5, 0, 0, LinkFlag.drain]])
+    bench.publish(1)
+    expect(bench.read()).toEqual([])
+  })
+
+  test('that drains while its socket is stuck is told when the messages are with it', () => {
+    const bench = new Bench()
+    const a = bench.consumer({ credited: true })
+    bench.publish(0)
+    bench.channel.window.bytes = 0
+    bench.queue.grantCredit(a, 0, 5, LinkFlag.drain)
+    expect(bench.read()).toEqual([])
+    bench.channel.window.bytes = 1000
+    bench.queue.unblock(a, Block.window)
+    expect(states(bench.read())).toEqual([[5, 0, 0, LinkFlag.drain]])
+  })
+
+  test('that drains is told when the messages that it waited for went elsewhere', () => {
+    const bench = new Bench()
+    const a = bench.consumer({ credited: true })
+    bench.publish(0)
+    bench.channel.window.bytes = 0
+    bench.queue.grantCredit(a, 0, 5, LinkFlag.drain)
+    expect(bench.read()).toEqual([])
+    bench.queue.purge()
+    expect(states(bench.read())).toEqual([[5, 0, 0, LinkFlag.drain]])
+  })
+
+  test('that waits behind the active one of a queue drains at once', () => {
+    const bench = new Bench({ single: true })
+    bench.consumer({ credited: true })
+    const b = bench.consumer({ credited: true })
+    bench.publish(0)
+    bench.queue.grantCredit(b, 0, 2, LinkFlag.drain)
+    expect(states(bench.read())).toEqual([[2, 0, 1, LinkFlag.drain]])
+  })
+
+  test('hears how it stands when it asks', () => {
+    const bench = new Bench()
+    const a = bench.consumer({ credited: true })
+    for (let i = 0; i < 3; i++) bench.publish(i)
+    bench.queue.grantCredit(a, 0, 1, LinkFlag.echo)
+    expect(states(bench.read())).toEqual([[1, 0, 2, 0]])
   })
 })

@@ -3,7 +3,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { ClassicQueue } from '../../../core/queue/classic-queue.ts'
+import { ClassicQueue } from '../../../core/queue/classic-queue.ts'
 import type { ConsumerChannel } from '../../../core/queue/consumer.ts'
 import type { Holder } from '../../../core/queue/holder.ts'
 import { Unacked } from '../../../core/queue/unacked.ts'
@@ -145,12 +145,13 @@ export class StoreBench {
 
   /** Metadata has a queue with this id. */
   declare(id: number): ClassicQueue {
-    return this.state.createQueue({ id, durable: true } as never, false)
+    this.state.createQueue({ id, durable: true, arguments: [] } as never)
+    return this.queue(id)
   }
 
   queue(id: number): ClassicQueue {
     const queue = this.state.queues.get(id)
-    if (queue === undefined) throw new Error(`no queue ${id}`)
+    if (!(queue instanceof ClassicQueue)) throw new Error(`no queue ${id}`)
     return queue
   }
 

@@ -165,7 +165,7 @@ describe('queues', () => {
 
   test('settings are read from the arguments', () => {
     const args = table({ 'x-message-ttl': 5, 'x-max-priority': 3, 'x-overflow': 'reject-publish' })
-    expect(queueSettings(args)).toEqual({
+    expect(queueSettings(args)).toMatchObject({
       messageTtlMs: 5,
       expiresMs: undefined,
       lengthMax: undefined,

@@ -1,0 +1,3 @@
+// Why a queue parts with a message that nobody has processed: the reasons of `x-death`.
+
+export type DeathReason = 'expired' | 'maxlen' | 'rejected' | 'delivery_limit'
