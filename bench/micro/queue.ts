@@ -98,6 +98,7 @@ function makeBench(noAck: boolean, prefetch: number): Bench {
     queueMemoryBudget: Number.MAX_SAFE_INTEGER,
     clock: new ShardClock(),
     timers: new TimerWheel(),
+    deaths: { add: (queue, row, position) => queue.buried(row, position) },
     wake: () => {},
     want: () => {},
   })

@@ -18,7 +18,7 @@ import type { TimerWheel } from '../time/timer-wheel.ts'
 import type { QueueSettings } from '../topology/queue-settings.ts'
 import type { Consumer, ConsumerChannel, Outlet } from './consumer.ts'
 import { Block, ConsumerRing } from './consumer.ts'
-import type { DeathReason } from './death.ts'
+import type { DeathReason, DeathSink, DyingQueue } from './death.ts'
 import type { Holder } from './holder.ts'
 import type { GetOutcome, Queue } from './queue.ts'
 import { ReadyList } from './ready-list.ts'
@@ -31,13 +31,14 @@ export interface QueueContext {
   readonly queueMemoryBudget: number
   readonly clock: ShardClock
   readonly timers: TimerWheel
+  readonly deaths: DeathSink
   /** Asks for `pump` before the batch ends. */
   readonly wake: (queue: Queue) => void
   /** Tells the gateway that a channel with global prefetch could use a token. */
   readonly want: (channel: ConsumerChannel) => void
 }
 
-export class ClassicQueue implements Queue, BacklogOwner {
+export class ClassicQueue implements Queue, BacklogOwner, DyingQueue {
   readonly id: number
   readonly durable: boolean
   readonly logsAll: boolean
@@ -47,6 +48,9 @@ export class ClassicQueue implements Queue, BacklogOwner {
   readonly consumers: ConsumerRing
   /** Deliveries that are not settled. */
   unackedCount: number
+  /** Messages on their way to the dead-letter exchange. */
+  dyingCount: number
+  readonly atLeastOnce: boolean
   /** It is on the list of queues to pump. */
   woken: boolean
   deleted: boolean
@@ -67,6 +71,8 @@ export class ClassicQueue implements Queue, BacklogOwner {
     this.settings = settings
     this.consumers = new ConsumerRing()
     this.unackedCount = 0
+    this.dyingCount = 0
+    this.atLeastOnce = false
     this.woken = false
     this.deleted = false
     this.logPosition = 0
@@ -285,8 +291,19 @@ export class ClassicQueue implements Queue, BacklogOwner {
    * Parts with a message that is in no list any more: what becomes of it is up to the queue's settings.
    * Its row is held for the queue until then.
    */
-  private die(row: number, position: number, _reason: DeathReason): void {
-    this.drop(row, position)
+  private die(row: number, position: number, reason: DeathReason): void {
+    if (this.settings.deadLetterExchange === undefined) {
+      this.drop(row, position)
+      return
+    }
+    this.dyingCount++
+    this.context.deaths.add(this, row, position, reason)
+  }
+
+  buried(row: number, position: number): void {
+    this.dyingCount--
+    if (this.deleted) this.context.messages.release(row)
+    else this.drop(row, position)
   }
 
   /** Tells credited consumers how they stand; one that drains has to be sent what there is first. */

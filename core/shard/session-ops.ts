@@ -43,7 +43,7 @@ export function openConnection(
 export function openChannel(state: ShardState, end: GatewayEnd, op: Op<'openChannel'>): void {
   const connection = end.connections[op.connection]
   if (connection === undefined) return
-  const channel = new ShardChannel(op.channel, connection)
+  const channel = new ShardChannel(op.channel, connection, state.confirmed)
   state.usage.userChannels.add(connection.user)
   connection.channels.add(channel)
   end.channels[op.channel] = channel

@@ -12,11 +12,11 @@ import type { MetadataStore } from '../store/metadata-store.ts'
 import type { RegistrySettings } from '../topology/decision.ts'
 import type { ShardChannel } from './channel.ts'
 import { ControlDesk } from './control-desk.ts'
-import { EntryCopier } from './entry-copy.ts'
 import { GatewayEnd } from './gateway-end.ts'
 import { forwardEntryAt, PeerLink } from './peer-link.ts'
 import { Publisher } from './publisher.ts'
 import { credit, grant, linkCredit, release, settle } from './settlement.ts'
+import type { ShardReport } from './shard-state.ts'
 import { ShardState } from './shard-state.ts'
 import type { ShardStorage } from './storage.ts'
 
@@ -30,6 +30,8 @@ export interface ShardOptions {
   readonly metadata: MetadataStore
   /** The next random number, 0 to 2^32 - 1. */
   readonly random: () => number
+  /** Without it nobody is told. */
+  readonly report?: ShardReport
 }
 
 /** Records of one source between two publications of what came of them, so that readers start early. */
@@ -41,7 +43,6 @@ export class Shard {
   readonly state: ShardState
   readonly control: ControlDesk
   private readonly publisher: Publisher
-  private readonly copier: EntryCopier
   private readonly compactor: Compactor
   /** Channels whose confirms wait for the log. */
   private waitingForLog: ShardChannel[]
@@ -51,11 +52,17 @@ export class Shard {
 
   constructor(options: ShardOptions) {
     const { shard, shards, arena, random } = options
-    this.state = new ShardState(shard, shards, arena, options.storage, random)
+    this.state = new ShardState(
+      shard,
+      shards,
+      arena,
+      options.storage,
+      random,
+      options.report ?? (() => {}),
+    )
     this.control = new ControlDesk(this.state, options.registry, options.storage, options.metadata)
     this.publisher = new Publisher(this.state, (key) => this.control.replies.target(key))
     const { reclaimer, messages, slabs } = this.state
-    this.copier = new EntryCopier(this.state.arena, slabs)
     this.compactor = new Compactor(this.state.arena, messages, reclaimer, slabs)
     this.waitingForLog = []
     this.lastCommitted = 0
@@ -113,6 +120,7 @@ export class Shard {
     for (const peer of state.peers) if (peer !== undefined && this.drainPeer(peer)) any = true
     if (state.log.poll()) any = true
     if (this.control.turn(this.publisher)) any = true
+    if (state.deaths.turn()) any = true
     this.serve()
     this.flush()
     return any
@@ -130,7 +138,7 @@ export class Shard {
     const waiting = reclaimer.sweep()
     const moving = this.compactor.step()
     if (arena.used() < used && arena.takeWaiting()) for (const end of ends) end.bell.ring()
-    return moving || waiting > 0 || this.starved
+    return moving || waiting > 0 || this.starved || this.state.deaths.starved
   }
 
   // HOT: the loop over a gateway's records
@@ -181,7 +189,7 @@ export class Shard {
           break
         }
       } else if (type === Record.forwarded) {
-        peer.answered(words[i + 1] as number, words[i + 2] === 1, this.state.confirmed)
+        peer.answered(words[i + 1] as number, words[i + 2] === 1)
       } else {
         const request = words[i + 1] as number
         const payload = peer.assembler.take(peer.in, i)
@@ -207,7 +215,7 @@ export class Shard {
     const count = words[idsAt] as number
     if ((flags & EntryFlag.persistent) !== 0 && !this.state.log.hasRoom(extents + 1, count))
       return false
-    this.starved = !this.copier.copy(words, e)
+    this.starved = !this.state.copier.copy(words, e)
     if (this.starved) return false
     let row = -1
     let position = 0
@@ -215,10 +223,10 @@ export class Shard {
       const id = words[idsAt + k] as number
       const queue = this.state.queues.get(id)
       if (queue === undefined || (id < 0 && !this.isReply(words, e))) continue
-      row = queue.accept(this.copier.words, 0, flags, row)
+      row = queue.accept(this.state.copier.words, 0, flags, row)
       if (queue.logPosition > position) position = queue.logPosition
     }
-    this.copier.close()
+    this.state.copier.close()
     if (words[i + 1] === 1) peer.arrivals.push(0, position)
     return true
   }

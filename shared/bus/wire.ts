@@ -75,6 +75,8 @@ export const EntryFlag = {
   headers: 32,
   /** `got`: the queue was empty, there is no entry. */
   empty: 64,
+  /** A kept or forwarded message: its x-death is the broker's own, not a client's. The same bit as `empty`. */
+  died: 64,
   /** `deliver`, `got`: settled on delivery, no delivery id. */
   settled: 128,
   /** The props contain an expiration. */

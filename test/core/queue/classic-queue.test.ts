@@ -66,6 +66,7 @@ class Bench {
       queueMemoryBudget: Number.MAX_SAFE_INTEGER,
       clock: new ShardClock(),
       timers: new TimerWheel(),
+      deaths: { add: (queue, row, position) => queue.buried(row, position) },
       wake: () => {
         this.woken = true
       },

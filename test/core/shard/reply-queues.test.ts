@@ -30,6 +30,7 @@ function rig(shard: number): Rig {
     queueMemoryBudget: Number.MAX_SAFE_INTEGER,
     clock: new ShardClock(),
     timers: new TimerWheel(),
+    deaths: { add: (): void => {} },
     wake: (): void => {},
     want: (): void => {},
   }

@@ -98,7 +98,14 @@ export class StoreBench {
       onReport: (level, text, fields) =>
         this.reports.push({ level, text, fields: fields as Report['fields'] }),
     })
-    this.state = new ShardState(0, 1, arena, this.store, () => 0)
+    this.state = new ShardState(
+      0,
+      1,
+      arena,
+      this.store,
+      () => 0,
+      () => {},
+    )
     this.log = this.state.log as WalLog
     const background = new LogBackground({
       requests: new RingReader(requests),
