@@ -18,6 +18,7 @@ import type { AdminCommand } from './admin-commands.ts'
 import { isShardCommand, joinReplies, runShardCommand, shardsOf } from './admin-commands.ts'
 import type { ShardChannel, ShardConnection } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
+import { lookUp } from './look-ups.ts'
 import type { PeerOp, PeerReply } from './peer-desk.ts'
 import { PeerDesk } from './peer-desk.ts'
 import type { PeerLink } from './peer-link.ts'
@@ -145,6 +146,10 @@ export class ControlDesk {
         return
       case 'queuePurge':
         return purge(this.state, end, request, op)
+      case 'checkTarget':
+      case 'describeQueue':
+      case 'listBindings':
+        return lookUp(this.state, end, request, op)
       case 'admin':
         return this.admin(op.command, (reply) => this.state.reply(end, request, reply))
       default:
