@@ -44,6 +44,7 @@ export async function runNode(loaded: LoadedConfig): Promise<void> {
     config,
     log,
     watermarkBytes,
+    disk: { salt: directory.facts.salt, stoppedCleanly: directory.stoppedCleanly },
     diskLimitBytes: diskLimitBytes(config, totalmem()),
     arena: reserveArena(arenaBytes(watermarkBytes, availableBytes())),
     logUrl: new URL(`../store/log-worker${ending}`, import.meta.url),

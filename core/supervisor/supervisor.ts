@@ -25,6 +25,7 @@ import { Backoff } from './backoff.ts'
 import type { DiskSample } from './disk-watch.ts'
 import { DiskWatch } from './disk-watch.ts'
 import { MemoryWatch } from './memory-watch.ts'
+import type { DiskFacts } from './shard-memory.ts'
 import { shardStarts } from './shard-memory.ts'
 import type { Thread } from './thread.ts'
 import { startThread } from './thread.ts'
@@ -43,6 +44,7 @@ export interface SupervisorOptions {
   readonly log: Log
   readonly arena: ArenaMemory
   readonly watermarkBytes: number
+  readonly disk: DiskFacts
   /** See diskLimitBytes. */
   readonly diskLimitBytes: number
   readonly shardUrl: URL
@@ -123,9 +125,9 @@ export class Supervisor {
 
   /** Starts every thread. `onReady` follows, or `exit`. */
   start(): void {
-    const { config, arena, shardUrl } = this.options
+    const { config, arena, disk, shardUrl } = this.options
     const channel = new MessageChannel()
-    const starts = shardStarts(config, arena, this.nodeWords, channel.port1)
+    const starts = shardStarts(config, arena, this.nodeWords, channel.port1, disk)
     this.startMetadata(channel.port2, starts)
     for (const start of starts) {
       this.startLog(start)
