@@ -4,7 +4,6 @@ import type { ControlOp, ControlReply, PeerError } from '../../shared/bus/contro
 import { pack, unpack } from '../../shared/bus/control.ts'
 import { Record } from '../../shared/bus/wire.ts'
 import { channelError, connectionError } from '../../shared/errors.ts'
-import { fieldOf } from '../../shared/message/value.ts'
 import type { MetadataStore } from '../store/metadata-store.ts'
 import type { QueueStats, RegistrySettings } from '../topology/decision.ts'
 import { checkVhostAccess } from '../topology/permissions.ts'
@@ -117,7 +116,7 @@ export class ControlDesk {
       case 'recheckAccess':
         return this.onRecheck(end, request, op)
       case 'openChannel':
-        return openChannel(end, op)
+        return openChannel(this.state, end, op)
       case 'closeChannel':
         return this.onCloseChannel(end, request, op)
       case 'globalPrefetch':
@@ -211,8 +210,7 @@ export class ControlDesk {
     if (effect.effect === 'queueCreated') {
       const { queue } = effect
       if (queue.shard !== state.shard) return
-      const single = fieldOf(queue.arguments, 'x-single-active-consumer')
-      state.createQueue(queue, single?.value === true)
+      state.createQueue(queue)
     } else if (effect.effect === 'queueDeleted') {
       this.destroyQueue(effect.queue)
     } else if (effect.effect === 'vhostDeleted') {

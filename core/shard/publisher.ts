@@ -22,6 +22,7 @@ import { EntryFacts } from './entry-facts.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { ResolvedRoute } from './route-cache.ts'
 import { newResolvedRoute, RouteCache, sameKey } from './route-cache.ts'
+import { addTarget } from './route-targets.ts'
 import type { ShardState } from './shard-state.ts'
 
 /** Finds the queue behind a direct reply-to name, and its shard. */
@@ -101,10 +102,11 @@ export class Publisher {
     route: ResolvedRoute,
     words: Int32Array,
     e: number,
-    flags: number,
+    asked: number,
     heldRow: number,
   ): boolean {
     const { local, remote } = route
+    const flags = route.persists ? asked | EntryFlag.persistent : asked
     if (local.length === 0 && remote.length === 0) {
       if ((flags & EntryFlag.mandatory) !== 0 && !this.giveBack(channel, words, e)) return false
     }
@@ -215,28 +217,12 @@ export class Publisher {
     const name = exchange?.name ?? bytes.toString('utf8', at + 1, exchangeEnd)
     built.refusal = this.refusalOf(channel, exchange, name, key)
     if (built.refusal !== undefined) return built
-    for (const queue of queues) this.addTarget(built, queue.shard, queue.id)
+    for (const queue of queues) addTarget(this.context, built, queue)
     if (exchange?.name === '' && key.startsWith(replyPrefix)) {
       const reply = this.replyQueue(key)
-      if (reply !== undefined) this.addTarget(built, reply.shard, reply.id)
+      if (reply !== undefined) addTarget(this.context, built, reply)
     }
     return built
-  }
-
-  private addTarget(route: ResolvedRoute, shard: number, id: number): void {
-    if (shard === this.context.shard) {
-      const queue = this.context.queues.get(id)
-      if (queue === undefined) return
-      route.local.push(queue)
-      if (queue.durable) route.durable++
-      if (queue.logsAll) route.logsAll = true
-      return
-    }
-    const peer = this.context.peers[shard]
-    if (peer === undefined) return
-    const known = route.remote.find((target) => target.peer === peer)
-    if (known === undefined) route.remote.push({ peer, queues: [id] })
-    else known.queues.push(id)
   }
 
   private refusalOf(

@@ -75,9 +75,21 @@ export const EntryFlag = {
   headers: 32,
   /** `got`: the queue was empty, there is no entry. */
   empty: 64,
+  /** A kept or forwarded message: its x-death is the broker's own, not a client's. The same bit as `empty`. */
+  died: 64,
   /** `deliver`, `got`: settled on delivery, no delivery id. */
   settled: 128,
+  /** The props contain an expiration. */
+  expiration: 256,
 } as const
+
+/** Publish and forward: bits 16-23 of the flags are the message's priority, 0 where it has none. */
+export const priorityShift = 16
+
+/** The priority in flags of a publish. */
+export function priorityOf(flags: number): number {
+  return (flags >>> priorityShift) & 255
+}
 
 /** Outcomes of settle. */
 export const Outcome = {
