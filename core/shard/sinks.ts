@@ -8,7 +8,7 @@ import { foldTopic, topicFilterArgument } from '../../shared/message/native-part
 import { EMPTY_TABLE, textField } from '../../shared/message/value.ts'
 import { ClassicQueue } from '../queue/classic-queue.ts'
 import { Consumer } from '../queue/consumer.ts'
-import { plainSettings } from '../topology/arguments.ts'
+import { plainSettings } from '../topology/queue-settings.ts'
 import type { BindingRecord, QueueRecord, VhostRecord } from '../topology/records.ts'
 import { ShardChannel, ShardConnection } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
@@ -168,6 +168,9 @@ function recordOf(id: number, vhost: VhostRecord, shard: number): QueueRecord {
     autoDelete: false,
     owner: undefined,
     arguments: EMPTY_TABLE,
+    policy: undefined,
+    operatorPolicy: undefined,
+    settings: sinkSettings,
     shard,
     inbound: new Set(),
     deleted: false,
