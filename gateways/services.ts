@@ -26,8 +26,11 @@ const amqp: Load = async () => {
   )
 }
 
+const mqtt: Load = async () => (await import('./mqtt/index.ts')).mqtt
+
 const rows: Readonly<Partial<Record<string, ServiceRow>>> = {
   amqp: { load: amqp, web: {} },
+  mqtt: { load: mqtt, web: { mqtt, 'mqttv3.1': mqtt } },
 }
 
 /**

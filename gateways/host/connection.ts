@@ -105,6 +105,10 @@ export class Connection implements SessionHost, TransportEvents {
     return this.loop.now
   }
 
+  wall(): number {
+    return Date.now()
+  }
+
   end(): void {
     if (this.ending || this.closed) return
     this.ending = true

@@ -12,7 +12,7 @@ import { BlockPool } from './block-pool.ts'
 import type { ConnectionOwner } from './connection.ts'
 import { Connection } from './connection.ts'
 import type { ListenerPlan } from './listener-plan.ts'
-import type { Peer, Protocol } from './protocol.ts'
+import type { Attendant, Peer, Protocol } from './protocol.ts'
 import type { Transport } from './transport.ts'
 import { TurnLoop } from './turn-loop.ts'
 
@@ -45,6 +45,7 @@ export class Gateway implements ConnectionOwner {
   private stopping: boolean
   private stopped: boolean
   private stopAt: number
+  private attendants: readonly Attendant[]
 
   constructor(
     start: GatewayStart,
@@ -66,6 +67,7 @@ export class Gateway implements ConnectionOwner {
     this.stopping = false
     this.stopped = false
     this.stopAt = Number.POSITIVE_INFINITY
+    this.attendants = []
     this.loop.start()
     report({ report: 'ready' })
   }
@@ -82,6 +84,7 @@ export class Gateway implements ConnectionOwner {
   }
 
   private async listen(): Promise<void> {
+    this.attend()
     try {
       for (const service of this.services) {
         for (const plan of service.listeners) {
@@ -101,6 +104,17 @@ export class Gateway implements ConnectionOwner {
         report: 'failed',
         text: error instanceof Error ? error.message : String(error),
       })
+    }
+  }
+
+  private attend(): void {
+    const { log, loop, settings } = this
+    const clock = { now: () => loop.now, wall: () => Date.now() }
+    this.attendants = this.services.flatMap(({ listeners, protocol }) =>
+      listeners.length === 0 ? [] : (protocol.attend?.(loop.port, log, settings, clock) ?? []),
+    )
+    if (this.attendants.length > 0 && !this.stopping) {
+      this.timer ??= setInterval(() => this.tick(), tickMs)
     }
   }
 
@@ -126,6 +140,7 @@ export class Gateway implements ConnectionOwner {
     this.loop.begin()
     const now = this.loop.now
     for (const connection of this.connections) connection.onTick(now)
+    for (const each of this.attendants) if (each.deadline() <= now) each.onDeadline(now)
     if (now >= this.stopAt) for (const connection of this.connections) connection.destroy()
     this.loop.end()
     // The end of an alarm rings no bell.
@@ -134,7 +149,8 @@ export class Gateway implements ConnectionOwner {
       this.alarms = alarms
       this.loop.poke()
     }
-    if (this.connections.size === 0 && this.timer !== undefined) {
+    const idle = this.connections.size === 0 && this.attendants.length === 0
+    if (idle && this.timer !== undefined) {
       clearInterval(this.timer)
       this.timer = undefined
     }
