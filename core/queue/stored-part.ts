@@ -85,6 +85,13 @@ export class StoredPart {
     this.diskFrom = position + 1
   }
 
+  /** A message was read back that does not wait here. */
+  loadAside(position: number): void {
+    this.onDisk--
+    this.thisRead++
+    this.diskFrom = position + 1
+  }
+
   loadEnd(exhausted: boolean): number {
     this.lastRead = this.thisRead
     this.thisRead = 0

@@ -15,6 +15,7 @@ export class DeadPositions {
   note(words: Int32Array, w: number): void {
     const type = (words[w] as number) & 255
     const id = words[w + 1] as number
+    if (type === Op.mark) return
     if (type === Op.queueDeleted) {
       this.queues.delete(id)
       return

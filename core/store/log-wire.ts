@@ -1,10 +1,11 @@
 // The records between a shard and its log thread, as Int32 words (see shared/bus/ring.ts). Settle,
-// settle bits and queue deleted are the ops of wal-format.ts, word for word.
+// settle bits, queue deleted and mark are the ops of wal-format.ts, word for word.
 
 export const LogRecord = {
   settle: 3,
   settleBits: 4,
   queueDeleted: 5,
+  mark: 7,
   /** [1] flags [2] queue [3..4] position [5..11] entry, extents (see shared/bus/wire.ts) */
   enqueue: 16,
   /** The message of the enqueue record before it goes to another queue too. [1] queue [2..3] position */

@@ -21,6 +21,8 @@
 //   settle        queue, position, count: these are settled, as far as they are there
 //   settle bits   queue, position, then 32 words, a bit for each of the 1024 positions from there:
 //                 where it is 0 the position is settled
+//   mark          queue, position, word: what the queue remembers of the message (core/queue/marks.ts)
+//                 beside its bytes; the last one holds, until the message is settled
 //   queue deleted queue
 //   run           queue, first position, position behind the last, messages, offset of the block where
 //                 they begin: what a segment holds of a queue
@@ -59,6 +61,7 @@ export const Op = {
   settleBits: 4,
   queueDeleted: 5,
   run: 6,
+  mark: 7,
 } as const
 
 export const enqueueHeadWords = 6
@@ -73,6 +76,7 @@ export const settleBitsPositions = 1024
 export const settleBitsWords: number = 4 + settleBitsPositions / 32
 export const queueDeletedWords = 2
 export const runWords = 9
+export const markWords = 5
 export const footerMagic = 0x464e5257
 export const footerBytes: number = blockAlign
 /** Bytes of a footer in front of its checksum. */
