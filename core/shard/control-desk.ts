@@ -16,6 +16,7 @@ import { Topology } from '../topology/topology.ts'
 import type { TopologyChange } from '../topology/topology-change.ts'
 import type { ShardChannel, ShardConnection } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
+import { lookUp } from './look-ups.ts'
 import type { PeerOp, PeerReply } from './peer-desk.ts'
 import { PeerDesk } from './peer-desk.ts'
 import type { PeerLink } from './peer-link.ts'
@@ -137,6 +138,10 @@ export class ControlDesk {
         return
       case 'queuePurge':
         return purge(this.state, end, request, op)
+      case 'checkTarget':
+      case 'describeQueue':
+      case 'listBindings':
+        return lookUp(this.state, end, request, op)
       case 'admin':
         return this.runOnRegistry(op.command as unknown as AdminOp, (reply) =>
           this.state.reply(end, request, reply),
