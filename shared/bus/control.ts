@@ -35,7 +35,7 @@ export type ControlOp =
    * registry's shard refuses a user who may no longer use the vhost.
    */
   | { readonly op: 'recheckAccess'; readonly connection: number }
-  /** [all], notice. */
+  /** [all] A notice; as a request, [registry] refuses it where the user has too many channels. */
   | { readonly op: 'openChannel'; readonly connection: number; readonly channel: number }
   /** [all] Reply when unacknowledged messages are back in their queues. */
   | { readonly op: 'closeChannel'; readonly channel: number }
