@@ -299,6 +299,10 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue {
     this.ready.pageOut(to, this.context.queueMemoryBudget, this.context.messages)
   }
 
+  undeliveredFrom(): number {
+    return this.ready.deliveredTo
+  }
+
   storedFrom(): number {
     const { stored } = this.ready
     return stored.onDisk === 0 ? stored.to : stored.diskFrom
@@ -324,8 +328,8 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue {
   }
 
   /** After a restart: fresh messages get positions from `position` on. */
-  restoreEnd(position: number): void {
-    this.ready.startAt(position)
+  restoreEnd(next: number, deliveredTo: number): void {
+    this.ready.startAt(next, deliveredTo)
   }
 
   /** The queue is gone: its messages are dropped, also those that are settled later. */

@@ -32,6 +32,7 @@ const storage = new ShardStore({
   folder: shardFolder(config.data_dir, start.shard),
   ...start.log,
   generationBytes,
+  stoppedCleanly: start.stoppedCleanly,
   queueMemoryBudget: config.queue_memory_budget,
   shardBell: start.bells[start.shard] as SharedArrayBuffer,
   onReport: (level, msg, fields) => report({ report: 'log', level, msg, fields }),

@@ -17,6 +17,8 @@ export class ReplayQueue {
   storedTo: number
   /** Of messages that are not settled. */
   readonly marks: Marks
+  /** No message from here on had been delivered when the log was closed, if it was closed in order. */
+  deliveredTo: number
   private readonly keeper: MessageKeeper
   private positions: Float64Array
   /** -1 where the message is settled. */
@@ -31,6 +33,7 @@ export class ReplayQueue {
     this.stored = new AliveSet()
     this.storedTo = 0
     this.marks = new Marks()
+    this.deliveredTo = Number.POSITIVE_INFINITY
     this.keeper = keeper
     this.positions = new Float64Array(firstCapacity)
     this.rows = new Int32Array(firstCapacity)

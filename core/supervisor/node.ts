@@ -50,6 +50,7 @@ export async function runNode(loaded: LoadedConfig): Promise<RunningNode | undef
     config,
     log,
     watermarkBytes,
+    disk: { salt: directory.facts.salt, stoppedCleanly: directory.stoppedCleanly },
     diskLimitBytes: diskLimitBytes(config, totalmem()),
     arena: reserveArena(arenaBytes(watermarkBytes, availableBytes())),
     logUrl: new URL(`../store/log-worker${ending}`, import.meta.url),

@@ -28,6 +28,7 @@ import { DiskWatch } from './disk-watch.ts'
 import type { GatewayPlan } from './gateway-plan.ts'
 import { planGateways } from './gateway-plan.ts'
 import { MemoryWatch } from './memory-watch.ts'
+import type { DiskFacts } from './shard-memory.ts'
 import { shardStarts } from './shard-memory.ts'
 import type { Thread } from './thread.ts'
 import { startThread } from './thread.ts'
@@ -46,6 +47,7 @@ export interface SupervisorOptions {
   readonly log: Log
   readonly arena: ArenaMemory
   readonly watermarkBytes: number
+  readonly disk: DiskFacts
   /** See diskLimitBytes. */
   readonly diskLimitBytes: number
   readonly shardUrl: URL
@@ -133,9 +135,9 @@ export class Supervisor {
 
   /** Starts every thread. `onReady` follows, or `exit`. */
   start(): void {
-    const { config, arena, shardUrl } = this.options
+    const { config, arena, disk, shardUrl } = this.options
     const channel = new MessageChannel()
-    const starts = shardStarts(config, arena, this.nodeWords, channel.port1)
+    const starts = shardStarts(config, arena, this.nodeWords, channel.port1, disk)
     this.startMetadata(channel.port2, starts)
     for (const start of starts) {
       this.startLog(start)

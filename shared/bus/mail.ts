@@ -18,17 +18,21 @@ export interface ShardStart {
   readonly toShards: readonly (SharedArrayBuffer | undefined)[]
   readonly fromShards: readonly (SharedArrayBuffer | undefined)[]
   readonly log: LogMemory
+  /** The process before this one stopped in order. */
+  readonly stoppedCleanly: boolean
   /** To the thread that keeps the metadata; undefined on shards other than the registry's. */
   readonly metadata: MessagePort | undefined
   readonly settings: unknown
 }
 
-/** The rings between a shard and its log thread, and that thread's doorbell. */
+/** What a shard and its log thread share: rings, and that thread's doorbell. */
 export interface LogMemory {
   readonly ring: SharedArrayBuffer
   readonly requests: SharedArrayBuffer
   readonly replies: SharedArrayBuffer
   readonly bell: SharedArrayBuffer
+  /** What checksums on disk start from (see core/store/wal-format.ts). */
+  readonly salt: number
 }
 
 /** `workerData` of a shard's log thread. */
