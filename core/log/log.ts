@@ -42,6 +42,8 @@ export interface Log {
   enqueue(log: QueueLog, position: number, row: number): number
   /** The `count` messages at and above `from` are settled for good (those of them that there are). */
   settle(log: QueueLog, from: number, count: number): void
+  /** Whether the message at `position` is logged and not settled. */
+  isAlive(log: QueueLog, position: number): boolean
   /** Reads on in the part of the queue that is on disk only; `load` and `loadEnd` follow. */
   fetch(log: QueueLog): void
   /** Takes what the log has to say (the answers to `fetch`). True when there was anything. */
@@ -67,6 +69,10 @@ export class MemoryLog implements Log {
   }
 
   fetch(_log: QueueLog): void {}
+
+  isAlive(_log: QueueLog, _position: number): boolean {
+    return false
+  }
 
   poll(): boolean {
     return false

@@ -241,12 +241,14 @@ export class DeadLetters implements DeathSink, TimerOwner {
   private accept(local: readonly Queue[], flags: number, open: OpenDeath | undefined): boolean {
     const { words } = this.state.copier
     let row = -1
+    let refused = false
     for (let i = 0; i < local.length; i++) {
       const queue = local[i] as Queue
       row = queue.accept(words, 0, flags, row)
-      open?.reached.add(queue.id)
+      if (queue.refused) refused = true
+      else open?.reached.add(queue.id)
     }
-    return false
+    return refused
   }
 
   /** Sends the message to other shards; the death stays open until they have answered. */

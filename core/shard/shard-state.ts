@@ -64,6 +64,10 @@ export class ShardState implements QueueContext {
   readonly woken: Queue[]
   dirtyChannels: ShardChannel[]
   readonly granted: ShardChannel[]
+  /** Queues to delete, since nobody uses them. */
+  readonly unusedQueues: Queue[]
+  /** Messages were put back: time has passed that no queue should be charged for. */
+  restored: boolean
   private readonly scopes: Map<string, number>
 
   constructor(
@@ -100,6 +104,8 @@ export class ShardState implements QueueContext {
     this.woken = []
     this.dirtyChannels = []
     this.granted = []
+    this.unusedQueues = []
+    this.restored = false
     this.scopes = new Map()
   }
 
@@ -119,6 +125,11 @@ export class ShardState implements QueueContext {
     if (queue.woken) return
     queue.woken = true
     this.woken.push(queue)
+  }
+
+  /** QueueContext. */
+  readonly unused = (queue: Queue): void => {
+    this.unusedQueues.push(queue)
   }
 
   /** QueueContext. */

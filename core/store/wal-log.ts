@@ -222,6 +222,10 @@ export class WalLog implements Log {
     this.openNewSettle(log.queue, from, count)
   }
 
+  isAlive(log: QueueLog, position: number): boolean {
+    return (log as WalQueue).alive.has(position)
+  }
+
   fetch(log: QueueLog): void {
     this.desk.fetch(log as WalQueue)
   }
