@@ -14,10 +14,12 @@ export interface BacklogOwner {
   restore(row: number, position: number): void
   /** After a restart: the `count` messages in [from, to) are on disk only. */
   restoreStored(count: number, from: number, to: number): void
-  /** After a restart: fresh messages get positions from `position` on. */
-  restoreEnd(position: number): void
+  /** After a restart: fresh messages get positions from `next` on; those below `deliveredTo` may have been delivered. */
+  restoreEnd(next: number, deliveredTo: number): void
   /** All persistent messages below `to` can be read back from disk: their rows may go. */
   pageOut(to: number): void
+  /** No message from this position on was ever delivered. */
+  undeliveredFrom(): number
   /** Messages that are on disk only are in [storedFrom, storedTo); equal when there are none. */
   storedFrom(): number
   storedTo(): number

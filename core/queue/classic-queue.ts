@@ -15,7 +15,7 @@ import type { BacklogOwner, Log, QueueLog } from '../log/log.ts'
 import type { MessageTable } from '../message/message-table.ts'
 import type { ShardClock } from '../time/clock.ts'
 import type { TimerWheel } from '../time/timer-wheel.ts'
-import type { QueueSettings } from '../topology/arguments.ts'
+import type { QueueSettings } from '../topology/queue-settings.ts'
 import type { BoundedQueue } from './bounds.ts'
 import { Bounds, needsBounds } from './bounds.ts'
 import type { Consumer, ConsumerChannel, Outlet } from './consumer.ts'
@@ -352,6 +352,10 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
     this.ready.pageOut(to, this.context.queueMemoryBudget, this.context.messages)
   }
 
+  undeliveredFrom(): number {
+    return this.ready.deliveredTo
+  }
+
   storedFrom(): number {
     const { stored } = this.ready
     return stored.onDisk === 0 ? stored.to : stored.diskFrom
@@ -372,8 +376,8 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
   }
 
   /** After a restart: fresh messages get positions from `position` on. */
-  restoreEnd(position: number): void {
-    this.ready.startAt(position)
+  restoreEnd(next: number, deliveredTo: number): void {
+    this.ready.startAt(next, deliveredTo)
   }
 
   /** The queue is gone: its messages are dropped, also those that are settled later. */

@@ -2,7 +2,7 @@
 // are too many (RabbitMQ: x-max-length, x-max-length-bytes, x-overflow). Only messages that wait
 // count; of drop-head the oldest goes, the other two refuse the newest.
 
-import type { QueueSettings } from '../topology/arguments.ts'
+import type { QueueSettings } from '../topology/queue-settings.ts'
 
 export class LengthLimit {
   readonly dropsHead: boolean

@@ -1,7 +1,7 @@
 // What a shard asks of any queue, whatever its type. Hot calls go through this interface: with one
 // type in use they are monomorphic, with two they stay inlined (bench/micro/queue.ts).
 
-import type { QueueSettings } from '../topology/arguments.ts'
+import type { QueueSettings } from '../topology/queue-settings.ts'
 import type { Consumer, ConsumerChannel, ConsumerRing } from './consumer.ts'
 import type { Holder, QueueEnd } from './holder.ts'
 

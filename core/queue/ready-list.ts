@@ -1,7 +1,8 @@
 // The messages of one queue that wait for a consumer, in the order of their positions.
 //
 // Fresh messages form a ring; position = base + place in the ring, so it is not stored. Returned
-// messages always come from before the ring's head, and wait in a heap by position. Between the two
+// messages, and those that may not leave memory while others around them do, come from before the
+// ring's head and wait in a heap by position. Between the two
 // may lie a stored part: messages that are on disk only, and in front of them those that were read
 // back already.
 
@@ -36,8 +37,11 @@ export class ReadyList implements WaitingList {
   readonly stored: StoredPart
   /** Of the bodies that the last `dropReturned` let go of. */
   private droppedBytes: number
-  /** Messages below this may have been delivered before. */
-  private deliveredTo: number
+  /**
+   * Messages below this may have been delivered before. As messages go out in order, that is one more
+   * than the highest position that ever did.
+   */
+  deliveredTo: number
 
   constructor() {
     this.takenRow = -1
@@ -70,6 +74,7 @@ export class ReadyList implements WaitingList {
   // HOT: once per message that goes straight to a consumer
   /** The position of a message that is delivered without waiting; the list must be empty of fresh ones. */
   pass(): number {
+    this.deliveredTo = this.base + 1
     return this.base++
   }
 
@@ -83,7 +88,7 @@ export class ReadyList implements WaitingList {
     this.takenReturned = this.base < this.deliveredTo
     this.head = (this.head + 1) & (this.ring.length - 1)
     this.count--
-    this.base++
+    if (++this.base > this.deliveredTo) this.deliveredTo = this.base
     if (this.holes > 0) this.skipHoles()
     return true
   }
@@ -143,10 +148,10 @@ export class ReadyList implements WaitingList {
     this.push(row)
   }
 
-  /** After a restart: fresh messages get positions from `position` on. */
-  startAt(position: number): void {
-    this.reach(position)
-    this.deliveredTo = position
+  /** After a restart: fresh messages get positions from `next` on, those below `deliveredTo` may have been delivered. */
+  startAt(next: number, deliveredTo: number): void {
+    this.reach(next)
+    this.deliveredTo = deliveredTo
   }
 
   /** True when it is time to read more of the stored part back. */
@@ -265,13 +270,13 @@ export class ReadyList implements WaitingList {
     if (returned.count > 0 && returned.position() < stored.firstPosition()) {
       this.takenPosition = returned.position()
       this.takenRow = returned.pop()
-      this.takenReturned = true
-      return true
+    } else {
+      if (!stored.take()) return false
+      this.takenRow = stored.takenRow
+      this.takenPosition = stored.takenPosition
     }
-    if (!stored.take()) return false
-    this.takenRow = stored.takenRow
-    this.takenPosition = stored.takenPosition
     this.takenReturned = this.takenPosition < this.deliveredTo
+    if (!this.takenReturned) this.deliveredTo = this.takenPosition + 1
     return true
   }
 

@@ -14,8 +14,11 @@ import type { Actor, AdminOp, DeclareOp, RegistryOp } from '../topology/registry
 import type { TopologyEffect } from '../topology/topology.ts'
 import { Topology } from '../topology/topology.ts'
 import type { TopologyChange } from '../topology/topology-change.ts'
+import type { AdminCommand } from './admin-commands.ts'
+import { isShardCommand, joinReplies, runShardCommand, shardsOf } from './admin-commands.ts'
 import type { ShardChannel, ShardConnection } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
+import { lookUp } from './look-ups.ts'
 import type { PeerOp, PeerReply } from './peer-desk.ts'
 import { PeerDesk } from './peer-desk.ts'
 import type { PeerLink } from './peer-link.ts'
@@ -91,6 +94,12 @@ export class ControlDesk {
     return any
   }
 
+  /** Carries out an operator's command (shard 0 only): an AdminOp, or a ShardCommand of its shard. */
+  admin(command: AdminCommand, done: (reply: ControlReply) => void): void {
+    if (isShardCommand(command)) this.runShardCommand(command, done)
+    else this.runOnRegistry(command as unknown as AdminOp, done)
+  }
+
   /** Runs an op of the node itself on the registry (shard 0 only). */
   runOnRegistry(op: RegistryOp, done: (reply: ControlReply) => void): void {
     this.desk?.run(op, undefined, done)
@@ -125,7 +134,7 @@ export class ControlDesk {
       case 'recheckAccess':
         return this.onRecheck(end, request, op)
       case 'openChannel':
-        return openChannel(this.state, end, op)
+        return this.onOpenChannel(end, request, op)
       case 'closeChannel':
         return this.onCloseChannel(end, request, op)
       case 'globalPrefetch':
@@ -146,10 +155,12 @@ export class ControlDesk {
         return
       case 'queuePurge':
         return purge(this.state, end, request, op)
+      case 'checkTarget':
+      case 'describeQueue':
+      case 'listBindings':
+        return lookUp(this.state, end, request, op)
       case 'admin':
-        return this.runOnRegistry(op.command as unknown as AdminOp, (reply) =>
-          this.state.reply(end, request, reply),
-        )
+        return this.admin(op.command, (reply) => this.state.reply(end, request, reply))
       default:
         return this.onDeclare(end, request, op)
     }
@@ -177,6 +188,8 @@ export class ControlDesk {
         return this.deleteUnused(op.queue, () => answer({}))
       case 'replyOpen':
         return answer({ open: this.replies.isOpen(op.key) })
+      case 'command':
+        return answer({ reply: runShardCommand(this.state, op.command) })
     }
   }
 
@@ -203,6 +216,27 @@ export class ControlDesk {
     }
   }
 
+  /** A command on a queue goes to the queue's shard, one on an exchange to every shard in turn. */
+  private runShardCommand(command: AdminCommand, done: (reply: ControlReply) => void): void {
+    const { state } = this
+    const shards = shardsOf(state, command)
+    if (!Array.isArray(shards)) return done(shards)
+    const replies: ControlReply[] = []
+    const next = (): void => {
+      const shard = shards[replies.length]
+      if (shard === undefined) return done(joinReplies(replies))
+      const take = (reply: ControlReply): void => {
+        replies.push(reply)
+        if (reply.error === undefined) next()
+        else done(reply)
+      }
+      const peer = state.peers[shard]
+      if (peer === undefined) take(runShardCommand(state, command))
+      else this.peers.ask(peer, { peer: 'command', command }, ({ reply }) => take(reply ?? {}))
+    }
+    next()
+  }
+
   private createDesk(settings: RegistrySettings, metadata: MetadataStore): RegistryDesk {
     const topology = new Topology()
     return new RegistryDesk(new Registry(topology, settings), topology, {
@@ -220,6 +254,8 @@ export class ControlDesk {
       const { queue } = effect
       if (queue.shard !== state.shard) return
       state.createQueue(queue)
+    } else if (effect.effect === 'queueConfigured') {
+      state.queues.get(effect.queue.id)?.configure(effect.queue.settings)
     } else if (effect.effect === 'queueDeleted') {
       this.destroyQueue(effect.queue)
     } else if (effect.effect === 'vhostDeleted') {
@@ -284,7 +320,13 @@ export class ControlDesk {
         openConnection(state, end, op)
         return
       }
-      const asked = { ...op, open: this.openConnections() }
+      const { vhostConnections, userConnections } = state.usage
+      const asked = {
+        ...op,
+        open: this.openConnections(),
+        openInVhost: vhostConnections.of(op.vhost),
+        openOfUser: userConnections.of(op.user),
+      }
       this.desk.run(asked, undefined, (reply) => {
         if (reply.error === undefined) openConnection(state, end, op)
         state.reply(end, request, reply)
@@ -306,6 +348,23 @@ export class ControlDesk {
       if (refused !== undefined) return state.refuse(end, request, refused)
     }
     state.reply(end, request, {})
+  }
+
+  /** The registry's shard is asked, and refuses a user who has too many; the others are told. */
+  private onOpenChannel(end: GatewayEnd, request: number, op: Op<'openChannel'>): void {
+    const { state, desk } = this
+    const connection = end.connections[op.connection]
+    if (connection === undefined || desk === undefined || request === 0) {
+      openChannel(state, end, op)
+      state.reply(end, request, {})
+      return
+    }
+    const { user } = connection
+    const open = state.usage.userChannels.of(user)
+    desk.run({ op: 'openUserChannel', user, open }, undefined, (reply) => {
+      if (reply.error === undefined) openChannel(state, end, op)
+      state.reply(end, request, reply)
+    })
   }
 
   private openConnections(): number {

@@ -60,7 +60,8 @@ export class Publisher {
     if ((flags & EntryFlag.transactional) !== 0) return this.hold(channel, words, e, flags)
     const route = this.resolve(channel, words, e)
     if (route.refusal !== undefined) {
-      this.fail(channel, route.refusal)
+      if ((flags & EntryFlag.lenient) === 0) this.fail(channel, route.refusal)
+      else this.refuse(channel, words, e, flags, route.refusal)
       return true
     }
     return this.dispatch(channel, route, words, e, flags, -1)
@@ -94,6 +95,29 @@ export class Publisher {
   private fail(channel: ShardChannel, error: PeerError): void {
     channel.failed = true
     this.context.event(channel.outlet, { event: 'channelError', channel: channel.id, error })
+  }
+
+  /** The message is gone; if its publisher waits for a confirm, that follows. */
+  private refuse(
+    channel: ShardChannel,
+    words: Int32Array,
+    e: number,
+    flags: number,
+    error: PeerError,
+  ): void {
+    const bytes = this.context.arena.slab(words[e] as number)
+    const at = words[e + 1] as number
+    const exchange = bytes.toString('utf8', at + 1, at + 1 + (bytes[at] as number))
+    const awaited = (flags & EntryFlag.confirm) !== 0
+    const sequence = awaited ? channel.confirms.push(0, 0) : -1
+    if (awaited) this.context.confirmed(channel)
+    this.context.event(channel.outlet, {
+      event: 'publishRefused',
+      channel: channel.id,
+      sequence,
+      exchange,
+      error,
+    })
   }
 
   // HOT: once per publish
@@ -155,7 +179,7 @@ export class Publisher {
     to[index] = (size << 8) | Record.returned
     to[index + 1] = channel.id
     to[index + 2] = ReplyCode.NO_ROUTE
-    to[index + 3] = 0
+    to[index + 3] = channel.confirms.nextSequence()
     for (let i = 0; i < entrySize; i++) to[index + deliverEntryAt + i] = words[e + i] as number
     lane.ring.commit(size)
     lastReference[words[e] as number] = lane.ring.total
@@ -169,7 +193,7 @@ export class Publisher {
   private resolve(channel: ShardChannel, words: Int32Array, e: number): ResolvedRoute {
     const bytes = this.context.arena.slab(words[e] as number)
     const at = words[e + 1] as number
-    const size = (words[e + 2] as number) + (words[e + 3] as number)
+    const size = keySize(bytes, at, words, e)
     const last = channel.lastRoute
     if (
       last !== undefined &&
@@ -193,8 +217,9 @@ export class Publisher {
     const { scope, vhost } = channel.connection
     let found = this.cache.find(version, scope, bytes, at, size)
     if (found === undefined) {
-      const extraAt = (words[e + 3] as number) === 0 ? -1 : at + (words[e + 2] as number)
-      this.facts.look(bytes, at + size, words[e + 4] as number)
+      const exrkSize = words[e + 2] as number
+      const extraAt = size === exrkSize ? -1 : at + exrkSize
+      this.facts.look(bytes, at + exrkSize + (words[e + 3] as number), words[e + 4] as number)
       this.context.router.route(vhost, bytes, at, extraAt, this.facts, this.route)
       found = this.build(channel, bytes, at, version)
       if (!this.route.cacheable) return found
@@ -246,4 +271,17 @@ export class Publisher {
     }
     return undefined
   }
+}
+
+// HOT: once per publish
+/** Bytes of exchange, routing key and further keys: what of the extra region decides where a message goes. */
+function keySize(bytes: Uint8Array, at: number, words: Int32Array, e: number): number {
+  const exrkSize = words[e + 2] as number
+  if ((words[e + 3] as number) === 0) return exrkSize
+  const extraAt = at + exrkSize
+  const count = bytes[extraAt] as number
+  if (count === 0) return exrkSize
+  let to = extraAt + 1
+  for (let i = 0; i < count; i++) to += 1 + (bytes[to] as number)
+  return to - at
 }

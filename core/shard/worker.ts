@@ -32,6 +32,7 @@ const storage = new ShardStore({
   folder: shardFolder(config.data_dir, start.shard),
   ...start.log,
   generationBytes,
+  stoppedCleanly: start.stoppedCleanly,
   queueMemoryBudget: config.queue_memory_budget,
   shardBell: start.bells[start.shard] as SharedArrayBuffer,
   onReport: (level, msg, fields) => report({ report: 'log', level, msg, fields }),
@@ -55,6 +56,10 @@ function onMetadata(loaded: LoadedMetadata): void {
       shard.control.recover(() => report({ report: 'ready' }))
     })
   })
+}
+
+function answer(request: number, command: Readonly<Record<string, unknown>>): void {
+  shard.control.admin(command, (reply) => report({ report: 'answer', request, reply }))
 }
 
 function report(what: ThreadReport): void {
@@ -109,7 +114,8 @@ function readMail(): boolean {
   for (let got = receiveMessageOnPort(port); got !== undefined; got = receiveMessageOnPort(port)) {
     const mail = got.message as ShardMail
     if (mail.mail === 'stop') return false
-    if (mail.mail === 'gateway') shard.addGateway(mail.link, mail.bell, mail.name)
+    if (mail.mail === 'admin') answer(mail.request, mail.command)
+    else if (mail.mail === 'gateway') shard.addGateway(mail.link, mail.bell, mail.name)
     else shard.loseGateway(mail.link)
   }
   return true

@@ -57,7 +57,7 @@ describeBrokers(
       await inbox.bodies(3)
       await other.cancel(inbox.consumerTag)
       send(channel, queue, 'd', 'e')
-      expect(await channel.checkQueue(queue)).toMatchObject({ messageCount: 2 })
+      await eventually('two wait', async () => (await channel.checkQueue(queue)).messageCount === 2)
       other.nackAll(true)
       await other.checkQueue(queue)
       expect(await drain(channel, queue)).toEqual(['d', 'e'])
