@@ -50,6 +50,11 @@ export interface Log {
   fetch(log: QueueLog): void
   /** Takes what the log has to say (the answers to `fetch`). True when there was anything. */
   poll(): boolean
+  /**
+   * The position that covers all that was appended so far, settles too, which is committed without
+   * more to come; -1: some of it found no room yet, ask again.
+   */
+  barrier(): number
   /** Everything up to this position is as durable as the log promises. */
   readonly committedUpTo: number
   /** The batch ends: starts (in memory: ends) the commit of what was appended, and looks how far commits are. */
@@ -94,6 +99,10 @@ export class MemoryLog implements Log {
 
   settle(_log: QueueLog, _from: number, _count: number): void {
     this.appended++
+  }
+
+  barrier(): number {
+    return this.appended
   }
 
   flush(): void {

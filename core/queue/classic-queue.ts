@@ -543,9 +543,13 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
     const { outlet } = channel
     const { messages } = this.context
     const extents = messages.extentsOf(row)
-    const size = deliverWords + (extents === undefined ? 0 : extents.length)
+    const size = deliverWords + (extents === undefined ? 0 : extents.length) + (c.positions ? 2 : 0)
     const index = outlet.lane.reserve(size)
     const words = outlet.lane.ring.words
+    if (c.positions) {
+      words[index + size - 2] = position | 0
+      words[index + size - 1] = Math.floor(position / 0x1_0000_0000)
+    }
     words[index] = (size << 8) | Record.deliver
     words[index + 1] = c.id
     words[index + 2] = c.noAck ? 0 : channel.unacked.push(row, position, c.slot)
@@ -584,4 +588,4 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
 const nowhere = -1
 
 /** Room that `canServe` asks for, in words: a delivery with as many extents as there can be. */
-const deliverRoom: number = deliverWords + 1 + extentsMax * extentWords
+const deliverRoom: number = deliverWords + 2 + extentsMax * extentWords

@@ -7,7 +7,8 @@
 // what finds no exchange or no queue; at-least-once keeps it and tries again.
 
 import { EntryFlag, entryWords, extentsMax, extentWords } from '../../shared/bus/wire.ts'
-import { DeathEntry, endOfKeys, isDeathCycle } from '../message/death-entry.ts'
+import { routingSize } from '../../shared/message/native-part.ts'
+import { DeathEntry, isDeathCycle } from '../message/death-entry.ts'
 import type { DeathReason, DeathSink, DyingQueue } from '../queue/death.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { Route } from '../routing/router.ts'
@@ -160,12 +161,12 @@ export class DeadLetters implements DeathSink, TimerOwner {
     const { entry } = this
     const { vhost } = death.record
     const { bytes, exrkSize, extraSize } = entry
-    const keysEnd = extraSize === 0 ? exrkSize : endOfKeys(bytes, exrkSize)
+    const keysEnd = routingSize(bytes, 0, exrkSize, extraSize)
     const { version } = topology
     let found = this.cache.find(version, vhost.id, bytes, 0, keysEnd)
     if (found === undefined) {
       this.facts.look(bytes, exrkSize + extraSize, entry.propsSize)
-      router.route(vhost, bytes, 0, extraSize === 0 ? -1 : exrkSize, this.facts, this.route)
+      router.route(vhost, bytes, 0, exrkSize, extraSize, this.facts, this.route)
       found = newResolvedRoute(version)
       for (const queue of this.route.queues) addTarget(this.state, found, queue)
       if (this.route.cacheable) this.cache.add(vhost.id, bytes, 0, keysEnd, found)

@@ -61,7 +61,11 @@ export class Shard {
       options.report ?? (() => {}),
     )
     this.control = new ControlDesk(this.state, options.registry, options.storage, options.metadata)
-    this.publisher = new Publisher(this.state, (key) => this.control.replies.target(key))
+    this.publisher = new Publisher(
+      this.state,
+      (key) => this.control.replies.target(key),
+      this.control.sinks,
+    )
     const { reclaimer, messages, slabs } = this.state
     this.compactor = new Compactor(this.state.arena, messages, reclaimer, slabs)
     this.waitingForLog = []
@@ -95,6 +99,7 @@ export class Shard {
     for (const connection of end.connections) {
       if (connection !== undefined) this.control.dropConnection(end, connection)
     }
+    this.control.sinks.dropEnd(end)
     reclaimer.unwatch(link)
     for (let slab = 0; slab < arena.slabCount; slab++) {
       if (arena.owner(slab) === link && !reclaimer.isSealed(slab)) reclaimer.seal(slab)

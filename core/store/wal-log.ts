@@ -266,6 +266,17 @@ export class WalLog implements Log {
     if (++this.flushes >= flushesPerCollect || !busy) this.collect()
   }
 
+  barrier(): number {
+    if (this.overflow.length > 0 && !this.drained()) return -1
+    // What follows is not merged into records that are on their way.
+    this.openRow = -1
+    this.openSettle = -1
+    this.ring.publish()
+    const { total } = this.ring
+    if (this.ring.releasedTotal() !== total) this.urge()
+    return total
+  }
+
   /** Has the log thread take what there is. */
   urge(): void {
     this.urgent = false
