@@ -90,6 +90,7 @@ export function consume(
     prefetch: quorum && op.prefetch === 0 && op.credited !== true ? quorumPrefetch : op.prefetch,
     priority: priority as number,
     credited: op.credited === true,
+    positions: op.positions === true,
   })
   state.reply(end, request, {})
   addConsumer(state, end, found.queue, consumer)

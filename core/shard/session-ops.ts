@@ -36,6 +36,7 @@ export function openConnection(
     vhost,
     scope,
     op.window,
+    op.clientId,
   )
   return true
 }

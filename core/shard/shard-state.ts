@@ -64,6 +64,10 @@ export class ShardState implements QueueContext {
   readonly woken: Queue[]
   dirtyChannels: ShardChannel[]
   readonly granted: ShardChannel[]
+  /** Queues to delete, since nobody uses them. */
+  readonly unusedQueues: Queue[]
+  /** Messages were put back: time has passed that no queue should be charged for. */
+  restored: boolean
   /** Of all connections: every one is open on every shard. */
   readonly usage: Usage
   private readonly scopes: Map<string, number>
@@ -102,6 +106,8 @@ export class ShardState implements QueueContext {
     this.woken = []
     this.dirtyChannels = []
     this.granted = []
+    this.unusedQueues = []
+    this.restored = false
     this.usage = new Usage()
     this.scopes = new Map()
   }
@@ -122,6 +128,11 @@ export class ShardState implements QueueContext {
     if (queue.woken) return
     queue.woken = true
     this.woken.push(queue)
+  }
+
+  /** QueueContext. */
+  readonly unused = (queue: Queue): void => {
+    this.unusedQueues.push(queue)
   }
 
   /** QueueContext. */

@@ -111,6 +111,9 @@ export interface RouteInput {
   readonly bytes: Uint8Array
   readonly keyStart: number
   readonly keyEnd: number
+  /** The message's MQTT topic is `bytes[topicStart, topicEnd)`; end 0: the routing key tells it. */
+  readonly topicStart: number
+  readonly topicEnd: number
   readonly facts: MessageFacts
   /** The next random number, 0 to 2^32 - 1. */
   readonly random: () => number
@@ -165,4 +168,12 @@ export interface TopicPermissionRecord {
   readonly write: string
   readonly read: string
   readonly matchers: { readonly write: NameMatcher; readonly read: NameMatcher }
+  /** Where the patterns name `{client_id}`: the patterns with all else filled in, and those in use. */
+  readonly clients:
+    | {
+        readonly write: string
+        readonly read: string
+        readonly known: Map<string, { readonly write: NameMatcher; readonly read: NameMatcher }>
+      }
+    | undefined
 }

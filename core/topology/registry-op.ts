@@ -10,6 +10,8 @@ export interface Actor {
   readonly user: string
   readonly vhost: string
   readonly owner: string
+  /** The MQTT client id. */
+  readonly clientId?: string | undefined
 }
 
 export interface ExchangeDeclare {
