@@ -89,6 +89,7 @@ export function consume(
     exclusive,
     prefetch: quorum && op.prefetch === 0 && op.credited !== true ? quorumPrefetch : op.prefetch,
     priority: priority as number,
+    timeoutMs: timeoutOf(op.arguments),
     credited: op.credited === true,
     positions: op.positions === true,
   })
@@ -97,6 +98,7 @@ export function consume(
 }
 
 function addConsumer(state: ShardState, end: GatewayEnd, queue: Queue, consumer: Consumer): void {
+  if (!consumer.noAck) state.timeouts.watch(queue.id, consumer.timeoutMs)
   consumer.slot = state.holders.add(consumer)
   end.consumers[consumer.id] = consumer
   end.channels[consumer.channel.id]?.consumers.add(consumer)
@@ -112,6 +114,11 @@ function priorityOf(args: FieldTable, queue: QueueRecord): number | PeerError {
   const resource = resourceText('queue', queue.name, queue.vhost.name)
   const reason = `"expected integer, got ${fieldTypeName(field.type)}"`
   return preconditionFailed(`invalid arg 'x-priority' for ${resource}: ${reason}`)
+}
+
+function timeoutOf(args: FieldTable): number | undefined {
+  const ms = integerOf(fieldOf(args, 'x-consumer-timeout'))
+  return ms === undefined || ms < 0 ? undefined : Number(ms)
 }
 
 /** Quorum queues know no prefetch of a whole channel. */
@@ -172,6 +179,7 @@ export function get(state: ShardState, end: GatewayEnd, request: number, op: Op<
     state.refuse(end, request, channelError('RESOURCE_LOCKED', text))
     return true
   }
+  if (!op.noAck) state.timeouts.watch(found.queue.id, undefined)
   const outcome = found.queue.get(channel, getterOf(state, found.queue), request, op.noAck)
   if (outcome === 'empty') return sayEmpty(end, request)
   return outcome === 'sent'

@@ -158,7 +158,7 @@ const queueArguments: readonly ArgumentRule[] = [
   { name: 'x-single-active-consumer', types: CQ, check: checkBool },
   { name: 'x-delivery-limit', types: Q, check: checkInteger },
   { name: 'x-quorum-initial-group-size', types: Q, check: checkPositive },
-  { name: 'x-consumer-timeout', types: Q, check: checkCount },
+  { name: 'x-consumer-timeout', types: CQS, check: checkCount },
   { name: 'x-consumer-disconnected-timeout', types: Q, check: checkCount },
   {
     name: 'x-delayed-retry-type',
@@ -190,7 +190,7 @@ const queueArguments: readonly ArgumentRule[] = [
 const consumerArguments: readonly ArgumentRule[] = [
   { name: 'x-priority', types: CQ, check: checkInteger },
   { name: 'x-cancel-on-ha-failover', types: CQS, check: checkBool },
-  { name: 'x-consumer-timeout', types: Q, check: checkCount },
+  { name: 'x-consumer-timeout', types: CQS, check: checkCount },
   { name: 'x-stream-offset', types: S, check: () => undefined },
   { name: 'x-stream-filter', types: S, check: () => undefined },
   { name: 'x-stream-match-unfiltered', types: S, check: checkBool },
