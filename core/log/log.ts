@@ -44,10 +44,17 @@ export interface Log {
   enqueue(log: QueueLog, position: number, row: number): number
   /** The `count` messages at and above `from` are settled for good (those of them that there are). */
   settle(log: QueueLog, from: number, count: number): void
+  /** Whether the message at `position` is logged and not settled. */
+  isAlive(log: QueueLog, position: number): boolean
   /** Reads on in the part of the queue that is on disk only; `load` and `loadEnd` follow. */
   fetch(log: QueueLog): void
   /** Takes what the log has to say (the answers to `fetch`). True when there was anything. */
   poll(): boolean
+  /**
+   * The position that covers all that was appended so far, settles too, which is committed without
+   * more to come; -1: some of it found no room yet, ask again.
+   */
+  barrier(): number
   /** Everything up to this position is as durable as the log promises. */
   readonly committedUpTo: number
   /** The batch ends: starts (in memory: ends) the commit of what was appended, and looks how far commits are. */
@@ -70,6 +77,10 @@ export class MemoryLog implements Log {
 
   fetch(_log: QueueLog): void {}
 
+  isAlive(_log: QueueLog, _position: number): boolean {
+    return false
+  }
+
   poll(): boolean {
     return false
   }
@@ -88,6 +99,10 @@ export class MemoryLog implements Log {
 
   settle(_log: QueueLog, _from: number, _count: number): void {
     this.appended++
+  }
+
+  barrier(): number {
+    return this.appended
   }
 
   flush(): void {

@@ -81,6 +81,7 @@ export function consume(
     prefetch: op.prefetch,
     priority: priority as number,
     credited: op.credited === true,
+    positions: op.positions === true,
   })
   state.reply(end, request, {})
   addConsumer(state, end, found.queue, consumer)

@@ -58,6 +58,10 @@ function onMetadata(loaded: LoadedMetadata): void {
   })
 }
 
+function answer(request: number, command: Readonly<Record<string, unknown>>): void {
+  shard.control.admin(command, (reply) => report({ report: 'answer', request, reply }))
+}
+
 function report(what: ThreadReport): void {
   port?.postMessage(what)
 }
@@ -105,11 +109,13 @@ function sleepMs(waiting: boolean): number {
 /** False when it is time to stop. */
 function readMail(): boolean {
   assert(port !== null, 'a shard runs in a worker thread')
+  shard.setTime(performance.now(), Date.now())
   metadata?.receive()
   for (let got = receiveMessageOnPort(port); got !== undefined; got = receiveMessageOnPort(port)) {
     const mail = got.message as ShardMail
     if (mail.mail === 'stop') return false
-    if (mail.mail === 'gateway') shard.addGateway(mail.link, mail.bell, mail.name)
+    if (mail.mail === 'admin') answer(mail.request, mail.command)
+    else if (mail.mail === 'gateway') shard.addGateway(mail.link, mail.bell, mail.name)
     else shard.loseGateway(mail.link)
   }
   return true

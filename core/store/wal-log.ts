@@ -239,6 +239,10 @@ export class WalLog implements Log {
     this.openNewSettle(log.queue, from, count)
   }
 
+  isAlive(log: QueueLog, position: number): boolean {
+    return (log as WalQueue).alive.has(position)
+  }
+
   fetch(log: QueueLog): void {
     this.desk.fetch(log as WalQueue)
   }
@@ -260,6 +264,17 @@ export class WalLog implements Log {
     this.unsynced.release(this.committedUpTo)
     // Looking through all segments can wait while there is something better to do.
     if (++this.flushes >= flushesPerCollect || !busy) this.collect()
+  }
+
+  barrier(): number {
+    if (this.overflow.length > 0 && !this.drained()) return -1
+    // What follows is not merged into records that are on their way.
+    this.openRow = -1
+    this.openSettle = -1
+    this.ring.publish()
+    const { total } = this.ring
+    if (this.ring.releasedTotal() !== total) this.urge()
+    return total
   }
 
   /** Has the log thread take what there is. */

@@ -3,6 +3,7 @@
 
 import type { MessagePort } from 'node:worker_threads'
 import type { ArenaMemory } from './arena.ts'
+import type { ControlReply } from './control.ts'
 import type { LinkMemory } from './link.ts'
 
 /** `workerData` of a shard thread. `settings` is the resolved configuration (plain object). */
@@ -54,6 +55,12 @@ export type ShardMail =
       readonly name: string
     }
   | { readonly mail: 'gatewayLost'; readonly link: number }
+  /** To the registry's shard: an operator's command, as the bus op `admin`; an `answer` follows. */
+  | {
+      readonly mail: 'admin'
+      readonly request: number
+      readonly command: Readonly<Record<string, unknown>>
+    }
   | { readonly mail: 'stop' }
 
 /** `workerData` of a gateway thread. */
@@ -86,6 +93,7 @@ export type ThreadReport =
       readonly address: string
       readonly port: number
     }
+  | { readonly report: 'answer'; readonly request: number; readonly reply: ControlReply }
   /** Gateways: every listener is open. */
   | { readonly report: 'serving' }
   | { readonly report: 'failed'; readonly text: string }

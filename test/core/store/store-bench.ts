@@ -18,6 +18,7 @@ import { listWal } from '../../../core/store/recovery.ts'
 import { ShardStore } from '../../../core/store/shard-store.ts'
 import { WalFiles } from '../../../core/store/wal.ts'
 import type { WalLog } from '../../../core/store/wal-log.ts'
+import { plainSettings } from '../../../core/topology/queue-settings.ts'
 import { createArena } from '../../../shared/bus/arena.ts'
 import { createDoorbell, Doorbell } from '../../../shared/bus/doorbell.ts'
 import { Lane } from '../../../shared/bus/lane.ts'
@@ -163,7 +164,7 @@ export class StoreBench {
 
   /** Metadata has a queue with this id. */
   declare(id: number): ClassicQueue {
-    this.state.createQueue({ id, durable: true, arguments: [] } as never)
+    this.state.createQueue({ id, durable: true, arguments: [], settings: plainSettings } as never)
     return this.queue(id)
   }
 
