@@ -66,7 +66,7 @@ export function closeChannel(
     const queue = removeConsumer(state, end, consumer)
     if (queue !== undefined) unused.push(queue)
   }
-  settleAll(state, channel, Outcome.requeue)
+  settleAll(state, channel, Outcome.requeueFailed)
   for (const held of channel.held) state.messages.release(held.row)
   channel.held.length = 0
   replies.close(channel)

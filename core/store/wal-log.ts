@@ -26,6 +26,7 @@ import {
   enqueueHeadWords,
   highWord,
   lowWord,
+  markWords,
   queueDeletedWords,
   segmentWords,
   settleWords,
@@ -237,6 +238,13 @@ export class WalLog implements Log {
       return
     }
     this.openNewSettle(log.queue, from, count)
+  }
+
+  mark(log: QueueLog, position: number, word: number): void {
+    // Of a message that is not in the log nothing needs to be remembered.
+    if (!(log as WalQueue).alive.has(position)) return
+    this.generationSize += markWords * 4
+    this.put([LogRecord.mark, log.queue, lowWord(position), highWord(position), word], markWords)
   }
 
   isAlive(log: QueueLog, position: number): boolean {

@@ -11,7 +11,7 @@ import { preconditionFailed, resourceText } from './refusals.ts'
 /** The queue types there are, by the name of `x-queue-type`. Issue 4 changes `available`. */
 const queueTypes: Readonly<Record<QueueTypeName, { readonly available: boolean }>> = {
   classic: { available: true },
-  quorum: { available: false },
+  quorum: { available: true },
   stream: { available: false },
 }
 
