@@ -241,6 +241,7 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
   /** Takes one message for `basic.get` into `request`. False when there is none, or (then nothing changed) no room. */
   get(channel: ConsumerChannel, getter: Holder, request: number, noAck: boolean): GetOutcome {
     this.used()
+    if (this.consumers.paused) return 'empty'
     this.bounds?.expireHead()
     const first = this.ready.first()
     if (this.ready.wantsMore()) this.fetch()

@@ -82,12 +82,13 @@ function targetOf(
   return vhost.exchanges.get(exchange) ?? { error: noExchange(exchange, vhost.name) }
 }
 
-/** What a queue holds and goes by: `{ messages, unacknowledged, consumers, settings }`. */
+/** What a queue holds and goes by: `{ messages, unacknowledged, consumers, paused, settings }`. */
 function queueStatus(_state: ShardState, queue: Queue, record: QueueRecord): ControlReply {
   return {
     messages: queue.readyCount(),
     unacknowledged: queue.unackedCount,
     consumers: queue.consumers.all.size,
+    paused: record.paused,
     settings: record.settings,
   }
 }

@@ -294,6 +294,11 @@ export class ControlDesk {
       state.createQueue(queue)
     } else if (effect.effect === 'queueConfigured') {
       state.queues.get(effect.queue.id)?.configure(effect.queue.settings)
+    } else if (effect.effect === 'queuePaused') {
+      const queue = state.queues.get(effect.queue.id)
+      if (queue === undefined) return
+      queue.consumers.paused = effect.queue.paused
+      state.wake(queue)
     } else if (effect.effect === 'queueDeleted') {
       this.destroyQueue(effect.queue)
     } else if (effect.effect === 'vhostDeleted') {
