@@ -6,6 +6,7 @@ import {
   fdatasyncSync,
   fstatSync,
   fsyncSync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -26,8 +27,12 @@ export interface Disk {
   /** Reads up to `size` bytes into `bytes[at..]`; returns how many there were. */
   read(fd: number, bytes: Uint8Array, at: number, size: number, position: number): number
   sync(fd: number): void
+  /** Cuts the file behind `size` bytes. */
+  truncate(fd: number, size: number): void
   rename(from: string, to: string): void
   remove(path: string): void
+  /** With all that is in it. */
+  removeFolder(path: string): void
   makeFolder(path: string): void
   /** Makes renames, new and removed files in the folder durable. */
   syncFolder(path: string): void
@@ -57,8 +62,10 @@ export const nodeDisk: Disk = {
     return done
   },
   sync: fdatasyncSync,
+  truncate: ftruncateSync,
   rename: renameSync,
   remove: (path) => rmSync(path, { force: true }),
+  removeFolder: (path) => rmSync(path, { force: true, recursive: true }),
   makeFolder: (path) => {
     mkdirSync(path, { recursive: true, mode: 0o700 })
   },
