@@ -1,19 +1,53 @@
-// Which protocols a gateway can serve: the only list of them. Each is loaded where it is asked for.
+// Which protocols a gateway can serve: the only place that knows them all. Each is loaded where it
+// is asked for.
 
 import type { Config } from '../shared/config/schema.ts'
+import type { ServiceName } from '../shared/config/services.ts'
 import type { Service } from './host/gateway.ts'
-import { planAmqpListeners, supportsSharedPort } from './host/listener-plan.ts'
+import { planListeners, supportsSharedPort } from './host/listener-plan.ts'
+import type { Protocol } from './host/protocol.ts'
+import { chooseByHead } from './host/protocol-choice.ts'
 
-/** The services that `protocols` names, with their listeners by `config`. Throws for an unknown name. */
-export function loadServices(protocols: readonly string[], config: Config): Promise<Service[]> {
-  return Promise.all(protocols.map((name) => loadService(name, config)))
+type Load = () => Promise<Protocol>
+
+interface ServiceRow {
+  readonly load: Load
+  /** What its WebSocket listeners speak, by sub-protocol. */
+  readonly web: Readonly<Record<string, Load>>
 }
 
-async function loadService(name: string, config: Config): Promise<Service> {
-  if (name !== 'amqp091') throw new Error(`no such protocol: ${name}`)
+/** AMQP has one port for all its versions: a client's first eight bytes say which it speaks. */
+const amqp: Load = async () => {
   const { amqp091 } = await import('./amqp091/index.ts')
+  return chooseByHead(
+    'amqp',
+    () => amqp091,
+    (settings) => Number(settings['handshake_timeout']),
+  )
+}
+
+const rows: Readonly<Partial<Record<string, ServiceRow>>> = {
+  amqp: { load: amqp, web: {} },
+}
+
+/**
+ * The services that `names` says, with their listeners by `config`. One whose protocol is not there
+ * has no listeners.
+ */
+export async function loadServices(names: readonly string[], config: Config): Promise<Service[]> {
+  const loaded = names.map((name) => loadService(name as ServiceName, config))
+  return (await Promise.all(loaded)).filter((service) => service !== undefined)
+}
+
+async function loadService(name: ServiceName, config: Config): Promise<Service | undefined> {
+  const row = rows[name]
+  if (row === undefined) return undefined
   const shared =
-    config['gateways.amqp.workers'] > 1 &&
+    config[`gateways.${name}.workers`] > 1 &&
     supportsSharedPort(process.versions.node, process.platform)
-  return { protocol: amqp091, listeners: planAmqpListeners(config, shared) }
+  return {
+    protocol: await row.load(),
+    listeners: planListeners(config, name, Object.keys(row.web), shared),
+    loadWeb: (subprotocol) => row.web[subprotocol]?.() ?? row.load(),
+  }
 }

@@ -6,6 +6,9 @@ import { ClassicQueue } from '../../core/queue/classic-queue.ts'
 import type { ConsumerChannel } from '../../core/queue/consumer.ts'
 import { Consumer } from '../../core/queue/consumer.ts'
 import { Unacked } from '../../core/queue/unacked.ts'
+import { ShardClock } from '../../core/time/clock.ts'
+import { TimerWheel } from '../../core/time/timer-wheel.ts'
+import { plainSettings } from '../../core/topology/arguments.ts'
 import { Arena, createArena, slabBytes } from '../../shared/bus/arena.ts'
 import { createDoorbell, Doorbell } from '../../shared/bus/doorbell.ts'
 import { Lane } from '../../shared/bus/lane.ts'
@@ -89,10 +92,13 @@ function makeBench(noAck: boolean, prefetch: number): Bench {
     tokens: 0,
     starved: [],
   }
-  const queue = new ClassicQueue(1, true, false, {
+  const queue = new ClassicQueue(1, true, plainSettings, {
     messages: new MessageTable(arena, reclaimer),
     log: new MemoryLog(),
     queueMemoryBudget: Number.MAX_SAFE_INTEGER,
+    clock: new ShardClock(),
+    timers: new TimerWheel(),
+    deaths: { add: (queue, row, position) => queue.buried(row, position) },
     wake: () => {},
     want: () => {},
   })

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { serviceListeners } from '../../shared/config/services.ts'
 import type { Broker } from './broker.ts'
 import { freePort, launchBroker } from './broker.ts'
 
@@ -20,9 +21,17 @@ export async function startWarren(label: string, args: readonly string[]): Promi
     label,
     command: process.execPath,
     args: [main, 'start', '--data-dir', dataDir, '--set', listener, ...args],
-    env: process.env,
+    env: { ...amqpOnly(), ...process.env },
     port,
     readyTimeoutMs: READY_TIMEOUT_MS,
     cleanUp: () => rmSync(dataDir, { recursive: true, force: true }),
   })
+}
+
+// Other protocols are served where a scenario says so: their usual ports may be taken.
+function amqpOnly(): Record<string, string> {
+  const off: Record<string, string> = {}
+  for (const { key } of Object.values(serviceListeners).flat())
+    if (key !== 'listeners.tcp') off[`WARREN_${key.toUpperCase().replaceAll('.', '_')}`] = 'none'
+  return off
 }

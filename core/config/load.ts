@@ -47,8 +47,13 @@ export function loadConfig(sources: ConfigSources): LoadedConfig {
   assignments.push(...environment.assignments)
   assignments.push(...readFlags(sources, problems))
 
+  const cores = availableParallelism()
+  const workers = cores > 4 ? '1' : '0'
   const resolution = new Resolution({
-    shards: String(Math.max(1, availableParallelism() - 1)),
+    shards: String(Math.max(1, cores - 1)),
+    'gateways.mqtt.workers': workers,
+    'gateways.stomp.workers': workers,
+    'gateways.stream.workers': workers,
     cluster_name: `warren@${hostname()}`,
   })
   for (const assignment of assignments) {

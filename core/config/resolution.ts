@@ -2,6 +2,7 @@
 
 import type { Config } from '../../shared/config/schema.ts'
 import { settingTable } from '../../shared/config/schema.ts'
+import { tlsListenerKeys } from '../../shared/config/services.ts'
 import type {
   ListenerAddress,
   MemberSetting,
@@ -82,8 +83,12 @@ export class Resolution {
       found.push(`${origin}: ${text}`)
     }
     const { 'ssl_options.certfile': certfile, 'ssl_options.keyfile': keyfile } = config
-    if (config['listeners.ssl'].length > 0 && (certfile === '' || keyfile === ''))
-      complain('listeners.ssl', 'listeners.ssl needs ssl_options.certfile and ssl_options.keyfile')
+    if (certfile === '' || keyfile === '') {
+      for (const key of tlsListenerKeys) {
+        if (config[key].length === 0) continue
+        complain(key, `${key} needs ssl_options.certfile and ssl_options.keyfile`)
+      }
+    }
     if (config.initial_frame_max > config.frame_max)
       complain('initial_frame_max', 'initial_frame_max must not be larger than frame_max')
     return found

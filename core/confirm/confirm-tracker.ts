@@ -45,6 +45,11 @@ export class ConfirmTracker {
     return sequence
   }
 
+  /** The number that the next publish gets. */
+  nextSequence(): number {
+    return this.next
+  }
+
   /** A queue refuses the publish: it will be answered with a nack. */
   refuse(sequence: number): void {
     this.marks[sequence & this.mask] = refused

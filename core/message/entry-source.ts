@@ -33,6 +33,12 @@ export class EntrySource {
     for (let x = this.nextExtent; x < end; x += extentWords) this.left -= words[x + 2] as number
   }
 
+  /** Leaves out the next `size` bytes, which lie in the first extent. */
+  skip(size: number): void {
+    this.at += size
+    this.left -= size
+  }
+
   // HOT: once per persistent or forwarded message
   /** Copies the next `size` bytes to `to[at..]`. */
   copyTo(to: Buffer, at: number, size: number): void {

@@ -15,7 +15,7 @@ export class MessageTable {
   extraSize: Int32Array
   propsSize: Int32Array
   bodySize: Int32Array
-  flags: Uint8Array
+  flags: Int32Array
   /** Rows alive. */
   count: number
   /** Bytes of entries alive, per slab. */
@@ -36,7 +36,7 @@ export class MessageTable {
     this.extraSize = new Int32Array(firstCapacity)
     this.propsSize = new Int32Array(firstCapacity)
     this.bodySize = new Int32Array(firstCapacity)
-    this.flags = new Uint8Array(firstCapacity)
+    this.flags = new Int32Array(firstCapacity)
     this.holders = new Int32Array(firstCapacity)
     this.free = new Int32Array(firstCapacity)
     this.freeCount = 0
@@ -176,9 +176,7 @@ export class MessageTable {
     this.bodySize = wider(this.bodySize, capacity)
     this.holders = wider(this.holders, capacity)
     this.free = wider(this.free, capacity)
-    const flags = new Uint8Array(capacity)
-    flags.set(this.flags)
-    this.flags = flags
+    this.flags = wider(this.flags, capacity)
     this.capacity = capacity
     return this.top++
   }

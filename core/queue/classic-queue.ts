@@ -13,8 +13,12 @@ import {
 } from '../../shared/bus/wire.ts'
 import type { BacklogOwner, Log, QueueLog } from '../log/log.ts'
 import type { MessageTable } from '../message/message-table.ts'
+import type { ShardClock } from '../time/clock.ts'
+import type { TimerWheel } from '../time/timer-wheel.ts'
+import type { QueueSettings } from '../topology/arguments.ts'
 import type { Consumer, ConsumerChannel, Outlet } from './consumer.ts'
 import { Block, ConsumerRing } from './consumer.ts'
+import type { DeathReason, DeathSink, DyingQueue } from './death.ts'
 import type { Holder } from './holder.ts'
 import type { GetOutcome, Queue } from './queue.ts'
 import { ReadyList } from './ready-list.ts'
@@ -25,20 +29,28 @@ export interface QueueContext {
   readonly log: Log
   /** Bytes of messages that a queue keeps in memory when they are on disk too. */
   readonly queueMemoryBudget: number
+  readonly clock: ShardClock
+  readonly timers: TimerWheel
+  readonly deaths: DeathSink
   /** Asks for `pump` before the batch ends. */
   readonly wake: (queue: Queue) => void
   /** Tells the gateway that a channel with global prefetch could use a token. */
   readonly want: (channel: ConsumerChannel) => void
 }
 
-export class ClassicQueue implements Queue, BacklogOwner {
+export class ClassicQueue implements Queue, BacklogOwner, DyingQueue {
   readonly id: number
   readonly durable: boolean
   readonly logsAll: boolean
   readonly singleActive: boolean
+  /** What its arguments and policies come to. */
+  settings: QueueSettings
   readonly consumers: ConsumerRing
   /** Deliveries that are not settled. */
   unackedCount: number
+  /** Messages on their way to the dead-letter exchange. */
+  dyingCount: number
+  readonly atLeastOnce: boolean
   /** It is on the list of queues to pump. */
   woken: boolean
   deleted: boolean
@@ -51,13 +63,16 @@ export class ClassicQueue implements Queue, BacklogOwner {
   /** Credited consumers that wait to hear how they stand. */
   private owed: Consumer[]
 
-  constructor(id: number, durable: boolean, singleActive: boolean, context: QueueContext) {
+  constructor(id: number, durable: boolean, settings: QueueSettings, context: QueueContext) {
     this.id = id
     this.durable = durable
     this.logsAll = false
-    this.singleActive = singleActive
+    this.singleActive = settings.singleActiveConsumer
+    this.settings = settings
     this.consumers = new ConsumerRing()
     this.unackedCount = 0
+    this.dyingCount = 0
+    this.atLeastOnce = false
     this.woken = false
     this.deleted = false
     this.logPosition = 0
@@ -65,6 +80,11 @@ export class ClassicQueue implements Queue, BacklogOwner {
     this.context = context
     this.log = durable ? context.log.openQueue(id, this) : undefined
     this.owed = []
+  }
+
+  /** Takes other settings (a policy has changed). Those that are for a queue's life stay. */
+  configure(settings: QueueSettings): void {
+    this.settings = settings
   }
 
   /** Messages that wait for a consumer. */
@@ -163,7 +183,8 @@ export class ClassicQueue implements Queue, BacklogOwner {
     if (outcome === Outcome.requeue) {
       this.ready.giveBack(row, position)
       this.context.wake(this)
-    } else this.drop(row, position)
+    } else if (outcome === Outcome.discard) this.die(row, position, 'rejected')
+    else this.drop(row, position)
   }
 
   // HOT: once per settled delivery
@@ -264,6 +285,25 @@ export class ClassicQueue implements Queue, BacklogOwner {
     this.ready.stored.drop()
     if (this.log !== undefined) this.context.log.deleteQueue(this.log)
     while (this.ready.take()) this.context.messages.release(this.ready.takenRow)
+  }
+
+  /**
+   * Parts with a message that is in no list any more: what becomes of it is up to the queue's settings.
+   * Its row is held for the queue until then.
+   */
+  private die(row: number, position: number, reason: DeathReason): void {
+    if (this.settings.deadLetterExchange === undefined) {
+      this.drop(row, position)
+      return
+    }
+    this.dyingCount++
+    this.context.deaths.add(this, row, position, reason)
+  }
+
+  buried(row: number, position: number): void {
+    this.dyingCount--
+    if (this.deleted) this.context.messages.release(row)
+    else this.drop(row, position)
   }
 
   /** Tells credited consumers how they stand; one that drains has to be sent what there is first. */

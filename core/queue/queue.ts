@@ -1,6 +1,7 @@
 // What a shard asks of any queue, whatever its type. Hot calls go through this interface: with one
 // type in use they are monomorphic, with two they stay inlined (bench/micro/queue.ts).
 
+import type { QueueSettings } from '../topology/arguments.ts'
 import type { Consumer, ConsumerChannel, ConsumerRing } from './consumer.ts'
 import type { Holder, QueueEnd } from './holder.ts'
 
@@ -24,6 +25,8 @@ export interface Queue extends QueueEnd {
   /** It is on the shard's list of queues to pump. Kept by the shard. */
   woken: boolean
 
+  /** Takes other settings (a policy has changed). Those that are for a queue's life stay. */
+  configure(settings: QueueSettings): void
   /** Messages that wait for a consumer. */
   readyCount(): number
   /**

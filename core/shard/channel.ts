@@ -5,6 +5,7 @@ import type { Consumer, ConsumerChannel, Window } from '../queue/consumer.ts'
 import { Unacked } from '../queue/unacked.ts'
 import type { UserRecord, VhostRecord } from '../topology/records.ts'
 import type { GatewayEnd } from './gateway-end.ts'
+import type { Forwarder } from './peer-link.ts'
 import type { ResolvedRoute } from './route-cache.ts'
 
 export class ShardConnection implements Window {
@@ -51,7 +52,7 @@ export interface HeldPublish {
 /** The longest exchange and routing key, as shortstrs. */
 const keyBytesMax = 512
 
-export class ShardChannel implements ConsumerChannel {
+export class ShardChannel implements ConsumerChannel, Forwarder {
   readonly id: number
   readonly connection: ShardConnection
   readonly outlet: GatewayEnd
@@ -81,7 +82,15 @@ export class ShardChannel implements ConsumerChannel {
   commitOpen: number
   commitRefused: boolean
 
-  constructor(id: number, connection: ShardConnection) {
+  private readonly onConfirmed: (channel: ShardChannel) => void
+
+  /** `onConfirmed` hears when confirms may have advanced. */
+  constructor(
+    id: number,
+    connection: ShardConnection,
+    onConfirmed: (channel: ShardChannel) => void,
+  ) {
+    this.onConfirmed = onConfirmed
     this.id = id
     this.connection = connection
     this.outlet = connection.end
@@ -104,5 +113,10 @@ export class ShardChannel implements ConsumerChannel {
     this.commitRequest = 0
     this.commitOpen = 0
     this.commitRefused = false
+  }
+
+  onForwarded(sequence: number, refused: boolean): void {
+    this.confirms.answer(sequence, refused)
+    this.onConfirmed(this)
   }
 }

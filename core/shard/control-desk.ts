@@ -4,7 +4,6 @@ import type { ControlOp, ControlReply, PeerError } from '../../shared/bus/contro
 import { pack, unpack } from '../../shared/bus/control.ts'
 import { Record } from '../../shared/bus/wire.ts'
 import { channelError, connectionError } from '../../shared/errors.ts'
-import { fieldOf } from '../../shared/message/value.ts'
 import type { MetadataStore } from '../store/metadata-store.ts'
 import type { QueueStats, RegistrySettings } from '../topology/decision.ts'
 import { checkVhostAccess } from '../topology/permissions.ts'
@@ -17,6 +16,7 @@ import { Topology } from '../topology/topology.ts'
 import type { TopologyChange } from '../topology/topology-change.ts'
 import type { ShardChannel, ShardConnection } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
+import { lookUp } from './look-ups.ts'
 import type { PeerOp, PeerReply } from './peer-desk.ts'
 import { PeerDesk } from './peer-desk.ts'
 import type { PeerLink } from './peer-link.ts'
@@ -117,7 +117,7 @@ export class ControlDesk {
       case 'recheckAccess':
         return this.onRecheck(end, request, op)
       case 'openChannel':
-        return openChannel(end, op)
+        return openChannel(this.state, end, op)
       case 'closeChannel':
         return this.onCloseChannel(end, request, op)
       case 'globalPrefetch':
@@ -138,6 +138,10 @@ export class ControlDesk {
         return
       case 'queuePurge':
         return purge(this.state, end, request, op)
+      case 'checkTarget':
+      case 'describeQueue':
+      case 'listBindings':
+        return lookUp(this.state, end, request, op)
       case 'admin':
         return this.runOnRegistry(op.command as unknown as AdminOp, (reply) =>
           this.state.reply(end, request, reply),
@@ -211,8 +215,7 @@ export class ControlDesk {
     if (effect.effect === 'queueCreated') {
       const { queue } = effect
       if (queue.shard !== state.shard) return
-      const single = fieldOf(queue.arguments, 'x-single-active-consumer')
-      state.createQueue(queue, single?.value === true)
+      state.createQueue(queue)
     } else if (effect.effect === 'queueDeleted') {
       this.destroyQueue(effect.queue)
     } else if (effect.effect === 'vhostDeleted') {

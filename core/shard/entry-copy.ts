@@ -3,7 +3,16 @@
 import type { Arena } from '../../shared/bus/arena.ts'
 import type { SlabWriter } from '../../shared/bus/slab-writer.ts'
 import { entryWords, extentsMax, extentWords } from '../../shared/bus/wire.ts'
+import { copyBytes } from '../../shared/bytes/copy.ts'
 import { EntrySource } from '../message/entry-source.ts'
+
+/** What lies before the body of an entry: keys, further keys and native part, properties. */
+export interface EntryHead {
+  readonly bytes: Uint8Array
+  readonly exrkSize: number
+  readonly extraSize: number
+  readonly propsSize: number
+}
 
 /** Makes copies of entries; `words` are the entry words of the last one. */
 export class EntryCopier {
@@ -28,19 +37,29 @@ export class EntryCopier {
   copy(source: Int32Array, e: number): boolean {
     const prefix = (source[e + 2] as number) + (source[e + 3] as number) + (source[e + 4] as number)
     const body = source[e + 5] as number
-    this.taken.length = 0
-    // Looked at first: a large body would be copied in vain, again and again, until there is room.
-    const slabsLeft = this.arena.slabCount - this.arena.used()
-    if (this.slabs.slabsFor(prefix, body) > slabsLeft) return false
-    if (!this.slabs.takeSome(prefix, body)) return false
-    const { words } = this
-    for (let i = 2; i < 6; i++) words[i] = source[e + i] as number
-    words[0] = this.slabs.slab
-    words[1] = this.slabs.at
-    words[6] = 0
-    this.taken.push(this.slabs.slab)
+    if (!this.open(prefix, body)) return false
+    for (let i = 2; i < 6; i++) this.words[i] = source[e + i] as number
     this.source.start(source, e, prefix + body)
     this.source.copyTo(this.arena.slab(this.slabs.slab), this.slabs.at, this.slabs.size)
+    return this.copyRest(prefix + body - this.slabs.size)
+  }
+
+  /** As `copy`, with another head in place of what lies before the body. */
+  copyUnder(source: Int32Array, e: number, head: EntryHead): boolean {
+    const old = (source[e + 2] as number) + (source[e + 3] as number) + (source[e + 4] as number)
+    const prefix = head.exrkSize + head.extraSize + head.propsSize
+    const body = source[e + 5] as number
+    if (!this.open(prefix, body)) return false
+    const { words } = this
+    words[2] = head.exrkSize
+    words[3] = head.extraSize
+    words[4] = head.propsSize
+    words[5] = body
+    const to = this.arena.slab(this.slabs.slab)
+    copyBytes(head.bytes, 0, to, this.slabs.at, prefix)
+    this.source.start(source, e, old + body)
+    this.source.skip(old)
+    this.source.copyTo(to, this.slabs.at + prefix, this.slabs.size - prefix)
     return this.copyRest(prefix + body - this.slabs.size)
   }
 
@@ -48,6 +67,21 @@ export class EntryCopier {
   close(): void {
     for (const slab of this.taken) this.slabs.close(slab)
     this.taken.length = 0
+  }
+
+  /** Takes the first room; false when the arena is exhausted. */
+  private open(prefix: number, body: number): boolean {
+    const { words } = this
+    this.taken.length = 0
+    // Looked at first: a large body would be copied in vain, again and again, until there is room.
+    const slabsLeft = this.arena.slabCount - this.arena.used()
+    if (this.slabs.slabsFor(prefix, body) > slabsLeft) return false
+    if (!this.slabs.takeSome(prefix, body)) return false
+    words[0] = this.slabs.slab
+    words[1] = this.slabs.at
+    words[6] = 0
+    this.taken.push(this.slabs.slab)
+    return true
   }
 
   private copyRest(size: number): boolean {

@@ -7,9 +7,14 @@ import { RingReader, RingWriter } from '../../shared/bus/ring.ts'
 import type { SlabReclaimer } from '../../shared/bus/slab-reclaimer.ts'
 import { entryWords, extentWords, Record } from '../../shared/bus/wire.ts'
 import { ConfirmTracker } from '../confirm/confirm-tracker.ts'
-import type { ShardChannel } from './channel.ts'
 
 export const forwardEntryAt = 3
+
+/** Whoever forwards messages and waits for the answers. */
+export interface Forwarder {
+  /** One shard has what was forwarded with number `sequence`, or a queue there refuses it. */
+  onForwarded(sequence: number, refused: boolean): void
+}
 
 /** `id` (negative, unlike a gateway link's) names the link to the reclaimer. */
 export class PeerLink {
@@ -22,7 +27,7 @@ export class PeerLink {
   readonly arrivals: ConfirmTracker
   private readonly lastReference: Float64Array
   /** Publishes forwarded to the peer that want an answer, in order. */
-  private readonly waitingChannels: ShardChannel[]
+  private readonly waitingSources: Forwarder[]
   private readonly waitingSequences: number[]
   private waitingFrom: number
 
@@ -44,7 +49,7 @@ export class PeerLink {
     // A shard copies what it is sent before it releases the record: no pins.
     const noPins = new Int32Array(new SharedArrayBuffer(arena.slabCount * 4))
     this.lastReference = reclaimer.watch(-1 - shard, writer, noPins)
-    this.waitingChannels = []
+    this.waitingSources = []
     this.waitingSequences = []
     this.waitingFrom = 0
   }
@@ -56,13 +61,13 @@ export class PeerLink {
   }
 
   // HOT: once per forwarded publish
-  /** Sends the message at `words[e..]` for `queues` (room was checked); the answer goes to `channel` unless undefined. */
+  /** Sends the message at `words[e..]` for `queues` (room was checked); the answer goes to `source` unless undefined. */
   forward(
     words: Int32Array,
     e: number,
     flags: number,
     queues: readonly number[],
-    channel: ShardChannel | undefined,
+    source: Forwarder | undefined,
     sequence: number,
   ): void {
     const size = this.forwardWords(words, e, queues.length)
@@ -70,7 +75,7 @@ export class PeerLink {
     const to = this.lane.ring.words
     const entrySize = entryWords + (words[e + 6] as number) * extentWords
     to[index] = (size << 8) | Record.forward
-    to[index + 1] = channel === undefined ? 0 : 1
+    to[index + 1] = source === undefined ? 0 : 1
     to[index + 2] = flags
     for (let i = 0; i < entrySize; i++) to[index + forwardEntryAt + i] = words[e + i] as number
     let at = index + forwardEntryAt + entrySize
@@ -82,23 +87,22 @@ export class PeerLink {
     for (let i = entryWords; i < entrySize; i += extentWords) {
       this.lastReference[words[e + i] as number] = total
     }
-    if (channel === undefined) return
-    this.waitingChannels.push(channel)
+    if (source === undefined) return
+    this.waitingSources.push(source)
     this.waitingSequences.push(sequence)
   }
 
-  /** The peer has answered for the next `count` forwarded publishes. Calls `onAnswer` per channel. */
-  answered(count: number, nack: boolean, onAnswer: (channel: ShardChannel) => void): void {
+  /** The peer has answered for the next `count` forwarded publishes. */
+  answered(count: number, nack: boolean): void {
     for (let i = 0; i < count; i++) {
       const from = this.waitingFrom++
-      const channel = this.waitingChannels[from]
-      if (channel === undefined) break
-      channel.confirms.answer(this.waitingSequences[from] as number, nack)
-      onAnswer(channel)
+      const source = this.waitingSources[from]
+      if (source === undefined) break
+      source.onForwarded(this.waitingSequences[from] as number, nack)
     }
     // Amortised: the front is cut off once it is most of the arrays.
-    if (this.waitingFrom > 1024 && this.waitingFrom * 2 > this.waitingChannels.length) {
-      this.waitingChannels.splice(0, this.waitingFrom)
+    if (this.waitingFrom > 1024 && this.waitingFrom * 2 > this.waitingSources.length) {
+      this.waitingSources.splice(0, this.waitingFrom)
       this.waitingSequences.splice(0, this.waitingFrom)
       this.waitingFrom = 0
     }

@@ -22,6 +22,7 @@ import { EntryFacts } from './entry-facts.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { ResolvedRoute } from './route-cache.ts'
 import { newResolvedRoute, RouteCache, sameKey } from './route-cache.ts'
+import { addTarget } from './route-targets.ts'
 import type { ShardState } from './shard-state.ts'
 
 /** Finds the queue behind a direct reply-to name, and its shard. */
@@ -59,7 +60,8 @@ export class Publisher {
     if ((flags & EntryFlag.transactional) !== 0) return this.hold(channel, words, e, flags)
     const route = this.resolve(channel, words, e)
     if (route.refusal !== undefined) {
-      this.fail(channel, route.refusal)
+      if ((flags & EntryFlag.lenient) === 0) this.fail(channel, route.refusal)
+      else this.refuse(channel, words, e, flags, route.refusal)
       return true
     }
     return this.dispatch(channel, route, words, e, flags, -1)
@@ -95,16 +97,40 @@ export class Publisher {
     this.context.event(channel.outlet, { event: 'channelError', channel: channel.id, error })
   }
 
+  /** The message is gone; if its publisher waits for a confirm, that follows. */
+  private refuse(
+    channel: ShardChannel,
+    words: Int32Array,
+    e: number,
+    flags: number,
+    error: PeerError,
+  ): void {
+    const bytes = this.context.arena.slab(words[e] as number)
+    const at = words[e + 1] as number
+    const exchange = bytes.toString('utf8', at + 1, at + 1 + (bytes[at] as number))
+    const awaited = (flags & EntryFlag.confirm) !== 0
+    const sequence = awaited ? channel.confirms.push(0, 0) : -1
+    if (awaited) this.context.confirmed(channel)
+    this.context.event(channel.outlet, {
+      event: 'publishRefused',
+      channel: channel.id,
+      sequence,
+      exchange,
+      error,
+    })
+  }
+
   // HOT: once per publish
   private dispatch(
     channel: ShardChannel,
     route: ResolvedRoute,
     words: Int32Array,
     e: number,
-    flags: number,
+    asked: number,
     heldRow: number,
   ): boolean {
     const { local, remote } = route
+    const flags = route.persists ? asked | EntryFlag.persistent : asked
     if (local.length === 0 && remote.length === 0) {
       if ((flags & EntryFlag.mandatory) !== 0 && !this.giveBack(channel, words, e)) return false
     }
@@ -150,7 +176,7 @@ export class Publisher {
     to[index] = (size << 8) | Record.returned
     to[index + 1] = channel.id
     to[index + 2] = ReplyCode.NO_ROUTE
-    to[index + 3] = 0
+    to[index + 3] = channel.confirms.nextSequence()
     for (let i = 0; i < entrySize; i++) to[index + deliverEntryAt + i] = words[e + i] as number
     lane.ring.commit(size)
     lastReference[words[e] as number] = lane.ring.total
@@ -164,7 +190,7 @@ export class Publisher {
   private resolve(channel: ShardChannel, words: Int32Array, e: number): ResolvedRoute {
     const bytes = this.context.arena.slab(words[e] as number)
     const at = words[e + 1] as number
-    const size = (words[e + 2] as number) + (words[e + 3] as number)
+    const size = keySize(bytes, at, words, e)
     const last = channel.lastRoute
     if (
       last !== undefined &&
@@ -188,8 +214,9 @@ export class Publisher {
     const { scope, vhost } = channel.connection
     let found = this.cache.find(version, scope, bytes, at, size)
     if (found === undefined) {
-      const extraAt = (words[e + 3] as number) === 0 ? -1 : at + (words[e + 2] as number)
-      this.facts.look(bytes, at + size, words[e + 4] as number)
+      const exrkSize = words[e + 2] as number
+      const extraAt = size === exrkSize ? -1 : at + exrkSize
+      this.facts.look(bytes, at + exrkSize + (words[e + 3] as number), words[e + 4] as number)
       this.context.router.route(vhost, bytes, at, extraAt, this.facts, this.route)
       found = this.build(channel, bytes, at, version)
       if (!this.route.cacheable) return found
@@ -215,28 +242,12 @@ export class Publisher {
     const name = exchange?.name ?? bytes.toString('utf8', at + 1, exchangeEnd)
     built.refusal = this.refusalOf(channel, exchange, name, key)
     if (built.refusal !== undefined) return built
-    for (const queue of queues) this.addTarget(built, queue.shard, queue.id)
+    for (const queue of queues) addTarget(this.context, built, queue)
     if (exchange?.name === '' && key.startsWith(replyPrefix)) {
       const reply = this.replyQueue(key)
-      if (reply !== undefined) this.addTarget(built, reply.shard, reply.id)
+      if (reply !== undefined) addTarget(this.context, built, reply)
     }
     return built
-  }
-
-  private addTarget(route: ResolvedRoute, shard: number, id: number): void {
-    if (shard === this.context.shard) {
-      const queue = this.context.queues.get(id)
-      if (queue === undefined) return
-      route.local.push(queue)
-      if (queue.durable) route.durable++
-      if (queue.logsAll) route.logsAll = true
-      return
-    }
-    const peer = this.context.peers[shard]
-    if (peer === undefined) return
-    const known = route.remote.find((target) => target.peer === peer)
-    if (known === undefined) route.remote.push({ peer, queues: [id] })
-    else known.queues.push(id)
   }
 
   private refusalOf(
@@ -257,4 +268,17 @@ export class Publisher {
     }
     return undefined
   }
+}
+
+// HOT: once per publish
+/** Bytes of exchange, routing key and further keys: what of the extra region decides where a message goes. */
+function keySize(bytes: Uint8Array, at: number, words: Int32Array, e: number): number {
+  const exrkSize = words[e + 2] as number
+  if ((words[e + 3] as number) === 0) return exrkSize
+  const extraAt = at + exrkSize
+  const count = bytes[extraAt] as number
+  if (count === 0) return exrkSize
+  let to = extraAt + 1
+  for (let i = 0; i < count; i++) to += 1 + (bytes[to] as number)
+  return to - at
 }

@@ -5,6 +5,7 @@ import type { QueueContext } from '../queue/classic-queue.ts'
 import { ClassicQueue } from '../queue/classic-queue.ts'
 import type { QueueEnd } from '../queue/holder.ts'
 import type { Queue } from '../queue/queue.ts'
+import { plainSettings } from '../topology/arguments.ts'
 import type { ShardChannel } from './channel.ts'
 
 const pseudoName = 'amq.rabbitmq.reply-to'
@@ -40,7 +41,7 @@ export class ReplyQueues {
   /** Opens the channel's reply queue and gives the name that requests carry. */
   open(channel: ShardChannel): { readonly name: string; readonly queue: Queue } {
     const id = --this.last
-    const queue = new ClassicQueue(id, false, false, this.context)
+    const queue = new ClassicQueue(id, false, plainSettings, this.context)
     const secret = `${this.random().toString(36)}${this.random().toString(36)}`
     this.queues.set(id, queue)
     this.secrets.set(id, secret)

@@ -22,11 +22,21 @@ export interface ResolvedRoute {
   durable: number
   /** Some of `local` log messages that are not persistent too. */
   logsAll: boolean
+  /** Some queue keeps every message as if it were persistent (quorum queues do): so do all of them. */
+  persists: boolean
   readonly remote: RemoteTarget[]
 }
 
 export function newResolvedRoute(version: number): ResolvedRoute {
-  return { version, refusal: undefined, local: [], durable: 0, logsAll: false, remote: [] }
+  return {
+    version,
+    refusal: undefined,
+    local: [],
+    durable: 0,
+    logsAll: false,
+    persists: false,
+    remote: [],
+  }
 }
 
 interface Entry {

@@ -38,10 +38,10 @@ export function openConnection(
   return true
 }
 
-export function openChannel(end: GatewayEnd, op: Op<'openChannel'>): void {
+export function openChannel(state: ShardState, end: GatewayEnd, op: Op<'openChannel'>): void {
   const connection = end.connections[op.connection]
   if (connection === undefined) return
-  const channel = new ShardChannel(op.channel, connection)
+  const channel = new ShardChannel(op.channel, connection, state.confirmed)
   connection.channels.add(channel)
   end.channels[op.channel] = channel
 }

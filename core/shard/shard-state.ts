@@ -16,12 +16,20 @@ import type { ConsumerChannel } from '../queue/consumer.ts'
 import type { Holder } from '../queue/holder.ts'
 import type { Queue } from '../queue/queue.ts'
 import { Router } from '../routing/router.ts'
+import { ShardClock } from '../time/clock.ts'
+import { TimerWheel } from '../time/timer-wheel.ts'
+import { queueSettings } from '../topology/arguments.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { Topology } from '../topology/topology.ts'
 import type { ShardChannel } from './channel.ts'
+import { DeadLetters } from './dead-letters.ts'
+import { EntryCopier } from './entry-copy.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { PeerLink } from './peer-link.ts'
 import type { ShardStorage } from './storage.ts'
+
+/** A line of the log: what an operator should know. */
+export type ShardReport = (level: 'info' | 'warn' | 'error', text: string, fields: object) => void
 
 /** Tags the slabs that a shard writes itself; gateway links count up from 1. */
 const ownerBase = 1 << 30
@@ -35,10 +43,16 @@ export class ShardState implements QueueContext {
   readonly messages: MessageTable
   readonly log: Log
   readonly queueMemoryBudget: number
+  readonly clock: ShardClock
+  readonly timers: TimerWheel
+  readonly copier: EntryCopier
+  readonly deaths: DeadLetters
   readonly topology: Topology
   readonly router: Router
   /** The next random number, 0 to 2^32 - 1. */
   readonly random: () => number
+  /** Tells the operator. */
+  readonly report: ShardReport
   readonly queues: Map<number, Queue>
   readonly holders: SlotTable<Holder>
   /** The `basic.get` holder of each queue that has been got from. */
@@ -58,6 +72,7 @@ export class ShardState implements QueueContext {
     arena: ArenaMemory,
     storage: ShardStorage,
     random: () => number,
+    report: ShardReport,
   ) {
     this.shard = shard
     this.shards = shards
@@ -69,9 +84,14 @@ export class ShardState implements QueueContext {
     this.messages = new MessageTable(this.arena, this.reclaimer)
     this.log = storage.createLog(this)
     this.queueMemoryBudget = storage.queueMemoryBudget
+    this.clock = new ShardClock()
+    this.timers = new TimerWheel()
+    this.copier = new EntryCopier(this.arena, this.slabs)
+    this.deaths = new DeadLetters(this)
     this.topology = new Topology()
     this.router = new Router(random)
     this.random = random
+    this.report = report
     this.queues = new Map()
     this.holders = new SlotTable()
     this.getters = new Map()
@@ -130,8 +150,9 @@ export class ShardState implements QueueContext {
   }
 
   /** Makes the engine of a queue that this shard owns. */
-  createQueue(record: QueueRecord, singleActive: boolean): Queue {
-    const queue = new ClassicQueue(record.id, record.durable, singleActive, this)
+  createQueue(record: QueueRecord): Queue {
+    const settings = queueSettings(record.arguments)
+    const queue = new ClassicQueue(record.id, record.durable, settings, this)
     this.queues.set(record.id, queue)
     return queue
   }

@@ -12,11 +12,11 @@ import type { MetadataStore } from '../store/metadata-store.ts'
 import type { RegistrySettings } from '../topology/decision.ts'
 import type { ShardChannel } from './channel.ts'
 import { ControlDesk } from './control-desk.ts'
-import { EntryCopier } from './entry-copy.ts'
 import { GatewayEnd } from './gateway-end.ts'
 import { forwardEntryAt, PeerLink } from './peer-link.ts'
 import { Publisher } from './publisher.ts'
 import { credit, grant, linkCredit, release, settle } from './settlement.ts'
+import type { ShardReport } from './shard-state.ts'
 import { ShardState } from './shard-state.ts'
 import type { ShardStorage } from './storage.ts'
 
@@ -30,16 +30,19 @@ export interface ShardOptions {
   readonly metadata: MetadataStore
   /** The next random number, 0 to 2^32 - 1. */
   readonly random: () => number
+  /** Without it nobody is told. */
+  readonly report?: ShardReport
 }
 
 /** Records of one source between two publications of what came of them, so that readers start early. */
 const recordsPerFlush = 512
+/** Messages that timers may deal with in one turn: half a millisecond or so. */
+const timerBudget = 1000
 
 export class Shard {
   readonly state: ShardState
   readonly control: ControlDesk
   private readonly publisher: Publisher
-  private readonly copier: EntryCopier
   private readonly compactor: Compactor
   /** Channels whose confirms wait for the log. */
   private waitingForLog: ShardChannel[]
@@ -49,11 +52,17 @@ export class Shard {
 
   constructor(options: ShardOptions) {
     const { shard, shards, arena, random } = options
-    this.state = new ShardState(shard, shards, arena, options.storage, random)
+    this.state = new ShardState(
+      shard,
+      shards,
+      arena,
+      options.storage,
+      random,
+      options.report ?? (() => {}),
+    )
     this.control = new ControlDesk(this.state, options.registry, options.storage, options.metadata)
     this.publisher = new Publisher(this.state, (key) => this.control.replies.target(key))
     const { reclaimer, messages, slabs } = this.state
-    this.copier = new EntryCopier(this.state.arena, slabs)
     this.compactor = new Compactor(this.state.arena, messages, reclaimer, slabs)
     this.waitingForLog = []
     this.lastCommitted = 0
@@ -93,24 +102,33 @@ export class Shard {
   }
 
   /**
-   * Handles everything that is visible. True when there was anything to do, so that another turn may
-   * find more.
+   * Handles everything that is visible, and what is due. `now`: milliseconds of a clock that never goes
+   * back; `wall`: milliseconds since 1970. True when there was anything to do, so that another turn
+   * may find more.
    */
-  turn(): boolean {
+  turn(now: number, wall: number): boolean {
     const { state } = this
+    state.clock.set(now, wall)
+    // First what is due: it is not to be delivered in this turn.
+    let any = state.timers.advance(now, timerBudget)
     // Peers' heads first, then gateways to their heads: a change that another shard sends on behalf
     // of a client is not applied before what that client has sent here earlier.
     for (const peer of state.peers) peer?.in.look()
-    let any = false
     for (const end of state.ends) {
       if (end.in.look() && this.drainGateway(end)) any = true
     }
     for (const peer of state.peers) if (peer !== undefined && this.drainPeer(peer)) any = true
     if (state.log.poll()) any = true
     if (this.control.turn(this.publisher)) any = true
+    if (state.deaths.turn()) any = true
     this.serve()
     this.flush()
     return any
+  }
+
+  /** When a turn is due even if nobody rings, in the time of `now`; `Infinity`: never. */
+  deadline(): number {
+    return this.state.timers.deadline()
   }
 
   /** Slabs that wait for a reader to pass them: look again soon. */
@@ -120,7 +138,7 @@ export class Shard {
     const waiting = reclaimer.sweep()
     const moving = this.compactor.step()
     if (arena.used() < used && arena.takeWaiting()) for (const end of ends) end.bell.ring()
-    return moving || waiting > 0 || this.starved
+    return moving || waiting > 0 || this.starved || this.state.deaths.starved
   }
 
   // HOT: the loop over a gateway's records
@@ -171,7 +189,7 @@ export class Shard {
           break
         }
       } else if (type === Record.forwarded) {
-        peer.answered(words[i + 1] as number, words[i + 2] === 1, this.state.confirmed)
+        peer.answered(words[i + 1] as number, words[i + 2] === 1)
       } else {
         const request = words[i + 1] as number
         const payload = peer.assembler.take(peer.in, i)
@@ -197,7 +215,7 @@ export class Shard {
     const count = words[idsAt] as number
     if ((flags & EntryFlag.persistent) !== 0 && !this.state.log.hasRoom(extents + 1, count))
       return false
-    this.starved = !this.copier.copy(words, e)
+    this.starved = !this.state.copier.copy(words, e)
     if (this.starved) return false
     let row = -1
     let position = 0
@@ -205,10 +223,10 @@ export class Shard {
       const id = words[idsAt + k] as number
       const queue = this.state.queues.get(id)
       if (queue === undefined || (id < 0 && !this.isReply(words, e))) continue
-      row = queue.accept(this.copier.words, 0, flags, row)
+      row = queue.accept(this.state.copier.words, 0, flags, row)
       if (queue.logPosition > position) position = queue.logPosition
     }
-    this.copier.close()
+    this.state.copier.close()
     if (words[i + 1] === 1) peer.arrivals.push(0, position)
     return true
   }

@@ -71,6 +71,7 @@ function build(): Shard {
     registry: registrySettings(config, (size) => randomBytes(size)),
     // Also makes reply-to names, so it must not be predictable from what a client has seen.
     random: () => randomInt(0x100000000),
+    report: (level, msg, fields) => report({ report: 'log', level, msg, fields }),
   })
   for (let peer = 0; peer < start.shards; peer++) {
     const toPeer = start.toShards[peer]
@@ -86,10 +87,18 @@ function run(): void {
   for (;;) {
     const seen = bell.seen()
     if (bell.takeMail() && !readMail()) return
-    const busy = shard.turn()
+    const busy = shard.turn(performance.now(), Date.now())
     const waiting = shard.sweep()
-    if (!busy) bell.sleep(seen, waiting ? sweepMs : idleMs)
+    if (!busy) bell.sleep(seen, sleepMs(waiting))
   }
+}
+
+function sleepMs(waiting: boolean): number {
+  const due = shard.deadline()
+  const most = waiting ? sweepMs : idleMs
+  return due === Number.POSITIVE_INFINITY
+    ? most
+    : Math.min(most, Math.max(0, due - performance.now()))
 }
 
 /** False when it is time to stop. */

@@ -61,7 +61,7 @@ export interface LogStart {
  */
 export const generationBytes: number = walFileBytes / 2 - 2 * 1024 * 1024
 /** Flags of an entry that a queue needs again after recovery. */
-const keptFlags: number = EntryFlag.persistent | EntryFlag.headers
+const keptFlags: number = EntryFlag.persistent | EntryFlag.headers | EntryFlag.died
 /** Identifies the ring to the reclaimer: gateway links count up from 1, shards down from -1. */
 const referenceId = 0
 

@@ -36,10 +36,6 @@ export async function runNode(loaded: LoadedConfig): Promise<void> {
   const config = { ...asked, data_dir: directory.path, shards: directory.facts.shards }
   const watermarkBytes = highWatermarkBytes(config, availableBytes())
   const ending = extname(import.meta.url)
-  const gateway =
-    config['gateways.amqp.isolation'] === 'process'
-      ? new URL(`./bridge-worker${ending}`, import.meta.url)
-      : new URL(`../../gateways/worker${ending}`, import.meta.url)
   const supervisor = new Supervisor({
     config,
     log,
@@ -49,7 +45,8 @@ export async function runNode(loaded: LoadedConfig): Promise<void> {
     logUrl: new URL(`../store/log-worker${ending}`, import.meta.url),
     metadataUrl: new URL(`../store/metadata-worker${ending}`, import.meta.url),
     shardUrl: new URL(`../shard/worker${ending}`, import.meta.url),
-    gatewayUrl: gateway,
+    gatewayUrl: new URL(`../../gateways/worker${ending}`, import.meta.url),
+    bridgeUrl: new URL(`./bridge-worker${ending}`, import.meta.url),
     onReady: () => log.info(`ready in ${Math.round(performance.now())} ms`),
     onCleanStop: () => directory.markCleanStop(),
     exit: (code, text) => {

@@ -2,15 +2,17 @@
 
 import { accessSync, constants } from 'node:fs'
 import type { Config } from '../../shared/config/schema.ts'
+import { tlsListenerKeys } from '../../shared/config/services.ts'
 
 /** One sentence per problem. */
 export function unmetRequirements(config: Config, nodeVersion: string): string[] {
   const problems: string[] = []
-  if (config['gateways.amqp.workers'] > 1 && !hasReusePort(nodeVersion))
-    problems.push(
-      `gateways.amqp.workers above 1 needs Node.js 22.12 or newer, this is ${nodeVersion}`,
-    )
-  if (config['listeners.ssl'].length > 0) {
+  for (const service of ['amqp', 'mqtt', 'stomp', 'stream'] as const) {
+    const key = `gateways.${service}.workers` as const
+    if (config[key] > 1 && !hasReusePort(nodeVersion))
+      problems.push(`${key} above 1 needs Node.js 22.12 or newer, this is ${nodeVersion}`)
+  }
+  if (tlsListenerKeys.some((key) => config[key].length > 0)) {
     for (const key of tlsFiles) {
       const reason = unreadable(config[key])
       if (reason !== undefined) problems.push(`${key}: ${config[key]}: ${reason}`)

@@ -24,6 +24,8 @@ import type { MetadataStart } from '../store/metadata-mail.ts'
 import { Backoff } from './backoff.ts'
 import type { DiskSample } from './disk-watch.ts'
 import { DiskWatch } from './disk-watch.ts'
+import type { GatewayPlan } from './gateway-plan.ts'
+import { planGateways } from './gateway-plan.ts'
 import { MemoryWatch } from './memory-watch.ts'
 import { shardStarts } from './shard-memory.ts'
 import type { Thread } from './thread.ts'
@@ -49,6 +51,8 @@ export interface SupervisorOptions {
   readonly logUrl: URL
   readonly metadataUrl: URL
   readonly gatewayUrl: URL
+  /** Stands in for a gateway that is a process. */
+  readonly bridgeUrl: URL
   /** Every listener serves. */
   readonly onReady: () => void
   /** Every thread stopped in order: all that was promised is on disk. */
@@ -72,12 +76,12 @@ interface MetadataSlot {
 }
 
 interface GatewaySlot {
-  readonly name: string
+  readonly plan: GatewayPlan
   readonly backoff: Backoff
   thread: Thread | undefined
   bell: Doorbell
   links: readonly LinkMemory[]
-  listening: number
+  serving: boolean
   stopped: boolean
 }
 
@@ -143,14 +147,14 @@ export class Supervisor {
         stoppedCleanly: false,
       })
     }
-    for (let i = 0; i < config['gateways.amqp.workers']; i++) {
+    for (const plan of planGateways(config)) {
       const slot: GatewaySlot = {
-        name: i === 0 ? 'amqp' : `amqp-${i + 1}`,
+        plan,
         backoff: new Backoff(performance.now()),
         thread: undefined,
         bell: new Doorbell(createDoorbell()),
         links: [],
-        listening: 0,
+        serving: false,
         stopped: false,
       }
       this.gateways.push(slot)
@@ -242,15 +246,16 @@ export class Supervisor {
   }
 
   private startGateway(slot: GatewaySlot): void {
-    const { arena, config, gatewayUrl } = this.options
+    const { arena, config, gatewayUrl, bridgeUrl } = this.options
+    const { isolation, name, services } = slot.plan
     const bell = createDoorbell()
     slot.bell = new Doorbell(bell)
     slot.links = this.shards.map(() => createLink(++this.lastLink, this.arena.slabCount))
-    slot.listening = 0
+    slot.serving = false
     const start: GatewayStart = {
       gateway: ++this.lastGateway,
-      name: slot.name,
-      protocols: ['amqp091'],
+      name,
+      protocols: services,
       arena,
       nodeWords: this.nodeWords,
       bell,
@@ -260,10 +265,10 @@ export class Supervisor {
     }
     for (const [index, shard] of this.shards.entries()) {
       const link = slot.links[index]
-      if (link !== undefined)
-        this.postShard(shard, { mail: 'gateway', link, bell, name: slot.name })
+      if (link !== undefined) this.postShard(shard, { mail: 'gateway', link, bell, name })
     }
-    slot.thread = startThread(gatewayUrl, `gateway ${slot.name}`, start, {
+    const url = isolation === 'process' ? bridgeUrl : gatewayUrl
+    slot.thread = startThread(url, `gateway ${name}`, start, {
       onReport: (report) => this.onGatewayReport(slot, report),
       onEnd: (cause) => this.onGatewayEnd(slot, cause),
     })
@@ -301,11 +306,12 @@ export class Supervisor {
     if (report.report === 'stopped') slot.stopped = true
     else if (report.report === 'failed') this.onGatewayEnd(slot, report.text)
     else if (report.report === 'listening') {
-      slot.listening++
       const at = `${report.protocol} on ${formatAddress(report.address, report.port)}`
       // Several threads serve one port, and a restarted one serves it again.
       if (!this.announced.has(at)) this.options.log.info(`listening: ${at}`)
       this.announced.add(at)
+    } else if (report.report === 'serving') {
+      slot.serving = true
       this.checkReady()
     } else if (report.report === 'log') this.onCommonReport(report)
   }
@@ -316,12 +322,10 @@ export class Supervisor {
   }
 
   private checkReady(): void {
-    const { config, onReady } = this.options
-    const expected = config['listeners.tcp'].length + config['listeners.ssl'].length
     if (this.phase !== 'starting' || !this.shards.every(({ ready }) => ready)) return
-    if (this.gateways.some(({ listening }) => listening < expected)) return
+    if (this.gateways.some(({ serving }) => !serving)) return
     this.phase = 'running'
-    onReady()
+    this.options.onReady()
   }
 
   /** A gateway crashed, or said that it cannot go on. Its clients may come back to a new one. */
@@ -333,7 +337,7 @@ export class Supervisor {
     if (this.phase === 'stopping') return
     if (this.phase === 'starting') {
       this.phase = 'stopping'
-      this.options.exit(1, cause ?? `gateway ${slot.name} ended while it started`)
+      this.options.exit(1, cause ?? `gateway ${slot.plan.name} ended while it started`)
       return
     }
     thread.terminate()
@@ -342,9 +346,12 @@ export class Supervisor {
       if (link !== undefined) this.postShard(shard, { mail: 'gatewayLost', link: link.id })
     }
     const delayMs = slot.backoff.crashed(performance.now())
-    this.options.log.error(`gateway ${slot.name} crashed, starting it again in ${delayMs} ms`, {
-      cause: cause ?? 'it ended by itself',
-    })
+    this.options.log.error(
+      `gateway ${slot.plan.name} crashed, starting it again in ${delayMs} ms`,
+      {
+        cause: cause ?? 'it ended by itself',
+      },
+    )
     setTimeout(() => {
       if (this.phase !== 'running') return
       slot.stopped = false

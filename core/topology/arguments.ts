@@ -21,6 +21,19 @@ export interface QueueSettings {
   readonly singleActiveConsumer: boolean
 }
 
+/** Settings of a queue that was declared without arguments. */
+export const plainSettings: QueueSettings = {
+  messageTtlMs: undefined,
+  expiresMs: undefined,
+  lengthMax: undefined,
+  bytesMax: undefined,
+  overflow: 'drop-head',
+  deadLetterExchange: undefined,
+  deadLetterRoutingKey: undefined,
+  priorityMax: undefined,
+  singleActiveConsumer: false,
+}
+
 /** The queue types there are, by the name of `x-queue-type`. Issue 4 changes `available`. */
 const queueTypes: Readonly<Record<QueueTypeName, { readonly available: boolean }>> = {
   classic: { available: true },

@@ -1,6 +1,5 @@
-// The only file that joins a socket to a session: bytes in, outbox out, and backpressure both ways.
+// The only file that joins a transport to a session: bytes in, outbox out, and backpressure both ways.
 
-import type { Socket } from 'node:net'
 import type { GatewayPort } from '../../shared/bus/gateway-port.ts'
 import { connectionWindow } from '../../shared/bus/wire.ts'
 import { DecodeError } from '../../shared/bytes/decode-error.ts'
@@ -9,7 +8,7 @@ import type { BlockPool } from './block-pool.ts'
 import type { OutboxBatch } from './outbox.ts'
 import { BlockOutbox } from './outbox.ts'
 import type { Peer, Protocol, Session, SessionHost } from './protocol.ts'
-import type { AcceptedSocket } from './read-buffer.ts'
+import type { Transport, TransportEvents } from './transport.ts'
 import type { TurnLoop } from './turn-loop.ts'
 
 /** Bytes in the socket's queue above which window is given back only as the queue drains. */
@@ -40,13 +39,13 @@ export interface ConnectionOwner {
   onGone(connection: Connection): void
 }
 
-/** A socket and its session. */
-export class Connection implements SessionHost {
+/** A transport and its session. */
+export class Connection implements SessionHost, TransportEvents {
   readonly port: GatewayPort
   readonly peer: Peer
   readonly out: BlockOutbox
   readonly log: Log
-  private readonly socket: Socket
+  private readonly transport: Transport
   private readonly owner: ConnectionOwner
   private readonly loop: TurnLoop
   private readonly session: Session
@@ -73,9 +72,8 @@ export class Connection implements SessionHost {
   private closed: boolean
   private failure: Error | undefined
 
-  constructor(accepted: AcceptedSocket, peer: Peer, protocol: Protocol, owner: ConnectionOwner) {
-    const { socket } = accepted
-    this.socket = socket
+  constructor(transport: Transport, peer: Peer, protocol: Protocol, owner: ConnectionOwner) {
+    this.transport = transport
     this.peer = peer
     this.owner = owner
     this.loop = owner.loop
@@ -99,14 +97,8 @@ export class Connection implements SessionHost {
     this.closed = false
     this.failure = undefined
     this.session = protocol.createSession(this, owner.settings)
-    this.borrowed = accepted.onRead !== undefined
-    if (accepted.onRead === undefined) socket.on('data', (chunk: Buffer) => this.onData(chunk))
-    else accepted.onRead((chunk) => this.onData(chunk))
-    socket.on('end', () => this.onEnd())
-    socket.on('error', (error) => {
-      this.failure ??= error
-    })
-    socket.on('close', () => this.onClose())
+    this.borrowed = transport.borrowed
+    transport.start(this)
   }
 
   now(): number {
@@ -124,13 +116,14 @@ export class Connection implements SessionHost {
   destroy(): void {
     this.held = []
     this.ending = true
-    this.socket.destroy()
+    this.transport.destroy()
   }
 
   /** The thread's coarse timer, about twice a second. */
   onTick(now: number): void {
     if (this.closed) return
-    if (now >= this.lingerUntil) this.socket.destroy()
+    this.transport.onTick(now)
+    if (now >= this.lingerUntil) this.transport.destroy()
     else if (!this.ending && this.session.deadline() <= now) {
       this.session.onDeadline(now)
       this.checkInput()
@@ -150,16 +143,16 @@ export class Connection implements SessionHost {
 
   flush(): void {
     this.touched = false
-    const batch = this.out.collect(this.socket.writableLength > 0)
+    const batch = this.out.collect(this.transport.queued() > 0)
     if (batch !== undefined) this.send(batch)
     if (this.closed) return
     if (this.ending && !this.endSent) {
       this.endSent = true
-      this.socket.end()
+      this.transport.end()
       this.updateReading()
       return
     }
-    const queued = this.socket.writableLength
+    const queued = this.transport.queued()
     if (!this.congested && queued > this.stopReadingBytes) {
       this.congested = true
       this.updateReading()
@@ -176,7 +169,7 @@ export class Connection implements SessionHost {
   }
 
   // HOT: once per chunk
-  private onData(chunk: Buffer): void {
+  onData(chunk: Buffer): void {
     if (this.ending) return
     this.loop.begin()
     // The socket is stopped only now, when a further chunk has come: most blocked sessions wait for
@@ -191,8 +184,16 @@ export class Connection implements SessionHost {
       this.resting = true
       this.loop.rest(this)
     }
+  }
+
+  // HOT: once per read
+  onDataEnd(): void {
     this.checkInput()
     this.loop.end()
+  }
+
+  onError(error: Error): void {
+    this.failure ??= error
   }
 
   /** The others have had their turn. */
@@ -243,26 +244,19 @@ export class Connection implements SessionHost {
     const pause = !this.ending && (this.held.length > 0 || this.congested || this.resting)
     if (pause === this.paused) return
     this.paused = pause
-    if (pause) this.socket.pause()
-    else this.socket.resume()
+    if (pause) this.transport.pause()
+    else this.transport.resume()
   }
 
   private send(batch: OutboxBatch): void {
-    if (this.closed || this.endSent || this.socket.destroyed) {
+    if (this.closed || this.endSent || this.transport.destroyed()) {
       this.out.settle(batch)
       return
     }
-    const pieces = batch.pieces
-    const last = pieces.length - 1
     this.inflight.push(batch)
-    if (last > 0) {
-      this.socket.cork()
-      for (let i = 0; i < last; i++) this.socket.write(pieces[i] as Uint8Array)
-    }
-    this.socket.write(pieces[last] as Uint8Array, this.onWritten)
-    if (last > 0) this.socket.uncork()
+    this.transport.write(batch.pieces, this.onWritten)
     // The kernel took everything at once: the blocks are free for the next connection of this turn.
-    if (this.socket.writableLength === 0 && !this.socket.destroyed) {
+    if (this.transport.queued() === 0 && !this.transport.destroyed()) {
       this.callbacksLate += this.inflight.length
       this.settleAll()
     }
@@ -277,7 +271,7 @@ export class Connection implements SessionHost {
     const batch = this.inflight.shift()
     this.loop.begin()
     if (batch !== undefined) this.out.settle(batch)
-    const queued = this.socket.writableLength
+    const queued = this.transport.queued()
     if (this.congested && queued <= this.stopReadingBytes / 2) {
       this.congested = false
       this.updateReading()
@@ -295,7 +289,7 @@ export class Connection implements SessionHost {
   }
 
   /** The peer sends no more. What it sent before still counts, so that is taken in first. */
-  private onEnd(): void {
+  onEnd(): void {
     this.peerEnded = true
     this.loop.begin()
     if (this.lingerUntil === Number.POSITIVE_INFINITY) this.lingerUntil = this.loop.now + lingerMs
@@ -303,7 +297,7 @@ export class Connection implements SessionHost {
     this.loop.end()
   }
 
-  private onClose(): void {
+  onClose(): void {
     if (this.closed) return
     this.closed = true
     this.held = []

@@ -13,13 +13,15 @@ import type { ConnectionOwner } from './connection.ts'
 import { Connection } from './connection.ts'
 import type { ListenerPlan } from './listener-plan.ts'
 import type { Peer, Protocol } from './protocol.ts'
-import type { AcceptedSocket } from './read-buffer.ts'
+import type { Transport } from './transport.ts'
 import { TurnLoop } from './turn-loop.ts'
 
 /** A protocol and where it is served. */
 export interface Service {
   readonly protocol: Protocol
   readonly listeners: readonly ListenerPlan[]
+  /** The protocol behind a WebSocket sub-protocol of its listeners. */
+  loadWeb?(subprotocol: string): Promise<Protocol>
 }
 
 /** How often deadlines and alarms are looked at, milliseconds. */
@@ -81,10 +83,10 @@ export class Gateway implements ConnectionOwner {
 
   private async listen(): Promise<void> {
     try {
-      for (const { protocol, listeners } of this.services) {
-        for (const plan of listeners) {
-          const opened = await openListeners(plan, this.log, (accepted, peer) =>
-            this.connect(accepted, peer, protocol),
+      for (const service of this.services) {
+        for (const plan of service.listeners) {
+          const opened = await openListeners(plan, this.log, (transport, peer) =>
+            this.accept(transport, peer, service),
           )
           this.listeners.push(...opened)
           if (this.stopping) this.closeListeners()
@@ -93,6 +95,7 @@ export class Gateway implements ConnectionOwner {
           }
         }
       }
+      this.report({ report: 'serving' })
     } catch (error) {
       this.report({
         report: 'failed',
@@ -101,13 +104,20 @@ export class Gateway implements ConnectionOwner {
     }
   }
 
-  private connect(accepted: AcceptedSocket, peer: Peer, protocol: Protocol): void {
+  private accept(transport: Transport, peer: Peer, service: Service): void {
+    const { loadWeb, protocol } = service
+    const subprotocol = peer.web?.subprotocol ?? ''
+    if (subprotocol === '' || loadWeb === undefined) this.connect(transport, peer, protocol)
+    else void loadWeb(subprotocol).then((loaded) => this.connect(transport, peer, loaded))
+  }
+
+  private connect(transport: Transport, peer: Peer, protocol: Protocol): void {
     if (this.stopping) {
-      accepted.socket.destroy()
+      transport.destroy()
       return
     }
     this.loop.begin()
-    this.connections.add(new Connection(accepted, peer, protocol, this))
+    this.connections.add(new Connection(transport, peer, protocol, this))
     this.timer ??= setInterval(() => this.tick(), tickMs)
     this.loop.end()
   }

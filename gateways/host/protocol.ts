@@ -15,6 +15,16 @@ export interface Peer {
   readonly tls: boolean
   /** The user name that a verified client certificate proves (ssl_cert_login_from), if any. */
   readonly certificateUser: string | undefined
+  /** Undefined for bytes over TCP or TLS. */
+  readonly web?: WebFacts
+}
+
+/** What the HTTP request said that opened a WebSocket. */
+export interface WebFacts {
+  /** The sub-protocol agreed upon; empty for none. */
+  readonly subprotocol: string
+  /** User and password of HTTP Basic authentication, where the listener takes them. */
+  readonly login: { readonly user: string; readonly password: string } | undefined
 }
 
 /** Where a session writes what the socket shall send, in order. Owned by the host's connection. */

@@ -131,6 +131,24 @@ export type ControlOp =
       readonly queue: string
       readonly noAck: boolean
     }
+  /** [any shard] Reply `{}` if the connection may publish to `exchange`, and `queue`, if given, is there. */
+  | {
+      readonly op: 'checkTarget'
+      readonly connection: number
+      readonly exchange: string
+      readonly queue: string | undefined
+    }
+  /** [owner] Reply `{ name, durable, autoDelete, exclusive, type, arguments, messages, consumers }`. */
+  | { readonly op: 'describeQueue'; readonly connection: number; readonly queue: string }
+  /** [any shard] Reply `{ bindings }`: each `{ routingKey, arguments }`. `routingKey` undefined: any. */
+  | {
+      readonly op: 'listBindings'
+      readonly connection: number
+      readonly source: string
+      readonly destination: string
+      readonly destinationKind: 'queue' | 'exchange'
+      readonly routingKey: string | undefined
+    }
   /** [registry] The internal API: see core/topology. Reply as there. */
   | { readonly op: 'admin'; readonly command: Readonly<Record<string, unknown>> }
 
@@ -151,6 +169,17 @@ export type ControlReply = {
 export type ShardEvent =
   /** A publish failed; the shard ignores the channel until it is closed. class and method of basic.publish. */
   | { readonly event: 'channelError'; readonly channel: number; readonly error: PeerError }
+  /**
+   * A publish with EntryFlag.lenient was refused, and that one alone. `sequence` as in the record
+   * `returned`; -1: it is not to be confirmed. A confirm follows where it is.
+   */
+  | {
+      readonly event: 'publishRefused'
+      readonly channel: number
+      readonly sequence: number
+      readonly exchange: string
+      readonly error: PeerError
+    }
   /** The queue is gone (or may no longer be read). */
   | { readonly event: 'consumerCancelled'; readonly consumer: number }
   /** An operator closes the connection, or its vhost went. */

@@ -35,8 +35,10 @@ export interface DeliverySink {
 export interface ChannelSink {
   /** The next `count` publishes of the channel are acknowledged, or refused. */
   onConfirm(count: number, nack: boolean): void
-  /** A mandatory publish found no queue; `at` as in `DeliverySink`. */
-  onReturn(link: GatewayLink, at: number, code: number): void
+  /** A mandatory publish found no queue; `at` as in `DeliverySink`, `sequence` as in the record. */
+  onReturn(link: GatewayLink, at: number, code: number, sequence: number): void
+  /** A lenient publish was refused: see ShardEvent publishRefused. */
+  onRefused?(event: Extract<ShardEvent, { event: 'publishRefused' }>): void
   /** A publish was refused: see ShardEvent channelError. */
   onError(event: Extract<ShardEvent, { event: 'channelError' }>): void
   /** Global prefetch: the shard has messages but no token. */
@@ -369,7 +371,9 @@ export class GatewayPort {
     const words = link.words
     const first = words[i + 1] as number
     if (type === Record.returned) {
-      this.channels.get(first)?.onReturn(link, i + deliverEntryAt, words[i + 2] as number)
+      this.channels
+        .get(first)
+        ?.onReturn(link, i + deliverEntryAt, words[i + 2] as number, words[i + 3] as number)
     } else if (type === Record.got) {
       const size = (words[i] as number) >>> 8
       const sink = this.requests.remove(first)
@@ -403,6 +407,7 @@ export class GatewayPort {
 
   private onEvent(event: ShardEvent): void {
     if (event.event === 'channelError') this.channels.get(event.channel)?.onError(event)
+    else if (event.event === 'publishRefused') this.channels.get(event.channel)?.onRefused?.(event)
     else if (event.event === 'consumerCancelled') this.consumers.get(event.consumer)?.onCancelled()
     else this.connections.get(event.connection)?.onClosed(event)
   }

@@ -57,7 +57,7 @@ export interface GatewayStart {
   /** Unique per started gateway, also after a restart. */
   readonly gateway: number
   readonly name: string
-  /** Protocols to serve on this thread. */
+  /** Services (`serviceListeners`) of this thread. */
   readonly protocols: readonly string[]
   readonly arena: ArenaMemory
   readonly nodeWords: SharedArrayBuffer
@@ -82,6 +82,8 @@ export type ThreadReport =
       readonly address: string
       readonly port: number
     }
+  /** Gateways: every listener is open. */
+  | { readonly report: 'serving' }
   | { readonly report: 'failed'; readonly text: string }
   | { readonly report: 'stopped' }
   | {

@@ -27,7 +27,10 @@ export const Record = {
   got: 7,
   /** Shard -> gateway: the next `count` publishes are settled so. [1] channel [2] count [3] 0 ack, 1 nack */
   confirm: 8,
-  /** Shard -> gateway. [1] channel [2] reply code [3] unused [4..10] entry, extents */
+  /**
+   * Shard -> gateway. [1] channel [2] reply code [3] how many publishes of the channel that are to be
+   * confirmed came before it (wrapping int32) [4..10] entry, extents
+   */
   returned: 9,
   /** Shard -> gateway: a channel with global prefetch has messages but no token. [1] channel */
   want: 10,
@@ -75,9 +78,32 @@ export const EntryFlag = {
   headers: 32,
   /** `got`: the queue was empty, there is no entry. */
   empty: 64,
+  /** A kept or forwarded message: its x-death is the broker's own, not a client's. The same bit as `empty`. */
+  died: 64,
   /** `deliver`, `got`: settled on delivery, no delivery id. */
   settled: 128,
+  /** The props contain an expiration. */
+  expiration: 256,
+  /** Publish: a refusal concerns this message alone (event publishRefused), not the channel. */
+  lenient: 512,
 } as const
+
+/**
+ * What a protocol has to say of a message beyond its 0-9-1 properties: behind the further keys in
+ * the extra region, one of these as a byte, then bytes that its gateway alone understands.
+ */
+export const EntryForm = {
+  amqp10: 1,
+  mqtt: 2,
+} as const
+
+/** Publish and forward: bits 16-23 of the flags are the message's priority, 0 where it has none. */
+export const priorityShift = 16
+
+/** The priority in flags of a publish. */
+export function priorityOf(flags: number): number {
+  return (flags >>> priorityShift) & 255
+}
 
 /** Outcomes of settle. */
 export const Outcome = {

@@ -6,6 +6,7 @@
 //
 // Flags are given from bit 15 downwards in that order; bits 1 and 0 (continuation) must be 0.
 
+import { EntryFlag, priorityShift } from '../bus/wire.ts'
 import { DecodeError } from '../bytes/decode-error.ts'
 import { Reader, readU16 } from '../bytes/reader.ts'
 import { viewOf } from '../bytes/view.ts'
@@ -171,6 +172,17 @@ export class PropertyScan {
     this.headersSlotAt = slotAt
     this.replyToSlotAt = slotAt
   }
+}
+
+// HOT: once per publish
+/** What a shard is told of a message's properties: bits of its flags (shared/bus/wire.ts). */
+export function propertyFlags(scan: PropertyScan): number {
+  return (
+    (scan.persistent ? EntryFlag.persistent : 0) |
+    (scan.headersAt >= 0 ? EntryFlag.headers : 0) |
+    (scan.expirationAt >= 0 ? EntryFlag.expiration : 0) |
+    (scan.priority > 0 ? scan.priority << priorityShift : 0)
+  )
 }
 
 /** Decodes all properties. Throws DecodeError (501) where PropertyScan.scan would. */

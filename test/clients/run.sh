@@ -27,6 +27,8 @@ start_broker() {
     s.listen(0, '127.0.0.1', () => { console.log(s.address().port); s.close() })")
   data_dir=$(mktemp -d)
   node "$root/dist/core/main.js" start --data-dir "$data_dir" \
+    --set mqtt.listeners.tcp=none --set web_mqtt.tcp=none --set stream.listeners.tcp=none \
+    --set stomp.listeners.tcp=none --set web_stomp.tcp=none \
     --set "listeners.tcp.local=127.0.0.1:$port" >"$work/broker.log" 2>&1 &
   broker_pid=$!
   for _ in $(seq 1 150); do

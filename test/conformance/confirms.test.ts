@@ -36,6 +36,14 @@ describeBrokers('confirms', (use) => {
     expect(counted.fields).toMatchObject({ messageCount: count })
   })
 
+  it('answers confirm.select after the returns of what was published before', async () => {
+    const raw = await use().raw()
+    for (let i = 0; i < 20; i += 1) raw.publish(1, { routingKey: 'nobody', mandatory: true })
+    raw.send(1, 'confirm.select', {})
+    for (let i = 0; i < 20; i += 1) await raw.expect(1, 'basic.return')
+    await raw.expect(1, 'confirm.select-ok')
+  })
+
   it('confirms persistent messages in a durable queue', async () => {
     const raw = await use().raw()
     const queue = use().name('durable')

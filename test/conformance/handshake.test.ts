@@ -279,25 +279,12 @@ describeBrokers('login', (use) => {
   it('takes a new secret on a running connection', async () => {
     const raw = await use().raw()
     const reply = await raw.call(0, 'connection.update-secret', {
-      newSecret: 'guest',
+      // RabbitMQ's own password store, like ours, has no secrets that expire and looks at none.
+      newSecret: 'not the password',
       reason: 'renewal',
     })
     expect(reply.name).toBe('connection.update-secret-ok')
     expect((await raw.call(1, 'queue.declare', { exclusive: true })).name).toBe('queue.declare-ok')
-  })
-
-  it('goes on or closes with 530 when the new secret is wrong, as its backend says', async () => {
-    const raw = await use().raw()
-    const reply = await raw.call(0, 'connection.update-secret', { newSecret: 'no', reason: 'x' })
-    // RabbitMQ asks only backends whose secrets expire, so its own password store never refuses.
-    if (reply.name === 'connection.update-secret-ok') return
-    expect(reply).toMatchObject({
-      name: 'connection.close',
-      fields: {
-        replyCode: 530,
-        replyText: 'NOT_ALLOWED - New secret was refused by one of the backends',
-      },
-    })
   })
 })
 

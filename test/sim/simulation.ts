@@ -104,6 +104,7 @@ export class Simulation {
   private step(): void {
     this.steps++
     const { random } = this
+    this.passTime()
     const kind = random.weighted({ act: 10, gateway: 6, shard: 12, flush: 3, loss: 1 })
     if (kind === 'shard') {
       const shard = random.below(this.shards.length)
@@ -121,14 +122,24 @@ export class Simulation {
     }
   }
 
+  /** Mostly a little; the wall clock is set now and then. */
+  private passTime(): void {
+    const { node, random } = this
+    const ms = random.chance(0.02) ? random.below(2000) : random.below(300) / 100
+    node.now += ms
+    node.wall += random.chance(0.002) ? random.between(-100_000, 100_000) : ms
+  }
+
   /** True when there was something to do. */
   private runShard(index: number): boolean {
     const run = this.shards[index] as ShardRun
     const bell = this.node.bells[index]
-    if (bell === undefined || (!run.busy && !run.waiting && bell.seen() === run.seen)) return false
+    if (bell === undefined) return false
+    const due = this.node.shard(index).deadline() <= this.node.now
+    if (!run.busy && !run.waiting && !due && bell.seen() === run.seen) return false
     run.seen = bell.seen()
     const shard = this.node.shard(index)
-    run.busy = shard.turn()
+    run.busy = this.node.turn(index)
     this.observer.turned(index)
     run.waiting = shard.sweep()
     return run.busy
@@ -199,8 +210,8 @@ export class Simulation {
     for (const { workload } of alive) workload.giveUp()
     this.relax()
     for (const { workload } of this.alive()) workload.checkResting()
-    for (const [index, shard] of this.node.shards.entries()) {
-      check(!shard.turn(), () => `shard ${index} was not woken`)
+    for (const index of this.node.shards.keys()) {
+      check(!this.node.turn(index), () => `shard ${index} was not woken`)
       this.observer.turned(index)
     }
     for (const { gateway } of this.alive()) {

@@ -37,8 +37,9 @@ suite.each(PROFILES.filter((profile) => profile.name !== '3 shards'))(
     })
 
     it('tells every client on SIGTERM and exits with 0', async () => {
-      const { process, port, host } = await start()
-      const clients = new Clients({ host, port, process, stop: async () => {} })
+      const started = await start()
+      const { process, port } = started
+      const clients = new Clients({ ...started, stop: async () => {} })
       const library = await clients.connect()
       const raw = await clients.raw()
       const error = connectionError(library, () => process.kill('SIGTERM'))

@@ -11,12 +11,15 @@ import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { amqpOnly, announcedPorts, freeListener } from './listeners.ts'
 import { eventually, within } from './wait.ts'
 
 /** A broker that tests can connect to. */
 export interface Broker {
   readonly host: string
   readonly port: number
+  /** The port of a listener that StartOptions.listen asked for. */
+  portOf(protocol: string): number
   /** Undefined for a broker that the tests did not start. */
   readonly process: WarrenProcess | undefined
   stop(): Promise<void>
@@ -38,6 +41,8 @@ export interface WarrenProcess {
 export interface StartOptions {
   /** `key=value` settings as for `--set`. */
   readonly settings?: readonly string[]
+  /** Further protocols to serve, each on a free port: `stomp`, `http/web-stomp`, `mqtt/ssl`, ... */
+  readonly listen?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
   /** Stays after the stop; without it, a new one that goes. */
   readonly dataDir?: string
@@ -53,14 +58,21 @@ export function externalBroker(): Broker | undefined {
   const address = process.env['WARREN_TEST_BROKER']
   if (address === undefined || address === '') return undefined
   const [host = '127.0.0.1', port = '5672'] = address.split(':')
-  return { host, port: Number(port), process: undefined, stop: async () => {} }
+  const portOf = (): number => {
+    throw new Error('the ports of an external broker are not known')
+  }
+  return { host, port: Number(port), portOf, process: undefined, stop: async () => {} }
 }
 
 /** Starts Warren on a free loopback port and waits until it serves. */
 export async function startWarren(options: StartOptions = {}): Promise<Broker> {
   const port = await freePort()
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'warren-test-')))
-  const settings = [`listeners.tcp.local=127.0.0.1:${port}`, ...(options.settings ?? [])]
+  const settings = [
+    `listeners.tcp.local=127.0.0.1:${port}`,
+    ...(options.listen ?? []).map(freeListener),
+    ...(options.settings ?? []),
+  ]
   const args = ['start', '--data-dir', dataDir, ...settings.flatMap((item) => ['--set', item])]
   const child = runWarren(args, options.env)
   try {
@@ -79,17 +91,26 @@ export async function startWarren(options: StartOptions = {}): Promise<Broker> {
       if (options.dataDir === undefined) await rm(dataDir, { recursive: true, force: true })
     }
   }
-  return { host: '127.0.0.1', port, process: child, stop }
+  const ports = announcedPorts(child.output())
+  const portOf = (protocol: string): number => {
+    const found = ports.get(protocol)
+    if (found === undefined) throw new Error(`no listener ${protocol} was announced`)
+    return found
+  }
+  return { host: '127.0.0.1', port, portOf, process: child, stop }
 }
 
-/** Runs the `warren` command; the caller waits for what it expects of it. */
+/**
+ * Runs the `warren` command; the caller waits for what it expects of it. Protocols other than AMQP
+ * are off unless `args` or `env` say where they listen.
+ */
 export function runWarren(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): WarrenProcess {
   if (!existsSync(MAIN)) throw new Error(`${MAIN} is missing: run "npm run build" first`)
   const child = spawn(process.execPath, [MAIN, ...args], {
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...amqpOnly, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   return watch(child)

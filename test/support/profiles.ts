@@ -32,6 +32,8 @@ export interface BrokerOptions {
   /** For tests that set the broker up or look inside: skipped on a broker we did not start. */
   readonly warrenOnly?: boolean
   readonly settings?: readonly string[]
+  /** Further protocols: see StartOptions. */
+  readonly listen?: readonly string[]
   /** Defaults to all of them. */
   readonly profiles?: readonly Profile[]
 }
@@ -58,7 +60,7 @@ export function describeBrokers(
       let clients: Clients
       beforeAll(async () => {
         const settings = [...profile.settings, ...(options.settings ?? [])]
-        clients = new Clients(await startWarren({ settings }))
+        clients = new Clients(await startWarren({ settings, listen: options.listen ?? [] }))
       }, 30_000)
       afterEach(() => clients.tidy())
       afterAll(async () => {

@@ -44,6 +44,9 @@ export class SimNode {
   readonly arena: Arena
   /** By index; undefined where one was lost. */
   readonly gateways: (SimGateway | undefined)[]
+  /** The time of shards, in milliseconds: of the monotonic clock, and since 1970. */
+  now = 1000
+  wall = 1_700_000_000_000
   private readonly memory: ArenaMemory
   private readonly bellMemories: readonly SharedArrayBuffer[]
   private readonly ringWords: number
@@ -121,12 +124,24 @@ export class SimNode {
         gateway.port.flush()
       }
       for (const shard of this.shards) {
-        if (shard.turn()) any = true
+        if (shard.turn(this.now, this.wall)) any = true
         shard.sweep()
       }
       if (!any) return
     }
     throw new Error('the node never comes to rest')
+  }
+
+  /** One turn of one shard. */
+  turn(index: number): boolean {
+    return this.shard(index).turn(this.now, this.wall)
+  }
+
+  /** Lets time pass, then all that comes of it. */
+  pass(ms: number): void {
+    this.now += ms
+    this.wall += ms
+    this.settle()
   }
 
   /** Messages that any shard keeps. */

@@ -122,10 +122,6 @@ export function loginRefused(mechanism: string): PeerError {
   )
 }
 
-export function secretRefused(): PeerError {
-  return connectionError('NOT_ALLOWED', 'New secret was refused by one of the backends')
-}
-
 export function forcedClosure(reason: string): PeerError {
   return connectionError(
     'CONNECTION_FORCED',

@@ -71,7 +71,15 @@ function recoverAll(channel: Channel, requeue: boolean, answer: boolean): PeerEr
 function selectConfirms(channel: Channel, noWait: boolean): PeerError | undefined {
   if (channel.transaction !== undefined) return confirmInTx()
   channel.publishFlags = EntryFlag.confirm
-  if (!noWait) channel.context.send(channel.number, { kind: 'confirm.select-ok' })
+  if (noWait) return undefined
+  // Returns of what was published before come before the answer, as from RabbitMQ.
+  const { context } = channel
+  context.await(channel)
+  fence(context.port, channel, -1, true, () => {
+    context.answered(channel)
+    if (channel.open) context.send(channel.number, { kind: 'confirm.select-ok' })
+    context.sendLate()
+  })
   return undefined
 }
 

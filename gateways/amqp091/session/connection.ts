@@ -5,7 +5,7 @@
 //
 // Reading stops while any bit of `context.waits` is set and goes on in `resume`.
 
-import { Buffer } from 'node:buffer'
+import type { Buffer } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
 import type { PeerError } from '../../../shared/errors.ts'
 import { ReplyCode } from '../../../shared/errors.ts'
@@ -16,13 +16,11 @@ import { ProtocolHeader } from '../codec/protocol-header.ts'
 import {
   channelNotOpen,
   forcedClosure,
-  secretRefused,
   unexpectedFrame,
   unexpectedMethod,
 } from '../mapping/refusals.ts'
 import type { AmqpSettings } from '../mapping/settings.ts'
 import type { Tuning } from '../mapping/tuning.ts'
-import { registryShard } from './ask.ts'
 import { ChannelTable } from './channel-table.ts'
 import { ConnectionContext, Wait } from './connection-context.ts'
 import type { FrameOwner } from './frame-reader.ts'
@@ -204,7 +202,7 @@ export class AmqpConnection implements Session, HandshakeOwner, FrameOwner {
     } else if (this.phase === 'handshake') {
       this.handshake.onMethod(method)
     } else if (method.kind === 'connection.update-secret') {
-      this.updateSecret(method.newSecret)
+      this.recheckAccess()
     } else {
       const { classId, methodId } = methodIds(method.kind)
       this.onStrayMethod(classId, methodId)
@@ -234,27 +232,8 @@ export class AmqpConnection implements Session, HandshakeOwner, FrameOwner {
     if (this.phase !== 'ended') this.finish()
   }
 
-  // A new password for the same user: checked, and from now on what a reconnect needs.
-  private updateSecret(secret: Uint8Array): void {
-    const { context } = this
-    const op = {
-      op: 'authenticate',
-      mechanism: 'PLAIN',
-      user: context.user,
-      password: Buffer.from(secret).toString('utf8'),
-      loopback: this.host.peer.loopback,
-    } as const
-    context.await(this)
-    this.host.port.request(registryShard, op, {
-      onReply: (reply) => {
-        if (!context.answered(this) || this.phase !== 'running') return
-        if (reply.error === undefined) this.recheckAccess()
-        else this.refuseSecret(secretRefused())
-      },
-    })
-  }
-
-  // What the user may do can have changed with the secret: every shard looks at its consumers.
+  // The password store has no secrets that expire, so like RabbitMQ's it takes any new one. What the
+  // user may do can have changed: every shard looks at its consumers.
   private recheckAccess(): void {
     const { context } = this
     context.await(this)

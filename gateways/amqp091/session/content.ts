@@ -11,7 +11,7 @@ import type { GatewayLink } from '../../../shared/bus/gateway-port.ts'
 import { EntryFlag } from '../../../shared/bus/wire.ts'
 import { copyBytes } from '../../../shared/bytes/copy.ts'
 import type { PeerError } from '../../../shared/errors.ts'
-import { PropertyScan } from '../../../shared/message/properties.ts'
+import { PropertyScan, propertyFlags } from '../../../shared/message/properties.ts'
 import type { FrameDecoder } from '../codec/frame.ts'
 import { bodyTooLong, messageTooLarge, propertiesTooLarge } from '../mapping/refusals.ts'
 import type { ConnectionContext, Unsent } from './connection-context.ts'
@@ -241,11 +241,7 @@ export class ContentAssembly implements Unsent {
   }
 
   private scannedFlags(): number {
-    return (
-      this.channel.publishFlags |
-      (scan.persistent ? EntryFlag.persistent : 0) |
-      (scan.headersAt >= 0 ? EntryFlag.headers : 0)
-    )
+    return this.channel.publishFlags | propertyFlags(scan)
   }
 
   private keepUnsent(): void {

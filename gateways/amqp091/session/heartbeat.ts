@@ -1,5 +1,7 @@
-// Heartbeats both ways. Sending: one every half interval in which nothing else was sent. Receiving:
-// the peer is dead after two checks, an interval apart, that found no byte; any traffic counts.
+// Heartbeats both ways. Sending: one as soon as nothing was sent for half an interval, seen by looks
+// every quarter, so that the client never hears nothing for a whole interval, however short (some
+// clients give up then). Receiving: the peer is dead after two checks, an interval apart, that found
+// no byte; any traffic counts.
 
 import { FRAME_OVERHEAD } from '../codec/constants.ts'
 import { encodeHeartbeat } from '../codec/frame-writer.ts'
@@ -10,7 +12,9 @@ export class Heartbeat {
   received: boolean
   private readonly context: ConnectionContext
   private intervalMs: number
-  private sendAt: number
+  private lookAt: number
+  /** Nothing was sent since then. */
+  private quietSince: number
   private checkAt: number
   private silentChecks: number
 
@@ -18,7 +22,8 @@ export class Heartbeat {
     this.context = context
     this.received = false
     this.intervalMs = 0
-    this.sendAt = Number.POSITIVE_INFINITY
+    this.lookAt = Number.POSITIVE_INFINITY
+    this.quietSince = 0
     this.checkAt = Number.POSITIVE_INFINITY
     this.silentChecks = 0
   }
@@ -27,27 +32,35 @@ export class Heartbeat {
   start(seconds: number, now: number): void {
     if (seconds === 0) return
     this.intervalMs = seconds * 1000
-    this.sendAt = now + this.intervalMs / 2
+    this.lookAt = now + this.intervalMs / 4
+    this.quietSince = now
     this.checkAt = now + this.intervalMs
   }
 
   /** When `onDeadline` wants to be called. */
   deadline(): number {
-    return Math.min(this.sendAt, this.checkAt)
+    return Math.min(this.lookAt, this.checkAt)
   }
 
   /** Sends what is due. False when the peer is dead. `paused`: we don't read, so silence means nothing. */
   onDeadline(now: number, paused: boolean): boolean {
-    if (now >= this.sendAt) {
-      this.sendAt = now + this.intervalMs / 2
-      if (!this.context.wrote) this.send()
-      this.context.wrote = false
-    }
+    if (now >= this.lookAt) this.look(now)
     if (now < this.checkAt) return true
     this.checkAt = now + this.intervalMs
     this.silentChecks = this.received || paused ? 0 : this.silentChecks + 1
     this.received = false
     return this.silentChecks < silentChecksMax
+  }
+
+  private look(now: number): void {
+    this.lookAt = now + this.intervalMs / 4
+    if (!this.context.wrote) {
+      // The next look may be too late by as much as the host's clock ticks.
+      if (now - this.quietSince < this.intervalMs / 2 - tickMs) return
+      this.send()
+    }
+    this.context.wrote = false
+    this.quietSince = now
   }
 
   private send(): void {
@@ -59,3 +72,5 @@ export class Heartbeat {
 }
 
 const silentChecksMax = 2
+/** How exact deadlines are (see Session.deadline). */
+const tickMs = 500

@@ -9,6 +9,9 @@ import type { ConsumerChannel } from '../../../core/queue/consumer.ts'
 import { Block, Consumer } from '../../../core/queue/consumer.ts'
 import type { Holder } from '../../../core/queue/holder.ts'
 import { Unacked } from '../../../core/queue/unacked.ts'
+import { ShardClock } from '../../../core/time/clock.ts'
+import { TimerWheel } from '../../../core/time/timer-wheel.ts'
+import { plainSettings } from '../../../core/topology/arguments.ts'
 import { Arena, createArena } from '../../../shared/bus/arena.ts'
 import { createDoorbell, Doorbell } from '../../../shared/bus/doorbell.ts'
 import { Lane } from '../../../shared/bus/lane.ts'
@@ -56,10 +59,14 @@ class Bench {
       tokens: 0,
       starved: [],
     }
-    this.queue = new ClassicQueue(1, options.durable ?? false, options.single ?? false, {
+    const settings = { ...plainSettings, singleActiveConsumer: options.single ?? false }
+    this.queue = new ClassicQueue(1, options.durable ?? false, settings, {
       messages: this.messages,
       log: this.log,
       queueMemoryBudget: Number.MAX_SAFE_INTEGER,
+      clock: new ShardClock(),
+      timers: new TimerWheel(),
+      deaths: { add: (queue, row, position) => queue.buried(row, position) },
       wake: () => {
         this.woken = true
       },

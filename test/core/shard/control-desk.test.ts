@@ -110,7 +110,7 @@ describe('the registry', () => {
     port.flush()
     // Shard 0 decides and shard 1 applies; shard 2 has not had its turn.
     for (let i = 0; i < 5; i++) {
-      for (const shard of [0, 1]) node.shard(shard).turn()
+      for (const shard of [0, 1]) node.turn(shard)
       port.drain()
     }
     expect(replies).toEqual([])
@@ -128,14 +128,14 @@ describe('a channel that ends', () => {
     bench.node.settle()
     for (let i = 0; i < 200; i++) channel.publish('', 'jam', Buffer.from('x'))
     bench.port.flush()
-    bench.node.shard(0).turn()
+    bench.node.turn(0)
     for (let i = 0; i < 300; i++) channel.publish('', 'jam', Buffer.from('x'))
     bench.port.flush()
-    bench.node.shard(0).turn()
+    bench.node.turn(0)
     // Deliveries leave room for a large one; answers fill it.
     for (let i = 0; i < 200; i++) channel.get('jam', true, () => undefined)
     bench.port.flush()
-    bench.node.shard(0).turn()
+    bench.node.turn(0)
   }
 
   test('answers a get that waits for room before its slot is used again', () => {
@@ -149,10 +149,10 @@ describe('a channel that ends', () => {
     let answers = 0
     channel.get('q', false, () => answers++)
     bench.port.flush()
-    bench.node.shard(0).turn()
+    bench.node.turn(0)
     channel.close()
     bench.port.flush()
-    bench.node.shard(0).turn()
+    bench.node.turn(0)
     bench.node.settle()
     expect(answers).toBe(1)
     const next = new SimChannel(connection)
@@ -178,10 +178,10 @@ describe('a channel that ends', () => {
     let answers = 0
     connection.request(0, { op: 'txCommit', channel: channel.slot }, () => answers++)
     bench.port.flush()
-    bench.node.shard(0).turn()
+    bench.node.turn(0)
     channel.close()
     bench.port.flush()
-    bench.node.shard(0).turn()
+    bench.node.turn(0)
     bench.node.settle()
     expect(answers).toBe(1)
     expect(bench.node.messageCount()).toBe(0)

@@ -6,6 +6,8 @@ import { MessageTable } from '../../../core/message/message-table.ts'
 import type { ClassicQueue } from '../../../core/queue/classic-queue.ts'
 import type { ShardChannel } from '../../../core/shard/channel.ts'
 import { isReplyName, ReplyQueues, replyTarget } from '../../../core/shard/reply-queues.ts'
+import { ShardClock } from '../../../core/time/clock.ts'
+import { TimerWheel } from '../../../core/time/timer-wheel.ts'
 import { Arena, createArena } from '../../../shared/bus/arena.ts'
 import { SlabReclaimer } from '../../../shared/bus/slab-reclaimer.ts'
 import { placeQueue } from '../../../shared/placement.ts'
@@ -26,6 +28,9 @@ function rig(shard: number): Rig {
     messages: new MessageTable(arena, new SlabReclaimer(arena)),
     log: new MemoryLog(),
     queueMemoryBudget: Number.MAX_SAFE_INTEGER,
+    clock: new ShardClock(),
+    timers: new TimerWheel(),
+    deaths: { add: (): void => {} },
     wake: (): void => {},
     want: (): void => {},
   }

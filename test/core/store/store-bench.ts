@@ -98,7 +98,14 @@ export class StoreBench {
       onReport: (level, text, fields) =>
         this.reports.push({ level, text, fields: fields as Report['fields'] }),
     })
-    this.state = new ShardState(0, 1, arena, this.store, () => 0)
+    this.state = new ShardState(
+      0,
+      1,
+      arena,
+      this.store,
+      () => 0,
+      () => {},
+    )
     this.log = this.state.log as WalLog
     const background = new LogBackground({
       requests: new RingReader(requests),
@@ -145,7 +152,7 @@ export class StoreBench {
 
   /** Metadata has a queue with this id. */
   declare(id: number): ClassicQueue {
-    this.state.createQueue({ id, durable: true } as never, false)
+    this.state.createQueue({ id, durable: true, arguments: [] } as never)
     return this.queue(id)
   }
 

@@ -3,6 +3,7 @@ import { loadConfig } from '../../../core/config/load.ts'
 import { Supervisor, shardCrashExitCode } from '../../../core/supervisor/supervisor.ts'
 import { createArena } from '../../../shared/bus/arena.ts'
 import { createLog } from '../../../shared/log.ts'
+import { amqpOnly } from '../../support/listeners.ts'
 import { eventually } from '../../support/wait.ts'
 
 interface Run {
@@ -20,7 +21,7 @@ function run(script: string, ...set: string[]): Run {
   let ready = false
   const listeners = ['listeners.tcp.a=127.0.0.1:5001', 'listeners.tcp.b=::1:5002']
   const all = [...listeners, 'shards=2', `cluster_name=${script}`, ...set]
-  const { config } = loadConfig({ env: {}, set: all })
+  const { config } = loadConfig({ env: amqpOnly, set: all })
   const supervisor = new Supervisor({
     config,
     log: createLog((_, msg, fields) => {
@@ -35,6 +36,7 @@ function run(script: string, ...set: string[]): Run {
     metadataUrl: new URL('./fixtures/metadata.js', import.meta.url),
     onCleanStop: () => lines.push('all is on disk'),
     gatewayUrl: new URL('./fixtures/gateway.js', import.meta.url),
+    bridgeUrl: new URL('./fixtures/gateway.js', import.meta.url),
     onReady: () => {
       ready = true
     },

@@ -26,7 +26,9 @@ const plan: ListenerPlan = {
   noDelay: true,
   keepAlive: false,
   shared: false,
+  proxyMs: undefined,
   tls: undefined,
+  web: undefined,
 }
 
 function open(listeners: readonly ListenerPlan[]): void {

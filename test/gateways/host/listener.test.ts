@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { loadConfig } from '../../../core/config/load.ts'
 import type { Listener } from '../../../gateways/host/acceptor.ts'
 import { openListeners } from '../../../gateways/host/acceptor.ts'
 import {
@@ -14,10 +15,10 @@ import {
   distinguishedName,
 } from '../../../gateways/host/certificate.ts'
 import type { ListenerPlan, TlsPlan } from '../../../gateways/host/listener-plan.ts'
-import { planAmqpListeners, supportsSharedPort } from '../../../gateways/host/listener-plan.ts'
+import { planListeners, supportsSharedPort } from '../../../gateways/host/listener-plan.ts'
 import { isLoopback, plainAddress } from '../../../gateways/host/peer-address.ts'
 import type { Peer } from '../../../gateways/host/protocol.ts'
-import type { Config } from '../../../shared/config/schema.ts'
+import type { TransportEvents } from '../../../gateways/host/transport.ts'
 import { createLog } from '../../../shared/log.ts'
 import type { Certificates } from '../../support/certificates.ts'
 import { makeCertificates } from '../../support/certificates.ts'
@@ -32,19 +33,30 @@ const base: ListenerPlan = {
   noDelay: true,
   keepAlive: true,
   shared: false,
+  proxyMs: undefined,
   tls: undefined,
+  web: undefined,
 }
 
 let opened: Listener[] = []
 let peers: Peer[] = []
+let received: string[] = []
+const silent: TransportEvents = {
+  onData: () => {},
+  onDataEnd: () => {},
+  onEnd: () => {},
+  onError: () => {},
+  onClose: () => {},
+}
 const lines: string[] = []
 const log = createLog((level, msg) => lines.push(`${level}: ${msg}`))
 
 async function open(plan: Partial<ListenerPlan>): Promise<Listener[]> {
-  const listeners = await openListeners({ ...base, ...plan }, log, ({ socket }, peer) => {
+  const listeners = await openListeners({ ...base, ...plan }, log, (transport, peer) => {
     peers.push(peer)
-    socket.on('error', () => {})
-    socket.end('hello')
+    transport.start({ ...silent, onData: (chunk) => received.push(chunk.toString()) })
+    transport.write([Buffer.from('hello')], () => {})
+    transport.end()
   })
   opened.push(...listeners)
   return listeners
@@ -54,6 +66,7 @@ afterEach(() => {
   for (const listener of opened) listener.close()
   opened = []
   peers = []
+  received = []
   lines.length = 0
 })
 
@@ -80,19 +93,43 @@ describe('listeners', () => {
   })
 
   test('come from the configuration', () => {
-    const address = { name: 'default', host: '', port: 5672 }
-    const config = {
-      'listeners.tcp': [address],
-      'listeners.ssl': [{ ...address, port: 5671 }],
-      'tcp_listen_options.backlog': 128,
-      'tcp_listen_options.nodelay': true,
-      'tcp_listen_options.keepalive': false,
-      'ssl_options.versions': ['tlsv1.3'],
-    } as unknown as Config
-    const [tcp, ssl] = planAmqpListeners(config, true)
+    const set = [
+      'listeners.ssl.default=5671',
+      'ssl_options.versions.1=tlsv1.3',
+      'ssl_options.certfile=c.pem',
+      'ssl_options.keyfile=k.pem',
+    ]
+    const { config } = loadConfig({ env: {}, set })
+    const [tcp, ssl] = planListeners(config, 'amqp', [], true)
     expect(tcp).toMatchObject({ protocol: 'amqp', port: 5672, shared: true, tls: undefined })
     expect(ssl).toMatchObject({ protocol: 'amqp/ssl', port: 5671 })
     expect(ssl?.tls).toMatchObject({ minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' })
+  })
+
+  test('of WebSockets come with path, origins and sub-protocols', () => {
+    const set = [
+      'web_stomp.tcp.port=80',
+      'web_stomp.tcp.ip=10.0.0.1',
+      'web_stomp.ws_path=/chat',
+      'web_stomp.allow_origins.1=https://shop.example',
+      'web_stomp.proxy_protocol=true',
+      'stomp.listeners.tcp=none',
+    ]
+    const { config } = loadConfig({ env: {}, set })
+    const plans = planListeners(config, 'stomp', ['v12.stomp', 'amqp'], false)
+    expect(plans).toHaveLength(1)
+    expect(plans[0]).toMatchObject({
+      protocol: 'http/web-stomp',
+      host: '10.0.0.1',
+      port: 80,
+      proxyMs: 10_000,
+      web: {
+        path: '/chat',
+        origins: ['https://shop.example'],
+        subprotocols: ['v12.stomp', 'amqp'],
+        binary: false,
+      },
+    })
   })
 
   test('can share a port from Node 22.12 on', () => {
