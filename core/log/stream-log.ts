@@ -64,7 +64,7 @@ export interface StreamLog {
   ): number
   /** The number that stands for a publisher's reference in `appendBatch`, 1 and up. */
   writer(reference: string): number
-  storeOffset(name: string, offset: number): number
+  storeOffset(name: string, offset: number): void
   configure(settings: StreamSettings): void
   openCursor(options: CursorOptions, owner: CursorOwner): StreamCursor
   /** The stream is gone, with all that it holds. */

@@ -53,18 +53,6 @@ export class EntrySource {
     }
   }
 
-  /** Passes the next `size` bytes. */
-  skip(size: number): void {
-    let done = 0
-    while (done < size) {
-      if (this.left === 0) this.turn()
-      const piece = Math.min(this.left, size - done)
-      this.at += piece
-      this.left -= piece
-      done += piece
-    }
-  }
-
   private turn(): void {
     this.bytes = this.arena.slab(this.words[this.nextExtent] as number)
     this.at = this.words[this.nextExtent + 1] as number

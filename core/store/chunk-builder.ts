@@ -62,8 +62,8 @@ export class ChunkBuilder {
   }
 
   // HOT: once per message published to a stream by another protocol
-  /** Adds the message whose entry words are at `words[e..]`. Returns its bytes in the log. */
-  addEntry(words: Int32Array, e: number): number {
+  /** Adds the message whose entry words are at `words[e..]`. */
+  addEntry(words: Int32Array, e: number): void {
     const exrkSize = words[e + 2] as number
     const extraSize = words[e + 3] as number
     const propsSize = words[e + 4] as number
@@ -83,7 +83,6 @@ export class ChunkBuilder {
     this.entries++
     this.records++
     this.bloom.add(encoder.filter, 0, encoder.filter.length)
-    return size
   }
 
   // HOT: once per batch published by a stream client
@@ -94,7 +93,7 @@ export class ChunkBuilder {
     skipped: number,
     entries: number,
     records: number,
-  ): number {
+  ): void {
     const headSize = words[e + 4] as number
     const bodySize = words[e + 5] as number
     const size = bodySize - skipped
@@ -107,7 +106,6 @@ export class ChunkBuilder {
     this.entries += entries
     this.records += records
     this.addFilters(this.arena.slab(words[e] as number), words[e + 1] as number, headSize)
-    return size
   }
 
   /** A publisher's last publishing id is `id`. */

@@ -8,7 +8,8 @@ import { EntrySource } from '../message/entry-source.ts'
 import { BlockBuilder } from './block-builder.ts'
 import { DeadPositions } from './dead-positions.ts'
 import type { LogBackground } from './log-background.ts'
-import { enqueueEntryAt, LogRecord } from './log-wire.ts'
+import { enqueueEntryAt, LogRecord, StreamRecord } from './log-wire.ts'
+import type { StreamWriters } from './stream-writers.ts'
 import type { WalFiles } from './wal.ts'
 import {
   enqueueHeadWords,
@@ -27,6 +28,7 @@ export interface LogThreadParts {
   readonly settleWaitMs: number
   readonly arena: Arena
   readonly background: LogBackground
+  readonly streams: StreamWriters
   /** Makes the files once the shard has said where writing goes on: [file, sequence, generation]. */
   readonly openWal: (file: number, sequence: number, generation: number) => WalFiles
   /** The disk refuses writes, or takes them again. */
@@ -76,7 +78,7 @@ export class LogThread {
    * refused: nothing is lost then, the next turn tries again.
    */
   turn(): 'busy' | 'idle' | 'waiting' | 'failed' {
-    const { background } = this.parts
+    const { background, streams } = this.parts
     let any = false
     let waits = false
     try {
@@ -92,6 +94,8 @@ export class LogThread {
       return 'failed'
     }
     if (background.serve()) any = true
+    streams.retain()
+    if (streams.announce()) any = true
     if (this.wal !== undefined && background.step(this.wal, this.written)) any = true
     if (background.failure !== undefined) this.tell(background.failure)
     else if (any && this.troubled) {
@@ -129,7 +133,10 @@ export class LogThread {
     this.written = 0
     this.take()
     this.writeBlock()
+    this.parts.streams.write(this.ring.words)
     this.wal?.sync()
+    this.parts.streams.sync()
+    this.parts.streams.announce()
     this.ring.release()
     this.parts.shardBell.ring()
     if (this.toRetire < 0 || this.dead === undefined) return
@@ -144,6 +151,7 @@ export class LogThread {
     this.openOp = -1
     this.toRetire = -1
     this.wal?.fail()
+    this.parts.streams.fail()
     this.tell(error)
   }
 
@@ -164,6 +172,9 @@ export class LogThread {
       if (type === LogRecord.enqueue) this.enqueue(words, i)
       else if (type === LogRecord.target) this.target(words, i)
       else if (type < LogRecord.enqueue) this.copyOp(words, i)
+      else if (type >= StreamRecord.entry) {
+        this.written += this.parts.streams.take(words, i, type)
+      }
       else this.control(words, i, type)
     }
   }

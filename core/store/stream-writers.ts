@@ -65,15 +65,18 @@ export class StreamWriters {
   }
 
   // HOT: once per message, or batch, published to a stream
-  /** Takes the record of type `type` at index `i`; it stays in the ring until `sync`. */
-  take(words: Int32Array, i: number, type: number): void {
+  /**
+   * Takes the record of type `type` at index `i`; it stays in the ring until `sync`. Returns the bytes
+   * that are to be written for it.
+   */
+  take(words: Int32Array, i: number, type: number): number {
     const id = words[i + 1] as number
     if (type === StreamRecord.open) {
       this.open(id, words, i + 2)
-      return
+      return 0
     }
     const stream = this.streams.get(id)
-    if (stream === undefined) return
+    if (stream === undefined) return 0
     if (type === StreamRecord.deleted) this.delete(stream)
     else if (type === StreamRecord.writer) {
       stream.references[words[i + 2] as number] = textAt(words, i + 3)
@@ -83,24 +86,25 @@ export class StreamWriters {
         this.dirty.push(stream)
       }
       stream.records.push(i)
+      if (type === StreamRecord.entry) return words[i + streamEntryAt + 5] as number
+      if (type === StreamRecord.batch) return words[i + streamBatchEntryAt + 5] as number
     }
+    return 0
   }
 
   /** Writes what was taken. Throws on disk errors: then call `fail`. */
-  write(words: Int32Array): number {
-    if (this.dirty.length === 0) return 0
+  write(words: Int32Array): void {
+    if (this.dirty.length === 0) return
     const now = this.parts.clock()
-    let bytes = 0
     for (const stream of this.dirty) {
       const writer = this.writerOf(stream)
       this.builder.begin(writer, now)
       const changes: Buffer[] = []
-      for (const i of stream.records) bytes += this.add(stream, writer, words, i, changes)
+      for (const i of stream.records) this.add(stream, writer, words, i, changes)
       this.builder.end()
       if (changes.length > 0) writer.appendTracking(Buffer.concat(changes), now)
       stream.records.length = 0
     }
-    return bytes
   }
 
   /** What was written is on disk. Throws on disk errors: then call `fail`. */
@@ -174,28 +178,23 @@ export class StreamWriters {
     words: Int32Array,
     i: number,
     changes: Buffer[],
-  ): number {
+  ): void {
     const type = (words[i] as number) & 255
-    if (type === StreamRecord.entry) return this.builder.addEntry(words, i + streamEntryAt)
-    if (type === StreamRecord.batch) {
+    const { builder } = this
+    if (type === StreamRecord.entry) {
+      builder.addEntry(words, i + streamEntryAt)
+    } else if (type === StreamRecord.batch) {
       const reference = stream.references[words[i + 5] as number]
-      const size = this.builder.addBatch(
-        words,
-        i + streamBatchEntryAt,
-        words[i + 2] as number,
-        words[i + 3] as number,
-        words[i + 4] as number,
-      )
-      if (reference !== undefined) {
-        this.builder.addSequence(reference, numberAt(words, i + 6))
-      }
-      return size
+      const at = i + streamBatchEntryAt
+      const skipped = words[i + 2] as number
+      builder.addBatch(words, at, skipped, words[i + 3] as number, words[i + 4] as number)
+      if (reference !== undefined) builder.addSequence(reference, numberAt(words, i + 6))
+    } else {
+      const offset = numberAt(words, i + 2)
+      const name = textAt(words, i + 4)
+      writer.tracking.offsets.set(name, offset)
+      changes.push(trackingRecord(TrackingType.offset, name, offset))
     }
-    const offset = numberAt(words, i + 2)
-    const name = textAt(words, i + 4)
-    writer.tracking.offsets.set(name, offset)
-    changes.push(trackingRecord(TrackingType.offset, name, offset))
-    return 0
   }
 
   private open(id: number, words: Int32Array, at: number): void {

@@ -19,6 +19,10 @@ export interface QueueSettings {
   readonly deadLetterRoutingKey: string | undefined
   readonly priorityMax: number | undefined
   readonly singleActiveConsumer: boolean
+  /** Retention of a stream, as `7D`. */
+  readonly maxAge: string | undefined
+  readonly segmentBytesMax: number | undefined
+  readonly filterBytes: number | undefined
 }
 
 /** Settings of a queue that was declared without arguments. */
@@ -32,13 +36,16 @@ export const plainSettings: QueueSettings = {
   deadLetterRoutingKey: undefined,
   priorityMax: undefined,
   singleActiveConsumer: false,
+  maxAge: undefined,
+  segmentBytesMax: undefined,
+  filterBytes: undefined,
 }
 
 /** The queue types there are, by the name of `x-queue-type`. Issue 4 changes `available`. */
 const queueTypes: Readonly<Record<QueueTypeName, { readonly available: boolean }>> = {
   classic: { available: true },
   quorum: { available: false },
-  stream: { available: false },
+  stream: { available: true },
 }
 
 /** Whether queues of this type can be made; if not, the explanation of the 540. */
@@ -71,6 +78,9 @@ export function queueSettings(args: FieldTable): QueueSettings {
     deadLetterRoutingKey: textOf(fieldOf(args, 'x-dead-letter-routing-key')),
     priorityMax: numberOf(args, 'x-max-priority'),
     singleActiveConsumer: fieldOf(args, 'x-single-active-consumer')?.value === true,
+    maxAge: textOf(fieldOf(args, 'x-max-age')),
+    segmentBytesMax: numberOf(args, 'x-stream-max-segment-size-bytes'),
+    filterBytes: numberOf(args, 'x-stream-filter-size-bytes'),
   }
 }
 

@@ -87,6 +87,7 @@ export function headFromSections(reader: Reader): Amqp10Head {
     head.properties.type = encodedBodyType
   } else if (data.length > 1) {
     head.joined = Buffer.concat(data)
+    head.bodyAt = 0
     head.bodySize = head.joined.length
   }
   if (only) head.headEnd = bodyFrom

@@ -4,6 +4,7 @@
 import { Buffer } from 'node:buffer'
 import { viewOf } from '../bytes/view.ts'
 import type { StreamEnd } from './chunk.ts'
+import type { ReadWindow } from './read-window.ts'
 import {
   ChunkHeader,
   ChunkType,
@@ -79,16 +80,16 @@ export class LogCursor {
 
   // HOT: once per chunk
   /**
-   * Looks at what stands at `position`, reading into `scratch` (at least a header long), and goes on
-   * to the next segment where this one has ended.
+   * Looks at what stands at `position`, through `window`, and goes on to the next segment where this
+   * one has ended.
    */
-  look(end: StreamEnd, scratch: Buffer): AtCursor {
+  look(end: StreamEnd, window: ReadWindow): AtCursor {
     for (;;) {
-      const last = this.base >= end.base
       if (this.base < 0 && !this.begin(end)) return 'end'
+      const last = this.base >= end.base
       if (last && this.position >= end.position) return 'end'
-      const size = this.files.read(this.fd, scratch, 0, chunkHeaderBytes, this.position)
-      if (size === chunkHeaderBytes && this.header.read(scratch, 0)) return 'chunk'
+      const at = window.find(this.fd, this.position, chunkHeaderBytes, this.limit(end))
+      if (at >= 0 && this.header.read(window.bytes, at)) return 'chunk'
       if (last || !this.nextSegment()) return 'damaged'
     }
   }
@@ -98,19 +99,9 @@ export class LogCursor {
     this.position += this.header.size()
   }
 
-  /** Goes `size` bytes on, to where the holder has seen the next chunk begin. */
-  skip(size: number): void {
-    this.position += size
-  }
-
-  /** True when what is left of the committed log before `position + size` is in the open segment. */
-  hasAhead(end: StreamEnd, size: number): boolean {
-    return this.base < end.base || this.position + size <= end.position
-  }
-
-  /** Bytes from `position` on that are committed; a segment that is complete ends where its file does. */
-  bytesAhead(end: StreamEnd): number {
-    return this.base === end.base ? end.position - this.position : Number.MAX_SAFE_INTEGER
+  /** Position in the segment up to which it is committed; a complete one ends where its file does. */
+  limit(end: StreamEnd): number {
+    return this.base === end.base ? end.position : Number.MAX_SAFE_INTEGER
   }
 
   /**
