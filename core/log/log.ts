@@ -16,10 +16,12 @@ export interface BacklogOwner {
   restore(row: number, position: number): void
   /** After a restart: the `count` messages in [from, to) are on disk only. */
   restoreStored(count: number, from: number, to: number): void
-  /** After a restart: fresh messages get positions from `position` on. */
-  restoreEnd(position: number): void
+  /** After a restart: fresh messages get positions from `next` on; those below `deliveredTo` may have been delivered. */
+  restoreEnd(next: number, deliveredTo: number): void
   /** All persistent messages below `to` can be read back from disk: their rows may go. */
   pageOut(to: number): void
+  /** No message from this position on was ever delivered. */
+  undeliveredFrom(): number
   /** Messages that are on disk only are in [storedFrom, storedTo); equal when there are none. */
   storedFrom(): number
   storedTo(): number
@@ -36,12 +38,7 @@ export interface Log {
   /** The queue is deleted, with all that it holds. */
   deleteQueue(log: QueueLog): void
   /** A stream is there; `name` is its queue's. */
-  openStream(
-    queue: number,
-    name: string,
-    settings: StreamSettings,
-    owner: StreamOwner,
-  ): StreamLog
+  openStream(queue: number, name: string, settings: StreamSettings, owner: StreamOwner): StreamLog
   /**
    * True when a message with `extents` further extents may be put into `queues` durable queues now.
    * When false, the shard's doorbell rings once that may have changed.
@@ -51,10 +48,17 @@ export interface Log {
   enqueue(log: QueueLog, position: number, row: number): number
   /** The `count` messages at and above `from` are settled for good (those of them that there are). */
   settle(log: QueueLog, from: number, count: number): void
+  /** Whether the message at `position` is logged and not settled. */
+  isAlive(log: QueueLog, position: number): boolean
   /** Reads on in the part of the queue that is on disk only; `load` and `loadEnd` follow. */
   fetch(log: QueueLog): void
   /** Takes what the log has to say (the answers to `fetch`). True when there was anything. */
   poll(): boolean
+  /**
+   * The position that covers all that was appended so far, settles too, which is committed without
+   * more to come; -1: some of it found no room yet, ask again.
+   */
+  barrier(): number
   /** Everything up to this position is as durable as the log promises. */
   readonly committedUpTo: number
   /** The batch ends: starts (in memory: ends) the commit of what was appended, and looks how far commits are. */
@@ -91,6 +95,10 @@ export class MemoryLog implements Log {
 
   fetch(_log: QueueLog): void {}
 
+  isAlive(_log: QueueLog, _position: number): boolean {
+    return false
+  }
+
   poll(): boolean {
     return false
   }
@@ -109,6 +117,10 @@ export class MemoryLog implements Log {
 
   settle(_log: QueueLog, _from: number, _count: number): void {
     this.appended++
+  }
+
+  barrier(): number {
+    return this.appended
   }
 
   flush(): void {

@@ -1,6 +1,6 @@
 // Why a queue parts with a message that nobody has processed: the reasons of `x-death`.
 
-import type { QueueSettings } from '../topology/arguments.ts'
+import type { QueueSettings } from '../topology/queue-settings.ts'
 
 export type DeathReason = 'expired' | 'maxlen' | 'rejected' | 'delivery_limit'
 

@@ -16,9 +16,10 @@ import type { ConsumerChannel } from '../queue/consumer.ts'
 import type { Holder } from '../queue/holder.ts'
 import type { Queue } from '../queue/queue.ts'
 import { Router } from '../routing/router.ts'
+import type { StreamContext } from '../stream/stream-queue.ts'
+import { StreamQueue } from '../stream/stream-queue.ts'
 import { ShardClock } from '../time/clock.ts'
 import { TimerWheel } from '../time/timer-wheel.ts'
-import { queueSettings } from '../topology/arguments.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { Topology } from '../topology/topology.ts'
 import type { ShardChannel } from './channel.ts'
@@ -27,6 +28,7 @@ import { EntryCopier } from './entry-copy.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { PeerLink } from './peer-link.ts'
 import type { ShardStorage } from './storage.ts'
+import { Usage } from './usage.ts'
 
 /** A line of the log: what an operator should know. */
 export type ShardReport = (level: 'info' | 'warn' | 'error', text: string, fields: object) => void
@@ -34,7 +36,7 @@ export type ShardReport = (level: 'info' | 'warn' | 'error', text: string, field
 /** Tags the slabs that a shard writes itself; gateway links count up from 1. */
 const ownerBase = 1 << 30
 
-export class ShardState implements QueueContext {
+export class ShardState implements QueueContext, StreamContext {
   readonly shard: number
   readonly shards: number
   readonly arena: Arena
@@ -64,6 +66,14 @@ export class ShardState implements QueueContext {
   readonly woken: Queue[]
   dirtyChannels: ShardChannel[]
   readonly granted: ShardChannel[]
+  /** Streams whose followers are to be told how far they are. */
+  readonly advancedStreams: Set<StreamQueue>
+  /** Queues to delete, since nobody uses them. */
+  readonly unusedQueues: Queue[]
+  /** Messages were put back: time has passed that no queue should be charged for. */
+  restored: boolean
+  /** Of all connections: every one is open on every shard. */
+  readonly usage: Usage
   private readonly scopes: Map<string, number>
 
   constructor(
@@ -100,6 +110,10 @@ export class ShardState implements QueueContext {
     this.woken = []
     this.dirtyChannels = []
     this.granted = []
+    this.advancedStreams = new Set()
+    this.unusedQueues = []
+    this.restored = false
+    this.usage = new Usage()
     this.scopes = new Map()
   }
 
@@ -119,6 +133,16 @@ export class ShardState implements QueueContext {
     if (queue.woken) return
     queue.woken = true
     this.woken.push(queue)
+  }
+
+  /** QueueContext. */
+  readonly unused = (queue: Queue): void => {
+    this.unusedQueues.push(queue)
+  }
+
+  /** StreamContext. */
+  readonly advanced = (stream: StreamQueue): void => {
+    if (stream.followers.size > 0) this.advancedStreams.add(stream)
   }
 
   /** QueueContext. */
@@ -151,8 +175,10 @@ export class ShardState implements QueueContext {
 
   /** Makes the engine of a queue that this shard owns. */
   createQueue(record: QueueRecord): Queue {
-    const settings = queueSettings(record.arguments)
-    const queue = new ClassicQueue(record.id, record.durable, settings, this)
+    const queue =
+      record.type === 'stream'
+        ? new StreamQueue(record.id, record.name, record.settings, this)
+        : new ClassicQueue(record.id, record.durable, record.settings, this)
     this.queues.set(record.id, queue)
     return queue
   }

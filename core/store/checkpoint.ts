@@ -1,4 +1,4 @@
-// Says again which messages of which queues are dead, queue by queue, while the shard goes on. Once it
+// Says again which segments there are and which messages of which queues are dead, queue by queue, while the shard goes on. Once it
 // has been said in a younger generation, older ones are needed only for what is alive. Settling is
 // idempotent, so it does not matter that queues change between one step and the next.
 
@@ -7,6 +7,7 @@ import {
   highWord,
   lowWord,
   Op,
+  segmentWords,
   settleBitsPositions,
   settleBitsWords,
   settleWords,
@@ -15,6 +16,13 @@ import {
 interface CheckpointQueue {
   readonly queue: number
   readonly alive: AliveSet
+}
+
+interface CheckpointSegment {
+  readonly generation: number
+  readonly number: number
+  /** 0 while it is needed. */
+  readonly deadAt: number
 }
 
 /** A page with more holes than this is said as bits: 24 bytes a range, 144 a page. */
@@ -28,11 +36,17 @@ export class Checkpoint {
   /** Words of the record. */
   size: number
   private readonly queues: CheckpointQueue[]
+  private readonly segments: CheckpointSegment[]
   private index: number
   /** All below this has been said of the queue at `index`; -1: it has not been named yet. */
   private from: number
 
-  constructor(queues: ReadonlyMap<number, CheckpointQueue>, generation: number) {
+  constructor(
+    queues: ReadonlyMap<number, CheckpointQueue>,
+    segments: readonly CheckpointSegment[],
+    generation: number,
+  ) {
+    this.segments = [...segments]
     this.generation = generation
     this.queues = [...queues.values()]
     this.record = []
@@ -43,6 +57,14 @@ export class Checkpoint {
 
   /** Makes the next record; false when all is said. */
   next(): boolean {
+    for (let segment = this.segments.pop(); segment !== undefined; segment = this.segments.pop()) {
+      // It was dropped since, and the log says so already.
+      if (segment.deadAt !== 0) continue
+      this.record.length = 0
+      this.record.push(Op.segment, segment.generation, segment.number)
+      this.size = segmentWords
+      return true
+    }
     for (;;) {
       const queue = this.queues[this.index]
       if (queue === undefined) return false

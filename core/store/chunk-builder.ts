@@ -87,13 +87,7 @@ export class ChunkBuilder {
 
   // HOT: once per batch published by a stream client
   /** Adds entries as they are: see StreamLog.appendBatch. */
-  addBatch(
-    words: Int32Array,
-    e: number,
-    skipped: number,
-    entries: number,
-    records: number,
-  ): void {
+  addBatch(words: Int32Array, e: number, skipped: number, entries: number, records: number): void {
     const headSize = words[e + 4] as number
     const bodySize = words[e + 5] as number
     const size = bodySize - skipped

@@ -12,6 +12,7 @@ import { asideFolder, segmentFolder, walFolder } from './layout.ts'
 import { LogBackground } from './log-background.ts'
 import { LogThread } from './log-thread.ts'
 import { listWal } from './recovery.ts'
+import { StreamWriters } from './stream-writers.ts'
 import { WalFiles } from './wal.ts'
 
 /** A disk that refused a write is asked again after this. */
@@ -35,21 +36,30 @@ const log = new LogThread({
   ring: new RingReader(memory.ring),
   shardBell: new Doorbell(start.shardBell),
   settleWaitMs,
+  salt: memory.salt,
   arena,
   background: new LogBackground({
     requests: new RingReader(memory.requests),
     replies: new RingWriter(memory.replies),
     arena,
     disk: nodeDisk,
+    salt: memory.salt,
     folders: {
       wal: folder,
       segments: segmentFolder(start.folder),
       aside: asideFolder(start.folder),
     },
   }),
-  openWal: (file, sequence, generation) => {
-    const { files, spares } = listWal(nodeDisk, folder)
-    return new WalFiles(nodeDisk, folder, { file, sequence, generation, oldFiles: files, spares })
+  streams: new StreamWriters({
+    arena,
+    disk: nodeDisk,
+    folder: start.folder,
+    replies: new RingWriter(memory.streams.replies),
+    clock: () => Date.now(),
+  }),
+  openWal: (place) => {
+    const { files: oldFiles, spares } = listWal(nodeDisk, folder)
+    return new WalFiles(nodeDisk, folder, memory.salt, { ...place, oldFiles, spares })
   },
   onTrouble: (cause) => {
     Atomics.add(nodeWords, NodeWord.failingLogs, 1)

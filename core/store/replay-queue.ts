@@ -14,6 +14,8 @@ export class ReplayQueue {
   readonly stored: AliveSet
   /** One more than the highest position that a segment may hold. */
   storedTo: number
+  /** No message from here on had been delivered when the log was closed, if it was closed in order. */
+  deliveredTo: number
   private readonly keeper: MessageKeeper
   private positions: Float64Array
   /** -1 where the message is settled. */
@@ -27,6 +29,7 @@ export class ReplayQueue {
     this.next = 0
     this.stored = new AliveSet()
     this.storedTo = 0
+    this.deliveredTo = Number.POSITIVE_INFINITY
     this.keeper = keeper
     this.positions = new Float64Array(firstCapacity)
     this.rows = new Int32Array(firstCapacity)

@@ -1,6 +1,11 @@
 // The records between a shard and the thread that reads streams for it, as Int32 words. Numbers below
 // 2^53, or -1, take two words.
 
+import { createDoorbell } from '../../shared/bus/doorbell.ts'
+import type { StreamMemory } from '../../shared/bus/mail.ts'
+import { createRing } from '../../shared/bus/ring.ts'
+import { streamReplyRingWords } from './log-wire.ts'
+
 /** Shard -> reader. */
 export const ReaderRequest = {
   /** A lane's control payload (msgpack): `OpenCursor`. */
@@ -49,5 +54,14 @@ export interface OpenCursor {
     readonly position: number
     readonly next: number
     readonly lastChunk: number
+  }
+}
+
+export function createStreamMemory(): StreamMemory {
+  return {
+    replies: createRing(streamReplyRingWords),
+    toReader: createRing(readerRingWords),
+    fromReader: createRing(readerRingWords),
+    readerBell: createDoorbell(),
   }
 }

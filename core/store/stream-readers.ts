@@ -1,7 +1,7 @@
 // What a reader thread does, without the thread: reads the streams of one shard for its cursors, turns
 // messages into entries in slabs, and sends these as far as each cursor allows.
 
-import { Buffer } from 'node:buffer'
+import type { Buffer } from 'node:buffer'
 import { gunzipSync } from 'node:zlib'
 import type { Arena } from '../../shared/bus/arena.ts'
 import { unpack } from '../../shared/bus/control.ts'
@@ -360,7 +360,8 @@ export class StreamReaders {
     const plainSize = view.getUint32(headAt + 3)
     const size = view.getUint32(headAt + 7)
     const at = window.find(log.fd, position + batchHeaderBytes, size, limit)
-    const data = at < 0 ? undefined : unpacked(window.bytes.subarray(at, at + size), codec, plainSize)
+    const data =
+      at < 0 ? undefined : unpacked(window.bytes.subarray(at, at + size), codec, plainSize)
     const batchFrom = cursor.offset - cursor.batchDone
     let sent = 0
     if (data !== undefined) {

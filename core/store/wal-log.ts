@@ -24,10 +24,12 @@ import {
 import { SegmentDesk } from './segment-desk.ts'
 import type { StreamAppender, StreamDesk } from './stream-desk.ts'
 import {
+  deliveredWords,
   enqueueHeadWords,
   highWord,
   lowWord,
   queueDeletedWords,
+  segmentWords,
   settleWords,
   targetsMax,
   targetWords,
@@ -46,6 +48,7 @@ export interface WalLogParts {
   readonly messages: MessageTable
   readonly reclaimer: SlabReclaimer
   readonly generationBytes: number
+  readonly salt: number
   /** Messages of a queue can't be read back from disk. */
   readonly onLost: (queue: number, count: number) => void
 }
@@ -54,6 +57,7 @@ export interface WalLogParts {
 export interface LogStart {
   readonly file: number
   readonly sequence: number
+  readonly first: number
   readonly generation: number
 }
 
@@ -117,6 +121,9 @@ export class WalLog implements Log, StreamAppender {
     this.desk = new SegmentDesk({
       ...parts,
       queues: this.queues,
+      onSegment: (generation, number) =>
+        this.put([LogRecord.segment, generation, number], segmentWords),
+      onDead: (generation, number) => this.sayDropped(generation, number),
       onLost: (queue, from, count, missing) => {
         this.settle(queue, from, count)
         parts.onLost(queue.queue, missing)
@@ -146,9 +153,19 @@ export class WalLog implements Log, StreamAppender {
   /** Recovery is done: the log thread may write. What recovery has read will be retired. */
   start(at: LogStart): void {
     this.generation = at.generation
-    const { file, sequence, generation } = at
-    this.put([LogRecord.open, file, lowWord(sequence), highWord(sequence), generation], openWords)
-    this.checkpoint = new Checkpoint(this.queues, generation - 1)
+    const { file, sequence, first, generation } = at
+    const open = [LogRecord.open, file, lowWord(sequence), highWord(sequence), generation]
+    this.put([...open, lowWord(first), highWord(first)], openWords)
+    this.checkpoint = this.checkpointOf(generation - 1)
+  }
+
+  /** The node stops in order: of which messages is it known that nobody has seen them? */
+  stop(): void {
+    for (const { queue, alive, owner } of this.queues.values()) {
+      if (alive.count === 0) continue
+      const position = owner.undeliveredFrom()
+      this.put([LogRecord.delivered, queue, lowWord(position), highWord(position)], deliveredWords)
+    }
   }
 
   openQueue(queue: number, owner: BacklogOwner): WalQueue {
@@ -230,12 +247,7 @@ export class WalLog implements Log, StreamAppender {
     this.openNewSettle(log.queue, from, count)
   }
 
-  openStream(
-    queue: number,
-    name: string,
-    settings: StreamSettings,
-    owner: StreamOwner,
-  ): StreamLog {
+  openStream(queue: number, name: string, settings: StreamSettings, owner: StreamOwner): StreamLog {
     assert(this.streams !== undefined, 'the store has made the desk of streams')
     return this.streams.open(queue, name, settings, owner)
   }
@@ -268,6 +280,10 @@ export class WalLog implements Log, StreamAppender {
     this.put(words, words.length)
   }
 
+  isAlive(log: QueueLog, position: number): boolean {
+    return (log as WalQueue).alive.has(position)
+  }
+
   fetch(log: QueueLog): void {
     this.desk.fetch(log as WalQueue)
   }
@@ -293,6 +309,17 @@ export class WalLog implements Log, StreamAppender {
     if (++this.flushes >= flushesPerCollect || !busy) this.collect()
   }
 
+  barrier(): number {
+    if (this.overflow.length > 0 && !this.drained()) return -1
+    // What follows is not merged into records that are on their way.
+    this.openRow = -1
+    this.openSettle = -1
+    this.ring.publish()
+    const { total } = this.ring
+    if (this.ring.releasedTotal() !== total) this.urge()
+    return total
+  }
+
   /** Has the log thread take what there is. */
   urge(): void {
     this.urgent = false
@@ -305,7 +332,7 @@ export class WalLog implements Log, StreamAppender {
     if (this.settles === this.collected && this.committedUpTo === this.collectedAt) return
     this.collected = this.settles
     this.collectedAt = this.committedUpTo
-    this.desk.collect(this.ring.total, this.committedUpTo)
+    this.desk.collect(this.committedUpTo)
   }
 
   /** True when all that was appended is durable. */
@@ -402,7 +429,18 @@ export class WalLog implements Log, StreamAppender {
     this.generation++
     this.generationSize = 0
     this.put([LogRecord.roll, this.generation], rollWords)
-    this.checkpoint = new Checkpoint(this.queues, ended)
+    this.checkpoint = this.checkpointOf(ended)
+  }
+
+  private checkpointOf(generation: number): Checkpoint {
+    return new Checkpoint(this.queues, this.desk.needed(), generation)
+  }
+
+  /** The position of the log that covers it, 0 when there is no room now. */
+  private sayDropped(generation: number, number: number): number {
+    if (this.overflow.length > 0 || !this.hasWords(segmentWords)) return 0
+    this.put([LogRecord.segmentDropped, generation, number], segmentWords)
+    return this.ring.total
   }
 
   /** Repeats a part of what is dead, so that the records that said so first may go. */

@@ -11,7 +11,7 @@ import type { Consumer, ConsumerChannel } from '../queue/consumer.ts'
 import { ConsumerRing } from '../queue/consumer.ts'
 import type { Holder } from '../queue/holder.ts'
 import type { GetOutcome, Queue } from '../queue/queue.ts'
-import type { QueueSettings } from '../topology/arguments.ts'
+import type { QueueSettings } from '../topology/queue-settings.ts'
 import { ActiveGroup } from './active-group.ts'
 import { intervalMs } from './offset-argument.ts'
 import { StreamReader } from './stream-reader.ts'
@@ -52,6 +52,7 @@ export class StreamQueue implements Queue, StreamOwner {
   woken: boolean
   deleted: boolean
   logPosition: number
+  readonly refused: boolean
   settings: QueueSettings
   /** How far it is committed, and where it begins. */
   end: StreamEnd
@@ -60,6 +61,8 @@ export class StreamQueue implements Queue, StreamOwner {
   readonly sequences: Map<string, number>
   readonly offsets: Map<string, number>
   readonly log: StreamLog
+  /** Gateways that read its files themselves, and how many subscriptions each has. */
+  readonly followers: Map<object, number>
   private readonly context: StreamContext
   private readonly readers: Map<Holder, StreamReader>
   private readonly options: Map<Consumer, ReadOptions>
@@ -77,11 +80,13 @@ export class StreamQueue implements Queue, StreamOwner {
     this.woken = false
     this.deleted = false
     this.logPosition = 0
+    this.refused = false
     this.settings = settings
     this.end = { base: -1, position: 0, next: 0, lastChunk: -1 }
     this.first = 0
     this.sequences = new Map()
     this.offsets = new Map()
+    this.followers = new Map()
     this.context = context
     this.readers = new Map()
     this.options = new Map()
@@ -94,6 +99,9 @@ export class StreamQueue implements Queue, StreamOwner {
     this.settings = settings
     this.log.configure(streamSettings(settings))
   }
+
+  /** Streams have no lease. */
+  used(): void {}
 
   restored(sequences: ReadonlyMap<string, number>, offsets: ReadonlyMap<string, number>): void {
     for (const [reference, id] of sequences) this.sequences.set(reference, id)

@@ -51,6 +51,8 @@ export class StreamReader implements CursorOwner, GroupMember {
   private ackedTo: number
   private storedTo: number
   private acksSinceStore: number
+  /** Words behind a delivery's extents: its offset, where the consumer asked for positions. */
+  private readonly extraWords: number
 
   constructor(
     stream: StreamQueue,
@@ -76,6 +78,7 @@ export class StreamReader implements CursorOwner, GroupMember {
     this.ackedTo = -1
     this.storedTo = -1
     this.acksSinceStore = 0
+    this.extraWords = consumer.positions ? 2 : 0
   }
 
   /** It is one of several consumers of a name, and reads when its turn comes. */
@@ -236,7 +239,7 @@ export class StreamReader implements CursorOwner, GroupMember {
   private sendEntry(words: Int32Array, e: number, offset: number): void {
     const { outlet } = this.consumer.channel
     const extents = (words[e + 6] as number) * extentWords
-    const size = deliverWords + extents
+    const size = deliverWords + extents + this.extraWords
     const index = outlet.lane.reserve(size)
     const to = outlet.lane.ring.words
     for (let i = 0; i < entryWords + extents; i++) to[index + 4 + i] = words[e + i] as number
@@ -246,7 +249,7 @@ export class StreamReader implements CursorOwner, GroupMember {
   private sendRow(row: number, offset: number): void {
     const { outlet } = this.consumer.channel
     const extents = this.messages.extentsOf(row)
-    const size = deliverWords + (extents === undefined ? 0 : extents.length)
+    const size = deliverWords + (extents === undefined ? 0 : extents.length) + this.extraWords
     const index = outlet.lane.reserve(size)
     const to = outlet.lane.ring.words
     this.messages.writeEntry(row, to, index + 4)
@@ -265,12 +268,21 @@ export class StreamReader implements CursorOwner, GroupMember {
     to[index + 2] = c.noAck ? 0 : channel.unacked.push(0, offset, c.slot)
     to[index + 3] = EntryFlag.headers | (c.noAck ? EntryFlag.settled : 0)
     const cost = (to[index + 6] as number) + (to[index + 8] as number) + (to[index + 9] as number)
-    channel.window.bytes -= deliveryCost(to[index + 6] as number, to[index + 8] as number, to[index + 9] as number)
+    channel.window.bytes -= deliveryCost(
+      to[index + 6] as number,
+      to[index + 8] as number,
+      to[index + 9] as number,
+    )
     this.takenBytes += cost
     lane.ring.commit(size)
     const { total } = lane.ring
     lastReference[to[index + 4] as number] = total
-    for (let i = index + deliverWords; i < index + size; i += extentWords) {
+    const end = index + size - this.extraWords
+    if (c.positions) {
+      to[end] = offset | 0
+      to[end + 1] = Math.floor(offset / 0x100000000)
+    }
+    for (let i = index + deliverWords; i < end; i += extentWords) {
       lastReference[to[i] as number] = total
     }
     if (c.link?.spend()) this.stream.consumers.block(c, Block.credit)

@@ -8,9 +8,16 @@ import type { ShardStart } from '../../shared/bus/mail.ts'
 import { createRing } from '../../shared/bus/ring.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { logRingWords, requestRingWords } from '../store/log-wire.ts'
+import { createStreamMemory } from '../store/stream-reader-wire.ts'
 
 /** As large as a gateway's ring: forwarded publishes are records of the same size. */
 const peerRingWords = 64 * 1024
+
+/** What the data directory says of itself (see core/store/node-directory.ts). */
+export interface DiskFacts {
+  readonly salt: number
+  readonly stoppedCleanly: boolean
+}
 
 /** What each shard is started with, by shard index; `metadata` goes to the one with the registry. */
 export function shardStarts(
@@ -18,6 +25,7 @@ export function shardStarts(
   arena: ArenaMemory,
   nodeWords: SharedArrayBuffer,
   metadata: MessagePort,
+  disk: DiskFacts,
 ): ShardStart[] {
   const shards = config.shards
   const indexes = Array.from({ length: shards }, (_, index) => index)
@@ -39,7 +47,10 @@ export function shardStarts(
       requests: createRing(requestRingWords),
       replies: createRing(requestRingWords),
       bell: createDoorbell(),
+      salt: disk.salt,
+      streams: createStreamMemory(),
     },
+    stoppedCleanly: disk.stoppedCleanly,
     metadata: shard === 0 ? metadata : undefined,
     settings: config,
   }))

@@ -5,6 +5,7 @@ import type { MessagePort } from 'node:worker_threads'
 import { MessageChannel } from 'node:worker_threads'
 import type { ArenaMemory } from '../../shared/bus/arena.ts'
 import { Arena } from '../../shared/bus/arena.ts'
+import type { ControlReply } from '../../shared/bus/control.ts'
 import { createDoorbell, Doorbell } from '../../shared/bus/doorbell.ts'
 import type { LinkMemory } from '../../shared/bus/link.ts'
 import { Alarm, createLink, createNodeWords, NodeWord } from '../../shared/bus/link.ts'
@@ -14,6 +15,7 @@ import type {
   LogStart,
   ShardMail,
   ShardStart,
+  StreamReaderStart,
   ThreadReport,
 } from '../../shared/bus/mail.ts'
 import type { Config } from '../../shared/config/schema.ts'
@@ -27,6 +29,7 @@ import { DiskWatch } from './disk-watch.ts'
 import type { GatewayPlan } from './gateway-plan.ts'
 import { planGateways } from './gateway-plan.ts'
 import { MemoryWatch } from './memory-watch.ts'
+import type { DiskFacts } from './shard-memory.ts'
 import { shardStarts } from './shard-memory.ts'
 import type { Thread } from './thread.ts'
 import { startThread } from './thread.ts'
@@ -45,10 +48,12 @@ export interface SupervisorOptions {
   readonly log: Log
   readonly arena: ArenaMemory
   readonly watermarkBytes: number
+  readonly disk: DiskFacts
   /** See diskLimitBytes. */
   readonly diskLimitBytes: number
   readonly shardUrl: URL
   readonly logUrl: URL
+  readonly readerUrl: URL
   readonly metadataUrl: URL
   readonly gatewayUrl: URL
   /** Stands in for a gateway that is a process. */
@@ -94,6 +99,7 @@ export class Supervisor {
   private readonly shardBells: SharedArrayBuffer[]
   private readonly shards: ShardSlot[]
   private readonly logs: Thread[]
+  private shardStarts: readonly ShardStart[]
   private metadata: MetadataSlot | undefined
   private readonly gateways: GatewaySlot[]
   private readonly announced: Set<string>
@@ -102,6 +108,9 @@ export class Supervisor {
   /** The system is asked for the free space; it may take its time. */
   private lookingAtDisk: boolean
   private phase: Phase
+  /** Who waits for the answer to a command, by its number. */
+  private readonly answers: Map<number, (reply: ControlReply) => void>
+  private lastRequest: number
   private lastLink: number
   private lastGateway: number
   private alarmTimer: NodeJS.Timeout | undefined
@@ -113,6 +122,7 @@ export class Supervisor {
     this.shardBells = []
     this.shards = []
     this.logs = []
+    this.shardStarts = []
     this.metadata = undefined
     this.gateways = []
     this.announced = new Set()
@@ -120,6 +130,8 @@ export class Supervisor {
     this.diskWatch = new DiskWatch(options.diskLimitBytes)
     this.lookingAtDisk = false
     this.phase = 'starting'
+    this.answers = new Map()
+    this.lastRequest = 0
     this.lastLink = 0
     this.lastGateway = 0
     this.alarmTimer = undefined
@@ -127,9 +139,10 @@ export class Supervisor {
 
   /** Starts every thread. `onReady` follows, or `exit`. */
   start(): void {
-    const { config, arena, shardUrl } = this.options
+    const { config, arena, disk, shardUrl } = this.options
     const channel = new MessageChannel()
-    const starts = shardStarts(config, arena, this.nodeWords, channel.port1)
+    const starts = shardStarts(config, arena, this.nodeWords, channel.port1, disk)
+    this.shardStarts = starts
     this.startMetadata(channel.port2, starts)
     for (const start of starts) {
       this.startLog(start)
@@ -176,6 +189,16 @@ export class Supervisor {
     this.awaitStop(this.gateways, gatewayStopMs, () => {
       for (const slot of this.shards) this.postShard(slot, { mail: 'stop' })
       this.awaitStop(this.shards, shardStopMs, () => this.stopMetadata())
+    })
+  }
+
+  /** Carries out an operator's command (see AdminOp of core/topology, and core/shard/admin-commands.ts). */
+  admin(command: Readonly<Record<string, unknown>>): Promise<ControlReply> {
+    const request = ++this.lastRequest
+    const [registry] = this.shards
+    return new Promise((resolve) => {
+      this.answers.set(request, resolve)
+      if (registry !== undefined) this.postShard(registry, { mail: 'admin', request, command })
     })
   }
 
@@ -245,6 +268,20 @@ export class Supervisor {
     this.logs.push(thread)
   }
 
+  /** The streams of a shard are read for the first time. */
+  private startReader(shard: number): void {
+    const { arena, readerUrl } = this.options
+    const log = this.shardStarts[shard]?.log
+    const shardBell = this.shardBells[shard]
+    if (log === undefined || shardBell === undefined || this.phase === 'stopping') return
+    const start: StreamReaderStart = { shard, arena, streams: log.streams, shardBell }
+    const thread = startThread(readerUrl, `reader ${shard}`, start, {
+      onReport: (report) => this.onCommonReport(report),
+      onEnd: (cause) => this.onShardEnd(shard, cause),
+    })
+    this.logs.push(thread)
+  }
+
   private startGateway(slot: GatewaySlot): void {
     const { arena, config, gatewayUrl, bridgeUrl } = this.options
     const { isolation, name, services } = slot.plan
@@ -283,7 +320,11 @@ export class Supervisor {
     } else if (report.report === 'stopped') {
       slot.stopped = true
       slot.stoppedCleanly = true
-    } else if (report.report === 'failed') this.onShardEnd(index, report.text)
+    } else if (report.report === 'answer') {
+      this.answers.get(report.request)?.(report.reply)
+      this.answers.delete(report.request)
+    } else if (report.report === 'readerNeeded') this.startReader(index)
+    else if (report.report === 'failed') this.onShardEnd(index, report.text)
     else this.onCommonReport(report)
   }
 

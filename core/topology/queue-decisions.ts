@@ -17,6 +17,7 @@ import {
 import { exchangesLeftUnused } from './cascade.ts'
 import type { Decision, QueueStats, RegistryContext } from './decision.ts'
 import { decided, refused, unchanged } from './decision.ts'
+import { checkVhostQueues } from './limits.ts'
 import { DIRECT_REPLY_TO, generatedName, reservedName, stripLineBreaks } from './names.ts'
 import { checkAccess, checkAnyAccess } from './permissions.ts'
 import type { QueueRecord, QueueTypeName, VhostRecord } from './records.ts'
@@ -124,7 +125,7 @@ function serverName(
   vhost: VhostRecord,
   op: QueueDeclare,
 ): string | PeerError {
-  const type = effectiveType(vhost, op)
+  const type = effectiveType(context, vhost, op)
   if (type === 'classic') return generatedName('amq.gen', context.settings.randomBytes)
   return preconditionFailed(`Cannot declare a server-named queue for type ${queueTypeModule(type)}`)
 }
@@ -155,11 +156,11 @@ function createQueue(
   op: QueueDeclare,
   actor: Actor,
 ): Decision {
-  const type = effectiveType(vhost, op)
+  const type = effectiveType(context, vhost, op)
   const serverNamed = stripLineBreaks(op.queue) === ''
   const refusal =
     (serverNamed ? undefined : reservedName('queue', name)) ??
-    checkQueueLimit(context, name) ??
+    checkQueueLimit(context, vhost, name) ??
     checkDeadLetterAccess(context, vhost, name, op.arguments, actor) ??
     checkQueueTypeArgument(name, vhost.name, op.arguments) ??
     checkQueueArguments(name, vhost.name, type, op.arguments) ??
@@ -180,11 +181,15 @@ function createQueue(
   return decided([change], { queue: name, messages: 0, consumers: 0 })
 }
 
-/** The type asked for; without one the vhost's default, where that suits the flags, else classic. */
-function effectiveType(vhost: VhostRecord, op: QueueDeclare): QueueTypeName {
+/** The type asked for; without one the vhost's or node's default, where that suits the flags, else classic. */
+function effectiveType(
+  context: RegistryContext,
+  vhost: VhostRecord,
+  op: QueueDeclare,
+): QueueTypeName {
   const asked = textOf(fieldOf(op.arguments, QUEUE_TYPE))
   if (asked !== undefined && asked !== '') return queueTypeOf(asked) ?? 'classic'
-  const preset = vhost.defaultQueueType ?? 'classic'
+  const preset = vhost.defaultQueueType ?? context.settings.defaultQueueType ?? 'classic'
   const suits = op.durable && !op.exclusive && !op.autoDelete
   return suits ? preset : 'classic'
 }
@@ -193,9 +198,15 @@ function withType(args: FieldTable, type: string): FieldTable {
   return [...args.filter(([key]) => key !== QUEUE_TYPE), [QUEUE_TYPE, { type: 'S', value: type }]]
 }
 
-function checkQueueLimit(context: RegistryContext, name: string): PeerError | undefined {
+function checkQueueLimit(
+  context: RegistryContext,
+  vhost: VhostRecord,
+  name: string,
+): PeerError | undefined {
   const max = context.settings.queueCountMax
-  if (max === undefined || context.topology.queuesById.size < max) return undefined
+  if (max === undefined || context.topology.queuesById.size < max) {
+    return checkVhostQueues(vhost, name)
+  }
   return preconditionFailed(
     `cannot declare queue '${name}': queue limit in cluster (${max}) is reached`,
   )

