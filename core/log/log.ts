@@ -3,6 +3,7 @@
 // of the shard (core/store/wal-log.ts), in a cluster a replicated one; `MemoryLog` is for what keeps
 // nothing: all is committed at the end of the batch that appended it.
 
+import type { Marks } from '../queue/marks.ts'
 import type { StreamLog, StreamOwner, StreamSettings } from './stream-log.ts'
 
 /** What a log knows of one durable queue. */
@@ -27,6 +28,10 @@ export interface BacklogOwner {
   storedTo(): number
   /** A message that was on disk only is in memory as `row`, held for the queue. In rising order. */
   load(row: number, position: number): void
+  /** What the queue remembers of single messages, as it has told the log by `mark`; undefined: nothing. */
+  readonly marks: Marks | undefined
+  /** After a restart, before `restore`: `mark` was the last to be told of a message. */
+  restoreMark(position: number, word: number): void
   /** A `fetch` has ended; `exhausted`: nothing is left on disk. Returns how many messages are missing then. */
   loadEnd(exhausted: boolean): number
 }
@@ -48,6 +53,8 @@ export interface Log {
   enqueue(log: QueueLog, position: number, row: number): number
   /** The `count` messages at and above `from` are settled for good (those of them that there are). */
   settle(log: QueueLog, from: number, count: number): void
+  /** The message at `position` has got the mark `word` (core/queue/marks.ts), until it is settled. */
+  mark(log: QueueLog, position: number, word: number): void
   /** Whether the message at `position` is logged and not settled. */
   isAlive(log: QueueLog, position: number): boolean
   /** Reads on in the part of the queue that is on disk only; `load` and `loadEnd` follow. */
@@ -116,6 +123,10 @@ export class MemoryLog implements Log {
   }
 
   settle(_log: QueueLog, _from: number, _count: number): void {
+    this.appended++
+  }
+
+  mark(_log: QueueLog, _position: number, _word: number): void {
     this.appended++
   }
 

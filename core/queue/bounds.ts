@@ -145,6 +145,14 @@ export class Bounds implements ExpiryOwner, TimerOwner {
     return false
   }
 
+  /** A message waits in another place than before. */
+  moved(from: number, to: number): void {
+    const at = this.expiry.at(from)
+    if (at === 0) return
+    this.expiry.clear(from)
+    this.expiry.set(to, at, true)
+  }
+
   // HOT: once per message that a bounded queue parts with
   /** The message at `position` is gone. */
   gone(position: number): void {

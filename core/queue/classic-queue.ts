@@ -21,8 +21,10 @@ import { Bounds, needsBounds } from './bounds.ts'
 import type { Consumer, ConsumerChannel, Outlet } from './consumer.ts'
 import { Block, ConsumerRing } from './consumer.ts'
 import type { DeathReason, DeathSink, DyingQueue } from './death.ts'
+import { DeliveryCounts } from './delivery-counts.ts'
 import type { Holder } from './holder.ts'
 import { Lease } from './lease.ts'
+import type { Marks } from './marks.ts'
 import type { GetOutcome, Queue } from './queue.ts'
 import { ReadyList } from './ready-list.ts'
 
@@ -55,7 +57,10 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
   unackedCount: number
   /** Messages on their way to the dead-letter exchange. */
   dyingCount: number
-  readonly atLeastOnce: boolean
+  /** BacklogOwner. */
+  readonly marks: Marks | undefined
+  /** In queues that count deliveries (quorum queues). */
+  private readonly counts: DeliveryCounts | undefined
   /** It is on the list of queues to pump. */
   woken: boolean
   deleted: boolean
@@ -81,7 +86,6 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
     this.consumers = new ConsumerRing()
     this.unackedCount = 0
     this.dyingCount = 0
-    this.atLeastOnce = false
     this.woken = false
     this.deleted = false
     this.logPosition = 0
@@ -89,6 +93,9 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
     this.ready = new ReadyList()
     this.context = context
     this.log = durable ? context.log.openQueue(id, this) : undefined
+    const counts = settings.type === 'quorum'
+    this.counts = counts ? new DeliveryCounts(context.log, this.log) : undefined
+    this.marks = this.counts?.marks
     this.owed = []
     this.bounds = undefined
     this.lease = undefined
@@ -250,7 +257,9 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
     words[index + 1] = request
     words[index + 2] = noAck ? 0 : channel.unacked.push(first, ready.takenPosition, getter.slot)
     words[index + 3] =
-      (noAck ? EntryFlag.settled : 0) | (ready.takenReturned ? EntryFlag.redelivered : 0)
+      (noAck ? EntryFlag.settled : 0) |
+      (ready.takenReturned ? EntryFlag.redelivered : 0) |
+      (this.counts === undefined ? 0 : this.counts.flagsOf(ready.takenPosition))
     this.context.messages.writeEntry(first, words, index + 4)
     words[index + size - 1] = this.ready.size()
     this.commit(channel.outlet, size, first, extents)
@@ -270,15 +279,47 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
       this.context.messages.release(row)
       return
     }
-    if (outcome === Outcome.requeue) {
-      if (this.bounds?.returned(row, position) === true) {
-        this.die(row, position, 'expired')
+    if (outcome === Outcome.complete) this.drop(row, position)
+    else if (outcome === Outcome.discard) this.die(row, position, 'rejected')
+    else this.takeBack(row, position, outcome === Outcome.requeueFailed)
+  }
+
+  private takeBack(row: number, position: number, failed: boolean): void {
+    const { counts } = this
+    if (this.bounds?.returned(row, position) === true) {
+      this.die(row, position, 'expired')
+      return
+    }
+    if (counts !== undefined) {
+      const word = counts.returned(position, failed)
+      const limit = this.settings.deliveryLimit
+      if (counts.isOver(word, limit)) {
+        this.bounds?.left(row)
+        this.die(row, position, 'delivery_limit')
         return
       }
-      this.ready.giveBack(row, position)
-      this.context.wake(this)
-    } else if (outcome === Outcome.discard) this.die(row, position, 'rejected')
-    else this.drop(row, position)
+      // Without a limit a message that keeps coming back must not hold up the others (RabbitMQ 4.0).
+      const next = limit === undefined || limit >= 0 ? position : this.moveToEnd(row, position)
+      counts.set(next, word)
+      if (next !== position) return
+    }
+    this.ready.giveBack(row, position)
+    this.context.wake(this)
+  }
+
+  /** Returns the new position; the old one where the log has no room now. */
+  private moveToEnd(row: number, position: number): number {
+    const { messages, log } = this.context
+    const extents = messages.extentsOf(row)
+    const count = extents === undefined ? 0 : extents.length / extentWords
+    if (this.log !== undefined && !log.hasRoom(count, 1)) return position
+    messages.hold(row)
+    const next = this.ready.push(row)
+    this.append(messages.flags[row] as number, next, row)
+    this.bounds?.moved(position, next)
+    this.drop(row, position)
+    this.context.wake(this)
+    return next
   }
 
   // HOT: once per settled delivery
@@ -340,6 +381,11 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
 
   /** After a restart: message `row` (which the caller has held) was in the queue at `position`. In rising order. */
   restore(row: number, position: number): void {
+    const reason = this.counts?.reasonOf(position)
+    if (reason !== undefined) {
+      this.die(row, position, reason)
+      return
+    }
     this.ready.restore(row, position)
   }
 
@@ -366,7 +412,13 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
   }
 
   load(row: number, position: number): void {
-    this.ready.stored.load(row, position, this.context.messages.bodySize[row] as number)
+    const reason = this.counts?.reasonOf(position)
+    if (reason === undefined)
+      this.ready.stored.load(row, position, this.context.messages.bodySize[row] as number)
+    else {
+      this.ready.stored.loadAside(position, this.context.messages.bodySize[row] as number)
+      this.die(row, position, reason)
+    }
   }
 
   loadEnd(exhausted: boolean): number {
@@ -400,8 +452,19 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
       this.drop(row, position)
       return
     }
+    if (this.atLeastOnce()) this.counts?.setDying(position, reason)
     this.dyingCount++
     this.context.deaths.add(this, row, position, reason)
+  }
+
+  /** RabbitMQ: only where publishers are refused rather than messages dropped. */
+  atLeastOnce(): boolean {
+    const { deadLetterStrategy, overflow } = this.settings
+    return (
+      this.counts !== undefined &&
+      deadLetterStrategy === 'at-least-once' &&
+      overflow === 'reject-publish'
+    )
   }
 
   /** A message that is on disk only has expired, and is in no list any more. */
@@ -449,7 +512,12 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
     }
   }
 
+  restoreMark(position: number, word: number): void {
+    this.marks?.set(position, word)
+  }
+
   private drop(row: number, position: number): void {
+    this.counts?.forget(position)
     this.bounds?.gone(position)
     if (
       this.log !== undefined &&
@@ -553,7 +621,10 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
     words[index] = (size << 8) | Record.deliver
     words[index + 1] = c.id
     words[index + 2] = c.noAck ? 0 : channel.unacked.push(row, position, c.slot)
-    words[index + 3] = (c.noAck ? EntryFlag.settled : 0) | (returned ? EntryFlag.redelivered : 0)
+    words[index + 3] =
+      (c.noAck ? EntryFlag.settled : 0) |
+      (returned ? EntryFlag.redelivered : 0) |
+      (this.counts === undefined ? 0 : this.counts.flagsOf(position))
     messages.writeEntry(row, words, index + 4)
     channel.window.bytes -= deliveryCost(
       messages.exrkSize[row] as number,

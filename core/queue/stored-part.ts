@@ -131,6 +131,14 @@ export class StoredPart {
     this.diskFrom = position + 1
   }
 
+  /** A message was read back that does not wait here. */
+  loadAside(position: number, bytes: number): void {
+    this.onDisk--
+    this.diskBytes = this.onDisk === 0 ? 0 : Math.max(0, this.diskBytes - bytes)
+    this.thisRead++
+    this.diskFrom = position + 1
+  }
+
   loadEnd(exhausted: boolean): number {
     this.lastRead = this.thisRead
     this.thisRead = 0

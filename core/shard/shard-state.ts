@@ -24,6 +24,7 @@ import type { QueueRecord } from '../topology/records.ts'
 import { Topology } from '../topology/topology.ts'
 import type { ShardChannel } from './channel.ts'
 import { DeadLetters } from './dead-letters.ts'
+import { DeliveryTimeouts } from './delivery-timeouts.ts'
 import { EntryCopier } from './entry-copy.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { PeerLink } from './peer-link.ts'
@@ -49,6 +50,7 @@ export class ShardState implements QueueContext, StreamContext {
   readonly timers: TimerWheel
   readonly copier: EntryCopier
   readonly deaths: DeadLetters
+  readonly timeouts: DeliveryTimeouts
   readonly topology: Topology
   readonly router: Router
   /** The next random number, 0 to 2^32 - 1. */
@@ -83,6 +85,7 @@ export class ShardState implements QueueContext, StreamContext {
     storage: ShardStorage,
     random: () => number,
     report: ShardReport,
+    deliveryTimeoutMs = 0,
   ) {
     this.shard = shard
     this.shards = shards
@@ -98,6 +101,7 @@ export class ShardState implements QueueContext, StreamContext {
     this.timers = new TimerWheel()
     this.copier = new EntryCopier(this.arena, this.slabs)
     this.deaths = new DeadLetters(this)
+    this.timeouts = new DeliveryTimeouts(this, deliveryTimeoutMs)
     this.topology = new Topology()
     this.router = new Router(random)
     this.random = random

@@ -135,7 +135,8 @@ export class LogThread {
     let count = 0
     let few = true
     for (let i = this.ring.next(); i >= 0 && few; i = this.ring.next()) {
-      few = ((this.ring.words[i] as number) & 255) === LogRecord.settle && ++count < fewSettles
+      const type = (this.ring.words[i] as number) & 255
+      few = (type === LogRecord.settle || type === LogRecord.mark) && ++count < fewSettles
     }
     this.ring.rewind()
     return few

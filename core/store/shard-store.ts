@@ -193,6 +193,7 @@ export class ShardStore implements ShardStorage {
       const alive = replayed.stored
       const stored = alive.count
       if (stored > 0) queue.restoreStored(stored, alive.firstAlive(0), replayed.storedTo)
+      replayed.marks.each((position, word) => queue.restoreMark(position, word))
       replayed.each((position, row) => {
         alive.add(position)
         queue.restore(row, position)

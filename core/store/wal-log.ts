@@ -28,6 +28,7 @@ import {
   enqueueHeadWords,
   highWord,
   lowWord,
+  markWords,
   queueDeletedWords,
   segmentWords,
   settleWords,
@@ -278,6 +279,13 @@ export class WalLog implements Log, StreamAppender {
 
   putRecord(words: readonly number[]): void {
     this.put(words, words.length)
+  }
+
+  mark(log: QueueLog, position: number, word: number): void {
+    // Of a message that is not in the log nothing needs to be remembered.
+    if (!(log as WalQueue).alive.has(position)) return
+    this.generationSize += markWords * 4
+    this.put([LogRecord.mark, log.queue, lowWord(position), highWord(position), word], markWords)
   }
 
   isAlive(log: QueueLog, position: number): boolean {
