@@ -18,10 +18,13 @@ import type { TimerWheel } from '../time/timer-wheel.ts'
 import type { QueueSettings } from '../topology/queue-settings.ts'
 import type { BoundedQueue } from './bounds.ts'
 import { Bounds, needsBounds } from './bounds.ts'
-import type { Consumer, ConsumerChannel, Outlet } from './consumer.ts'
+import type { WaitingMessage } from './browse.ts'
+import { browse, takeOut } from './browse.ts'
+import type { Consumer, ConsumerChannel } from './consumer.ts'
 import { Block, ConsumerRing } from './consumer.ts'
 import type { DeathReason, DeathSink, DyingQueue } from './death.ts'
 import { DeliveryCounts } from './delivery-counts.ts'
+import { commitDelivery } from './delivery-record.ts'
 import type { Holder } from './holder.ts'
 import { Lease } from './lease.ts'
 import type { Marks } from './marks.ts'
@@ -263,7 +266,7 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
       (this.counts === undefined ? 0 : this.counts.flagsOf(ready.takenPosition))
     this.context.messages.writeEntry(first, words, index + 4)
     words[index + size - 1] = this.ready.size()
-    this.commit(channel.outlet, size, first, extents)
+    commitDelivery(channel.outlet, size, this.context.messages.slab[first] as number, extents)
     if (this.owed.length > 0) this.context.wake(this)
     if (noAck) this.drop(first, ready.takenPosition)
     else {
@@ -482,6 +485,45 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
     if (this.log !== undefined) this.context.log.fetch(this.log)
   }
 
+  /** The first `count` messages in memory that wait, from position `from` on. */
+  browse(from: number, count: number): WaitingMessage[] {
+    return browse(this.ready, from, count)
+  }
+
+  /** Messages that are on disk only. */
+  onDiskCount(): number {
+    return this.ready.stored.onDisk
+  }
+
+  /** Takes one message that waits in memory out, to be `buried` or `unburied`. False when it is not there. */
+  takeAt(position: number): boolean {
+    const row = takeOut(this.ready, position)
+    if (row < 0) return false
+    this.bounds?.left(row)
+    this.dyingCount++
+    return true
+  }
+
+  /** The message could not go: it waits again. */
+  unburied(row: number, position: number): void {
+    this.dyingCount--
+    if (this.deleted) {
+      this.context.messages.release(row)
+      return
+    }
+    if (this.bounds?.returned(row, position) === true) {
+      this.die(row, position, 'expired')
+      return
+    }
+    this.ready.giveBack(row, position)
+    this.context.wake(this)
+  }
+
+  /** Reads on where much of what was read back has gone. */
+  readAhead(): void {
+    if (this.ready.wantsMore()) this.fetch()
+  }
+
   buried(row: number, position: number): void {
     this.dyingCount--
     if (this.deleted) this.context.messages.release(row)
@@ -632,7 +674,7 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
       messages.propsSize[row] as number,
       messages.bodySize[row] as number,
     )
-    this.commit(outlet, size, row, extents)
+    commitDelivery(outlet, size, this.context.messages.slab[row] as number, extents)
     if (c.link?.spend()) this.consumers.block(c, Block.credit)
     if (c.noAck) {
       this.drop(row, position)
@@ -642,17 +684,6 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
     c.unacked++
     if (channel.tokenMode) channel.tokens--
     if (c.prefetch !== 0 && c.unacked >= c.prefetch) this.consumers.block(c, Block.prefetch)
-  }
-
-  // HOT: once per delivery
-  private commit(outlet: Outlet, size: number, row: number, extents: Int32Array | undefined): void {
-    outlet.lane.ring.commit(size)
-    const { total } = outlet.lane.ring
-    outlet.lastReference[this.context.messages.slab[row] as number] = total
-    if (extents === undefined) return
-    for (let i = 0; i < extents.length; i += extentWords) {
-      outlet.lastReference[extents[i] as number] = total
-    }
   }
 }
 

@@ -6,6 +6,7 @@ import type { ControlReply } from '../../shared/bus/control.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { ExchangeRecord, QueueRecord } from '../topology/records.ts'
 import { badRequest, noExchange, noQueue, noSuch } from '../topology/refusals.ts'
+import { cancelRedrive, peekQueue, redriveQueue, redriveStatus } from './queue-browse.ts'
 import type { ShardState } from './shard-state.ts'
 
 /** `{ op, vhost, queue or exchange, ... }`. */
@@ -24,7 +25,13 @@ type ExchangeCommand = (
   command: AdminCommand,
 ) => ControlReply
 
-const queueCommands: ReadonlyMap<string, QueueCommand> = new Map([['queueStatus', queueStatus]])
+const queueCommands: ReadonlyMap<string, QueueCommand> = new Map<string, QueueCommand>([
+  ['queueStatus', queueStatus],
+  ['peekQueue', peekQueue],
+  ['redriveQueue', redriveQueue],
+  ['redriveStatus', redriveStatus],
+  ['cancelRedrive', cancelRedrive],
+])
 
 const exchangeCommands: ReadonlyMap<string, ExchangeCommand> = new Map()
 

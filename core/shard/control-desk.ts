@@ -318,6 +318,8 @@ export class ControlDesk {
     if (queue === undefined) return
     state.queues.delete(record.id)
     queue.destroy()
+    state.redrives.get(record.id)?.cancel()
+    state.redrives.delete(record.id)
     cancelConsumers(state, queue.consumers.all)
     const getter = state.getters.get(queue)
     if (getter === undefined) return
