@@ -22,6 +22,7 @@ import type { QueueRecord } from '../topology/records.ts'
 import { Topology } from '../topology/topology.ts'
 import type { ShardChannel } from './channel.ts'
 import { DeadLetters } from './dead-letters.ts'
+import { DelayedReleases } from './delayed-releases.ts'
 import { EntryCopier } from './entry-copy.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { PeerLink } from './peer-link.ts'
@@ -47,6 +48,8 @@ export class ShardState implements QueueContext {
   readonly timers: TimerWheel
   readonly copier: EntryCopier
   readonly deaths: DeadLetters
+  /** What exchanges hold back. */
+  readonly delays: DelayedReleases
   readonly topology: Topology
   readonly router: Router
   /** The next random number, 0 to 2^32 - 1. */
@@ -90,6 +93,7 @@ export class ShardState implements QueueContext {
     this.timers = new TimerWheel()
     this.copier = new EntryCopier(this.arena, this.slabs)
     this.deaths = new DeadLetters(this)
+    this.delays = new DelayedReleases(this)
     this.topology = new Topology()
     this.router = new Router(random)
     this.random = random

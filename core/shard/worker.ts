@@ -109,6 +109,8 @@ function sleepMs(waiting: boolean): number {
 /** False when it is time to stop. */
 function readMail(): boolean {
   assert(port !== null, 'a shard runs in a worker thread')
+  // Mail may come before the first turn, and what is put back at start goes by the time.
+  shard.state.clock.set(performance.now(), Date.now())
   metadata?.receive()
   for (let got = receiveMessageOnPort(port); got !== undefined; got = receiveMessageOnPort(port)) {
     const mail = got.message as ShardMail

@@ -243,6 +243,10 @@ export class WalLog implements Log {
     this.desk.fetch(log as WalQueue)
   }
 
+  rewind(log: QueueLog): void {
+    this.desk.rewind(log as WalQueue)
+  }
+
   poll(): boolean {
     return this.desk.poll()
   }
