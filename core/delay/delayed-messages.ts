@@ -71,6 +71,7 @@ export class DelayedMessages implements MessageTarget, BacklogOwner, TimerOwner 
   readonly id: number
   readonly durable: boolean
   readonly logsAll: boolean
+  readonly marks: undefined
   logPosition: number
   /** The last message could not be taken: there was no slab for it. */
   refused: boolean
@@ -106,6 +107,7 @@ export class DelayedMessages implements MessageTarget, BacklogOwner, TimerOwner 
     this.id = id
     this.durable = durable
     this.logsAll = false
+    this.marks = undefined
     this.logPosition = 0
     this.refused = false
     this.deleted = false
@@ -290,6 +292,9 @@ export class DelayedMessages implements MessageTarget, BacklogOwner, TimerOwner 
     this.next = next
     this.context.wake(this)
   }
+
+  /** BacklogOwner: no message has one. */
+  restoreMark(_position: number, _word: number): void {}
 
   undeliveredFrom(): number {
     return 0

@@ -3,6 +3,9 @@
 // of the shard (core/store/wal-log.ts), in a cluster a replicated one; `MemoryLog` is for what keeps
 // nothing: all is committed at the end of the batch that appended it.
 
+import type { Marks } from '../queue/marks.ts'
+import type { StreamLog, StreamOwner, StreamSettings } from './stream-log.ts'
+
 /** What a log knows of one durable queue. */
 export interface QueueLog {
   readonly queue: number
@@ -25,6 +28,10 @@ export interface BacklogOwner {
   storedTo(): number
   /** A message that was on disk only is in memory as `row`, held for the queue. In rising order. */
   load(row: number, position: number): void
+  /** What the queue remembers of single messages, as it has told the log by `mark`; undefined: nothing. */
+  readonly marks: Marks | undefined
+  /** After a restart, before `restore`: `mark` was the last to be told of a message. */
+  restoreMark(position: number, word: number): void
   /** A `fetch` has ended; `exhausted`: nothing is left on disk. Returns how many messages are missing then. */
   loadEnd(exhausted: boolean): number
 }
@@ -35,6 +42,8 @@ export interface Log {
   openQueue(queue: number, owner: BacklogOwner): QueueLog
   /** The queue is deleted, with all that it holds. */
   deleteQueue(log: QueueLog): void
+  /** A stream is there; `name` is its queue's. */
+  openStream(queue: number, name: string, settings: StreamSettings, owner: StreamOwner): StreamLog
   /**
    * True when a message with `extents` further extents may be put into `queues` durable queues now.
    * When false, the shard's doorbell rings once that may have changed.
@@ -44,6 +53,10 @@ export interface Log {
   enqueue(log: QueueLog, position: number, row: number): number
   /** The `count` messages at and above `from` are settled for good (those of them that there are). */
   settle(log: QueueLog, from: number, count: number): void
+  /** The message at `position` has got the mark `word` (core/queue/marks.ts), until it is settled. */
+  mark(log: QueueLog, position: number, word: number): void
+  /** Whether the message at `position` is logged and not settled. */
+  isAlive(log: QueueLog, position: number): boolean
   /** Reads on in the part of the queue that is on disk only; `load` and `loadEnd` follow. */
   fetch(log: QueueLog): void
   /** The next `fetch` begins again at the first message that is on disk. Not while one is under way. */
@@ -75,9 +88,27 @@ export class MemoryLog implements Log {
     return { queue }
   }
 
+  /** Positions only: nothing can be read back. */
+  openStream(): StreamLog {
+    return {
+      folder: '',
+      append: () => ++this.appended,
+      appendBatch: () => ++this.appended,
+      writer: () => 1,
+      storeOffset: () => {},
+      configure: () => {},
+      openCursor: () => ({ allow: () => {}, close: () => {} }),
+      delete: () => {},
+    }
+  }
+
   fetch(_log: QueueLog): void {}
 
   rewind(_log: QueueLog): void {}
+
+  isAlive(_log: QueueLog, _position: number): boolean {
+    return false
+  }
 
   poll(): boolean {
     return false
@@ -96,6 +127,10 @@ export class MemoryLog implements Log {
   }
 
   settle(_log: QueueLog, _from: number, _count: number): void {
+    this.appended++
+  }
+
+  mark(_log: QueueLog, _position: number, _word: number): void {
     this.appended++
   }
 

@@ -10,7 +10,7 @@ export interface DyingQueue {
   readonly deleted: boolean
   readonly settings: QueueSettings
   /** A dead letter stays until all that it goes to have it. */
-  readonly atLeastOnce: boolean
+  atLeastOnce(): boolean
   /** The message is where it should go, or nowhere: its row and its record in the log may go. */
   buried(row: number, position: number): void
 }

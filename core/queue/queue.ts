@@ -17,6 +17,8 @@ export interface MessageTarget {
   readonly logsAll: boolean
   /** Position in the log of the last message that `accept` appended; 0 if it needed none. */
   readonly logPosition: number
+  /** `accept` has refused its last message: its publisher is to hear of it. */
+  readonly refused: boolean
   /**
    * Takes a message whose entry words are at `words[e..]`. `row` is its row if another queue keeps it
    * already, else -1. Returns the row, still -1 when it keeps none. For `durable` targets the shard has
@@ -37,6 +39,8 @@ export interface Queue extends QueueEnd, MessageTarget {
 
   /** Takes other settings (a policy has changed). Those that are for a queue's life stay. */
   configure(settings: QueueSettings): void
+  /** Somebody has asked for the queue without consuming: see Lease. */
+  used(): void
   /** Messages that wait for a consumer. */
   readyCount(): number
   /** Delivers what can be delivered. Called after it has asked its context to `wake` it. */

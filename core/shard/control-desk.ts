@@ -102,6 +102,10 @@ export class ControlDesk {
       this.gets = []
       for (const pending of waiting) if (this.tryGet(pending)) any = true
     }
+    for (const queue of this.state.unusedQueues.splice(0)) {
+      any = true
+      if (!queue.deleted && queue.consumers.all.size === 0) this.deleteAllUnused([queue], () => {})
+    }
     for (const channel of this.committing) {
       if (!publisher.commit(channel)) continue
       any = true
@@ -132,8 +136,13 @@ export class ControlDesk {
     this.peers.askAll(this.state.peers, { peer: 'recover' }, one)
     // The others begin at once, since this takes a while here.
     for (const peer of this.state.peers) peer?.lane.flush()
-    this.storage.recover(this.state)
+    this.restoreMessages()
     one()
+  }
+
+  private restoreMessages(): void {
+    this.storage.recover(this.state)
+    this.state.restored = true
   }
 
   onGateway(end: GatewayEnd, request: number, payload: Uint8Array): void {
@@ -209,7 +218,7 @@ export class ControlDesk {
       case 'fence':
         return answer({})
       case 'recover':
-        this.storage.recover(this.state)
+        this.restoreMessages()
         return answer({})
       case 'queueStats':
         return answer(this.statsOf(op.queue))
@@ -331,6 +340,7 @@ export class ControlDesk {
   private statsOf(id: number): QueueStats {
     const queue = this.state.queues.get(id)
     if (queue === undefined) return { messages: 0, consumers: 0 }
+    queue.used()
     return { messages: queue.readyCount(), consumers: queue.consumers.all.size }
   }
 
@@ -527,7 +537,7 @@ export class ControlDesk {
       )
   }
 
-  private deleteAllUnused(queues: readonly QueueRecord[], done: () => void): void {
+  private deleteAllUnused(queues: readonly { readonly id: number }[], done: () => void): void {
     let open = 1
     const one = (): void => {
       open--

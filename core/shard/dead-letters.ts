@@ -225,7 +225,7 @@ export class DeadLetters implements DeathSink, TimerOwner {
     this.starved = !copier.copyUnder(words, 0, this.entry)
     if (this.starved) return false
     const flags = this.flagsOf(death.row, persistent)
-    const isSimple = remote.length === 0 && !death.queue.atLeastOnce
+    const isSimple = remote.length === 0 && !death.queue.atLeastOnce()
     const opened = isSimple ? undefined : (open ?? newOpenDeath(death))
     const refused = this.accept(local, flags, opened)
     if (opened === undefined) this.end(death)
@@ -247,12 +247,14 @@ export class DeadLetters implements DeathSink, TimerOwner {
   ): boolean {
     const { words } = this.state.copier
     let row = -1
+    let refused = false
     for (let i = 0; i < local.length; i++) {
       const queue = local[i] as MessageTarget
       row = queue.accept(words, 0, flags, row)
-      open?.reached.add(queue.id)
+      if (queue.refused) refused = true
+      else open?.reached.add(queue.id)
     }
-    return false
+    return refused
   }
 
   /** Sends the message to other shards; the death stays open until they have answered. */
@@ -284,13 +286,13 @@ export class DeadLetters implements DeathSink, TimerOwner {
 
   /** Everybody has answered. */
   private settle(open: OpenDeath): void {
-    if (open.refused && open.queue.atLeastOnce) this.keep(open)
+    if (open.refused && open.queue.atLeastOnce()) this.keep(open)
     else this.end(open)
   }
 
   /** There is nowhere to go (any more). */
   private giveUp(death: Death, open: OpenDeath | undefined): boolean {
-    if (!death.queue.atLeastOnce || (open !== undefined && open.reached.size > 0)) {
+    if (!death.queue.atLeastOnce() || (open !== undefined && open.reached.size > 0)) {
       return this.end(death)
     }
     this.tell(death, 'dead letters cannot be routed: they are kept')

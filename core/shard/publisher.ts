@@ -166,14 +166,17 @@ export class Publisher {
     }
     let row = heldRow
     let position = 0
+    let refused = false
     for (let i = 0; i < local.length; i++) {
       const queue = local[i] as MessageTarget
       row = queue.accept(words, e, flags, row)
       if (queue.logPosition > position) position = queue.logPosition
+      if (queue.refused) refused = true
     }
     let sequence = 0
     if ((flags & EntryFlag.confirm) !== 0) {
       sequence = channel.confirms.push(remote.length, position)
+      if (refused) channel.confirms.refuse(sequence)
       this.context.confirmed(channel)
     }
     const forConfirm = (flags & EntryFlag.confirm) === 0 ? undefined : channel

@@ -49,6 +49,7 @@ export class Replay {
       else if (type === Op.settle) this.settle(words, w)
       else if (type === Op.part) this.addPart(words, bytes, w)
       else if (type === Op.settleBits) this.settleBits(words, w)
+      else if (type === Op.mark) this.mark(words, w)
       else if (type === Op.queueDeleted) this.deleteQueue(words[w + 1] as number)
       else if (type === Op.segment) this.segments.add(segmentAt(words, w))
       else if (type === Op.segmentDropped) this.segments.delete(segmentAt(words, w))
@@ -117,6 +118,12 @@ export class Replay {
     for (let i = 0; i < settleBitsPositions; i++) {
       if (((words[w + 4 + (i >> 5)] as number) & (1 << (i & 31))) === 0) queue.settle(from + i, 1)
     }
+  }
+
+  private mark(words: Int32Array, w: number): void {
+    const position = joinWords(words[w + 2] as number, words[w + 3] as number)
+    const word = words[w + 4] as number
+    this.queues.get(words[w + 1] as number)?.marks.set(position, word)
   }
 
   private noteDelivered(words: Int32Array, w: number): void {

@@ -25,6 +25,8 @@
 //   settle        queue, position, count: these are settled, as far as they are there
 //   settle bits   queue, position, then 32 words, a bit for each of the 1024 positions from there:
 //                 where it is 0 the position is settled
+//   mark          queue, position, word: what the queue remembers of the message (core/queue/marks.ts)
+//                 beside its bytes; the last one holds, until the message is settled
 //   queue deleted queue
 //   segment       generation, number: this segment is finished and needed
 //   segment dropped  generation, number: not any more
@@ -71,6 +73,7 @@ export const Op = {
   segment: 7,
   segmentDropped: 8,
   delivered: 9,
+  mark: 10,
 } as const
 
 export const enqueueHeadWords = 6
@@ -87,6 +90,7 @@ export const queueDeletedWords = 2
 export const segmentWords = 3
 export const deliveredWords = 4
 export const runWords = 9
+export const markWords = 5
 export const footerMagic = 0x464e5257
 export const footerBytes: number = blockAlign
 /** Bytes of a footer in front of its checksum. */

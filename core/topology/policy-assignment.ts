@@ -37,6 +37,7 @@ export function assignExchangePolicies(exchange: ExchangeRecord): boolean {
   const delays = delaysByItself(exchange) || definition['delayed-message'] === true
   const changed = delays !== exchange.delayed
   exchange.delayed = delays
+  if (delays) exchange.mayHold = true
   return changed
 }
 

@@ -10,6 +10,7 @@ import type { QueueTypeName } from './records.ts'
 
 /** What a queue engine goes by; undefined: not set. */
 export interface QueueSettings {
+  readonly type: QueueTypeName
   readonly messageTtlMs: number | undefined
   readonly expiresMs: number | undefined
   readonly lengthMax: number | undefined
@@ -59,6 +60,7 @@ export function queueSettings(
   const rejects = overflow === 'reject-publish' || overflow === 'reject-publish-dlx'
   const atLeastOnce = text('dead-letter-strategy', 'policy') === 'at-least-once'
   return {
+    type,
     messageTtlMs: number('message-ttl', 'least'),
     expiresMs: number('expires', 'least'),
     lengthMax: number('max-length', 'least'),

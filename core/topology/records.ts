@@ -76,6 +76,8 @@ export interface ExchangeRecord {
   operatorPolicy: Policy | undefined
   /** Messages with a positive x-delay are held back here. */
   delayed: boolean
+  /** It was `delayed` once: some may still be held. */
+  mayHold: boolean
   /** Name of the exchange that gets what matches nothing here, by argument or policy. */
   alternate: string | undefined
   /** The bindings from here, by `bindingIdentity`. */

@@ -32,6 +32,7 @@ import type {
 export type TopologyEffect =
   | { readonly effect: 'queueCreated'; readonly queue: QueueRecord }
   | { readonly effect: 'queueDeleted'; readonly queue: QueueRecord }
+  /** These three only of exchanges that hold messages back. */
   | { readonly effect: 'exchangeDeclared'; readonly exchange: ExchangeRecord }
   | { readonly effect: 'exchangeDeleted'; readonly exchange: ExchangeRecord }
   /** It delays messages now, or does so no longer. */
@@ -212,7 +213,7 @@ export class Topology {
     for (const name of [...vhost.queues.keys()]) effects.push(...this.#deleteQueue(vhost, name))
     for (const exchange of vhost.exchanges.values()) {
       exchange.deleted = true
-      effects.push({ effect: 'exchangeDeleted', exchange })
+      if (exchange.mayHold) effects.push({ effect: 'exchangeDeleted', exchange })
     }
     for (const user of this.users.values()) {
       user.permissions.delete(vhost.name)
@@ -243,7 +244,7 @@ export class Topology {
     exchange.deleted = true
     vhost.exchanges.delete(name)
     vhost.exchangesByBytes.delete(name)
-    return [{ effect: 'exchangeDeleted', exchange }]
+    return exchange.mayHold ? [{ effect: 'exchangeDeleted', exchange }] : nothingToDo
   }
 
   #declareQueue(change: Change<'queueDeclared'>): readonly TopologyEffect[] {
@@ -407,6 +408,7 @@ function addExchange(
     policy: undefined,
     operatorPolicy: undefined,
     delayed: false,
+    mayHold: false,
     alternate: undefined,
     outbound: new Map(),
     inbound: new Set(),

@@ -151,7 +151,7 @@ describe.each([1, 3])('delayed messages with %i shards', (shards) => {
       await channel.bindQueue('all', 'many', '')
       // Enough for some files of the log to be retired.
       const size = 32 * 1024
-      const count = 2400
+      const count = 2500
       const body = Buffer.alloc(size)
       for (let i = 0; i < count; i++) {
         body.writeUInt32BE(i)
