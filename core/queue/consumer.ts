@@ -60,6 +60,8 @@ export interface ConsumerOptions {
   readonly priority: number
   /** Served by link credit, which begins at none. */
   readonly credited?: boolean
+  /** Its deliveries say the place in the queue. */
+  readonly positions?: boolean
 }
 
 export class Consumer implements Holder {
@@ -74,6 +76,7 @@ export class Consumer implements Holder {
   readonly priority: number
   /** The credit of a credited consumer. */
   readonly link: LinkCredit | undefined
+  readonly positions: boolean
   slot: number
   unacked: number
   ended: boolean
@@ -92,6 +95,7 @@ export class Consumer implements Holder {
     this.prefetch = options.noAck ? 0 : options.prefetch
     this.priority = options.priority
     this.link = options.credited === true ? new LinkCredit() : undefined
+    this.positions = options.positions === true
     this.slot = 0
     this.unacked = 0
     this.ended = false

@@ -18,6 +18,8 @@ export class ShardConnection implements Window {
   readonly vhost: VhostRecord
   /** Number that stands for (user, vhost) in the route cache. */
   readonly scope: number
+  /** The MQTT client id. */
+  readonly clientId: string | undefined
   readonly channels: Set<ShardChannel>
   readonly stalled: Consumer[]
   bytes: number
@@ -30,6 +32,7 @@ export class ShardConnection implements Window {
     vhost: VhostRecord,
     scope: number,
     window: number,
+    clientId?: string,
   ) {
     this.id = id
     this.owner = owner
@@ -37,6 +40,7 @@ export class ShardConnection implements Window {
     this.user = user
     this.vhost = vhost
     this.scope = scope
+    this.clientId = clientId
     this.channels = new Set()
     this.stalled = []
     this.bytes = window

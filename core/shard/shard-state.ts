@@ -18,7 +18,6 @@ import type { Queue } from '../queue/queue.ts'
 import { Router } from '../routing/router.ts'
 import { ShardClock } from '../time/clock.ts'
 import { TimerWheel } from '../time/timer-wheel.ts'
-import { queueSettings } from '../topology/arguments.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { Topology } from '../topology/topology.ts'
 import type { ShardChannel } from './channel.ts'
@@ -27,6 +26,7 @@ import { EntryCopier } from './entry-copy.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { PeerLink } from './peer-link.ts'
 import type { ShardStorage } from './storage.ts'
+import { Usage } from './usage.ts'
 
 /** A line of the log: what an operator should know. */
 export type ShardReport = (level: 'info' | 'warn' | 'error', text: string, fields: object) => void
@@ -64,6 +64,12 @@ export class ShardState implements QueueContext {
   readonly woken: Queue[]
   dirtyChannels: ShardChannel[]
   readonly granted: ShardChannel[]
+  /** Queues to delete, since nobody uses them. */
+  readonly unusedQueues: Queue[]
+  /** Messages were put back: time has passed that no queue should be charged for. */
+  restored: boolean
+  /** Of all connections: every one is open on every shard. */
+  readonly usage: Usage
   private readonly scopes: Map<string, number>
 
   constructor(
@@ -100,6 +106,9 @@ export class ShardState implements QueueContext {
     this.woken = []
     this.dirtyChannels = []
     this.granted = []
+    this.unusedQueues = []
+    this.restored = false
+    this.usage = new Usage()
     this.scopes = new Map()
   }
 
@@ -119,6 +128,11 @@ export class ShardState implements QueueContext {
     if (queue.woken) return
     queue.woken = true
     this.woken.push(queue)
+  }
+
+  /** QueueContext. */
+  readonly unused = (queue: Queue): void => {
+    this.unusedQueues.push(queue)
   }
 
   /** QueueContext. */
@@ -151,8 +165,7 @@ export class ShardState implements QueueContext {
 
   /** Makes the engine of a queue that this shard owns. */
   createQueue(record: QueueRecord): Queue {
-    const settings = queueSettings(record.arguments)
-    const queue = new ClassicQueue(record.id, record.durable, settings, this)
+    const queue = new ClassicQueue(record.id, record.durable, record.settings, this)
     this.queues.set(record.id, queue)
     return queue
   }

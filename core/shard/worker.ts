@@ -32,6 +32,7 @@ const storage = new ShardStore({
   folder: shardFolder(config.data_dir, start.shard),
   ...start.log,
   generationBytes,
+  stoppedCleanly: start.stoppedCleanly,
   queueMemoryBudget: config.queue_memory_budget,
   shardBell: start.bells[start.shard] as SharedArrayBuffer,
   onReport: (level, msg, fields) => report({ report: 'log', level, msg, fields }),
@@ -55,6 +56,10 @@ function onMetadata(loaded: LoadedMetadata): void {
       shard.control.recover(() => report({ report: 'ready' }))
     })
   })
+}
+
+function answer(request: number, command: Readonly<Record<string, unknown>>): void {
+  shard.control.admin(command, (reply) => report({ report: 'answer', request, reply }))
 }
 
 function report(what: ThreadReport): void {
@@ -104,11 +109,13 @@ function sleepMs(waiting: boolean): number {
 /** False when it is time to stop. */
 function readMail(): boolean {
   assert(port !== null, 'a shard runs in a worker thread')
+  shard.setTime(performance.now(), Date.now())
   metadata?.receive()
   for (let got = receiveMessageOnPort(port); got !== undefined; got = receiveMessageOnPort(port)) {
     const mail = got.message as ShardMail
     if (mail.mail === 'stop') return false
-    if (mail.mail === 'gateway') shard.addGateway(mail.link, mail.bell, mail.name)
+    if (mail.mail === 'admin') answer(mail.request, mail.command)
+    else if (mail.mail === 'gateway') shard.addGateway(mail.link, mail.bell, mail.name)
     else shard.loseGateway(mail.link)
   }
   return true

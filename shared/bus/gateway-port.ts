@@ -50,6 +50,8 @@ export interface ChannelSink {
 /** Takes what a shard says to one connection. */
 export interface ConnectionSink {
   onClosed(event: Extract<ShardEvent, { event: 'connectionClosed' }>): void
+  /** Another connection wants the name that this one claims. */
+  onClaimWanted?(): void
 }
 
 /** `onGot` only for the op `get`: `ready` messages are left; with EntryFlag.empty there is no entry. */
@@ -409,6 +411,8 @@ export class GatewayPort {
     if (event.event === 'channelError') this.channels.get(event.channel)?.onError(event)
     else if (event.event === 'publishRefused') this.channels.get(event.channel)?.onRefused?.(event)
     else if (event.event === 'consumerCancelled') this.consumers.get(event.consumer)?.onCancelled()
+    else if (event.event === 'claimWanted')
+      this.connections.get(event.connection)?.onClaimWanted?.()
     else this.connections.get(event.connection)?.onClosed(event)
   }
 }

@@ -400,6 +400,26 @@ export const settings = {
     default: [],
     doc: 'Further virtual hosts, one name each; one that is missing is made at every start.',
   },
+  default_queue_type: {
+    type: 'enum',
+    values: ['classic', 'quorum', 'stream'],
+    default: 'classic',
+    doc: 'Type of queues that are declared without one, where their virtual host has no default of its own.',
+  },
+  cluster_queue_limit: {
+    type: 'integer',
+    default: 'infinity',
+    min: 0,
+    max: 1000000000,
+    doc: 'Queues on this node.',
+  },
+  cluster_exchange_limit: {
+    type: 'integer',
+    default: 'infinity',
+    min: 0,
+    max: 1000000000,
+    doc: 'Exchanges on this node, the predeclared ones included.',
+  },
   default_user: {
     type: 'string',
     default: 'guest',

@@ -1,7 +1,7 @@
 // One channel: what it is, what the shards tell it, and how it ends. What clients ask of it is in
 // channel-methods.ts and the files beside it.
 
-import type { ShardEvent } from '../../../shared/bus/control.ts'
+import type { ControlReply, ShardEvent } from '../../../shared/bus/control.ts'
 import type { ChannelSink, GatewayLink } from '../../../shared/bus/gateway-port.ts'
 import { NodeWord } from '../../../shared/bus/link.ts'
 import { UnackedTags } from '../../../shared/bus/unacked-tags.ts'
@@ -20,7 +20,7 @@ import { ContentAssembly } from './content.ts'
 import { writeReturn } from './delivery.ts'
 import { GlobalPrefetch } from './global-prefetch.ts'
 import type { OperatingChannel } from './operation.ts'
-import { notifyAll, requestAll, Traffic } from './operation.ts'
+import { requestAll, Traffic } from './operation.ts'
 import { Transaction } from './transaction.ts'
 
 export class Channel
@@ -58,7 +58,7 @@ export class Channel
   private released: boolean
   private readonly onForgotten: (channel: Channel) => void
 
-  /** Opens the channel on all shards. `onForgotten`: its number may be used again. */
+  /** `onForgotten`: its number may be used again. */
   constructor(context: ConnectionContext, number: number, onForgotten: (channel: Channel) => void) {
     this.context = context
     this.onForgotten = onForgotten
@@ -79,11 +79,16 @@ export class Channel
     this.link = undefined
     this.confirmed = 0
     this.released = false
-    notifyAll(context.port, {
-      op: 'openChannel',
-      connection: context.slot,
-      channel: this.slot,
-    })
+  }
+
+  /** Opens it on all shards; `onReply` gets the answer of the registry's. */
+  start(registryShard: number, onReply: (reply: ControlReply) => void): void {
+    const { port, slot } = this.context
+    const op = { op: 'openChannel', connection: slot, channel: this.slot } as const
+    for (let shard = 0; shard < port.shardCount; shard++) {
+      if (shard === registryShard) port.request(shard, op, { onReply })
+      else port.notify(shard, op)
+    }
   }
 
   // HOT: once per publish
