@@ -121,6 +121,11 @@ export class StompClient {
       throw new Error(`${frame?.headers['message']}: ${frame?.body}`)
   }
 
+  /** The bodies of all messages so far, as text. */
+  bodies(): string[] {
+    return this.frames.filter(({ command }) => command === 'MESSAGE').map(({ body }) => `${body}`)
+  }
+
   /** True when no frame is left that was not taken. */
   idle(): boolean {
     return this.taken === this.frames.length

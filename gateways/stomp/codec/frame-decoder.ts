@@ -57,7 +57,7 @@ export class FrameDecoder {
 
   /** Copies what is not read yet: the chunk's memory is about to be used again. */
   keep(): void {
-    this.chunk = this.chunk.slice(this.at)
+    this.chunk = copyOf(this.chunk, this.at, this.chunk.length)
     this.at = 0
   }
 
@@ -72,7 +72,7 @@ export class FrameDecoder {
    */
   remember(sized: boolean): void {
     const { frame: from } = this
-    this.remembered = from.bytes.slice(from.at, from.at + from.bodyFrom)
+    this.remembered = copyOf(from.bytes, from.at, from.at + from.bodyFrom)
     this.rememberedBody = sized ? from.bodySize : -1
   }
 
@@ -227,6 +227,11 @@ class Gathering {
     grown.set(this.bytes.subarray(0, this.size))
     this.bytes = grown
   }
+}
+
+// Not slice(), which for a Buffer is only another view.
+function copyOf(bytes: Uint8Array, from: number, to: number): Uint8Array {
+  return new Uint8Array(bytes.subarray(from, to))
 }
 
 // HOT: once per frame

@@ -106,7 +106,7 @@ export class MessageWriter {
   }
 
   private setNames(entry: Uint8Array, at: number, size: number): void {
-    this.names = entry.slice(at, at + size)
+    this.names = new Uint8Array(entry.subarray(at, at + size))
     const { names } = this
     const exchangeSize = names[0] as number
     const destination = formatDestination(

@@ -49,7 +49,8 @@ export class Transactions {
     // A frame costs more than its bytes.
     this.bytes += frame.size + frameCost
     if (this.bytes > transactionBytesMax) return transactionTooLarge(transactionBytesMax)
-    frames.push(frame.bytes.slice(frame.at, frame.at + frame.size))
+    // A copy: not slice(), which for a Buffer is only another view.
+    frames.push(new Uint8Array(frame.bytes.subarray(frame.at, frame.at + frame.size)))
     return undefined
   }
 

@@ -170,9 +170,13 @@ describe('the decoder', () => {
     for (const length of ['', 'content-length:3\n']) {
       const decoder = new FrameDecoder(1000)
       const head = `SEND\ndestination:/queue/a\n${length}\n`
-      decoder.push(Buffer.from(`${head}one\0\n${head}two\0${head}six\0SEND\nx:y\n\n\0${head}ten\0`))
+      const first = Buffer.from(`${head}one\0`)
+      decoder.push(first)
       expect(decoder.next()).toBe(FrameKind.frame)
       decoder.remember(length !== '')
+      expect(decoder.next()).toBe(FrameKind.needMore)
+      first.fill(0)
+      decoder.push(Buffer.from(`\n${head}two\0${head}six\0SEND\nx:y\n\n\0${head}ten\0`))
       const kinds: number[] = []
       for (let kind = decoder.next(); kind !== FrameKind.needMore; kind = decoder.next()) {
         kinds.push(kind)
