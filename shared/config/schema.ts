@@ -400,6 +400,13 @@ export const settings = {
     default: [],
     doc: 'Further virtual hosts, one name each; one that is missing is made at every start.',
   },
+  consumer_timeout: {
+    type: 'duration',
+    default: 1800000,
+    min: 0,
+    max: 315360000000,
+    doc: 'How long a consumer may hold a delivery without acknowledging it; then its channel is closed. 0 allows any time. The argument `x-consumer-timeout` of a queue or consumer wins.',
+  },
   default_queue_type: {
     type: 'enum',
     values: ['classic', 'quorum', 'stream'],

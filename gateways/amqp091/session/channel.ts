@@ -12,6 +12,7 @@ import { mixHash, placeQueue } from '../../../shared/placement.ts'
 import { ClassId } from '../codec/constants.ts'
 import { encodeAck, encodeNack, SETTLE_FRAME_SIZE } from '../codec/frame-writer.ts'
 import { methodKind } from '../codec/method.ts'
+import { deliveryTimedOut } from '../mapping/refusals.ts'
 import type { AcknowledgingChannel } from './acknowledgement.ts'
 import type { ConnectionContext } from './connection-context.ts'
 import type { Consumer, DeliveringChannel } from './consumer.ts'
@@ -125,6 +126,10 @@ export class Channel
 
   onError(event: Extract<ShardEvent, { event: 'channelError' }>): void {
     this.fail(event.error, ClassId.basic, basicPublish)
+  }
+
+  onTimeout(timeoutMs: number): void {
+    this.fail(deliveryTimedOut(this.number, timeoutMs), 0, 0)
   }
 
   onWant(link: GatewayLink): void {
