@@ -24,6 +24,7 @@ import type { QueueRecord } from '../topology/records.ts'
 import { Topology } from '../topology/topology.ts'
 import type { ShardChannel } from './channel.ts'
 import { DeadLetters } from './dead-letters.ts'
+import { DelayedReleases } from './delayed-releases.ts'
 import { DeliveryTimeouts } from './delivery-timeouts.ts'
 import { EntryCopier } from './entry-copy.ts'
 import type { GatewayEnd } from './gateway-end.ts'
@@ -51,6 +52,8 @@ export class ShardState implements QueueContext, StreamContext {
   readonly timers: TimerWheel
   readonly copier: EntryCopier
   readonly deaths: DeadLetters
+  /** What exchanges hold back. */
+  readonly delays: DelayedReleases
   readonly timeouts: DeliveryTimeouts
   /** The last redrive of each queue, by its id. */
   readonly redrives: Map<number, Redrive>
@@ -105,6 +108,7 @@ export class ShardState implements QueueContext, StreamContext {
     this.copier = new EntryCopier(this.arena, this.slabs)
     this.deaths = new DeadLetters(this)
     this.redrives = new Map()
+    this.delays = new DelayedReleases(this)
     this.timeouts = new DeliveryTimeouts(this, deliveryTimeoutMs)
     this.topology = new Topology()
     this.router = new Router(random)
