@@ -9,13 +9,18 @@ export type LoadOptions = {
   readonly user: string
   readonly password: string
   readonly vhost: string
-  /** stream: publish and consume. The churn modes count finished rounds instead. */
+  /**
+   * stream: publish and consume. deep: publish `messages` messages, then consume them all. The churn
+   * modes count finished rounds instead.
+   */
   readonly mode: LoadMode
   readonly producers: number
   /** Consumers take the queues in turn. */
   readonly consumers: number
   /** Producers take the queues in turn, unless an exchange is named. */
   readonly queues: number
+  /** `x-queue-type` of the queues; '': none is given. */
+  readonly queueType: string
   readonly size: number
   /** '' (each queue by its name), 'fanout' or 'topic'. */
   readonly exchange: string
@@ -33,6 +38,8 @@ export type LoadOptions = {
   readonly persistent: boolean
   /** Connections that hold a channel and a consumer and get one message a second each. */
   readonly idle: number
+  /** Of mode `deep`. */
+  readonly messages: number
   /** Workers of a churn mode. */
   readonly concurrency: number
   readonly warmup: number
@@ -45,7 +52,13 @@ export type LoadOptions = {
   readonly run: string
 }
 
-export const loadModes = ['stream', 'connection-churn', 'channel-churn', 'declare-churn'] as const
+export const loadModes = [
+  'stream',
+  'deep',
+  'connection-churn',
+  'channel-churn',
+  'declare-churn',
+] as const
 export type LoadMode = (typeof loadModes)[number]
 
 export const loadRoles = ['both', 'publish', 'consume'] as const
@@ -61,6 +74,7 @@ export const defaultLoadOptions: LoadOptions = {
   producers: 1,
   consumers: 1,
   queues: 1,
+  queueType: '',
   size: 16,
   exchange: '',
   bindings: 0,
@@ -71,6 +85,7 @@ export const defaultLoadOptions: LoadOptions = {
   latency: false,
   persistent: false,
   idle: 0,
+  messages: 0,
   concurrency: 8,
   warmup: 1,
   seconds: 5,
@@ -125,6 +140,7 @@ export function parseLoadOptions(args: readonly string[]): LoadOptions {
     producers: number('producers'),
     consumers: number('consumers'),
     queues: Math.max(1, number('queues')),
+    queueType: oneOf('queueType', ['', 'classic', 'quorum']),
     size: number('size'),
     exchange: oneOf('exchange', ['', 'fanout', 'topic']),
     bindings: number('bindings'),
@@ -135,6 +151,7 @@ export function parseLoadOptions(args: readonly string[]): LoadOptions {
     latency: flag('latency'),
     persistent: flag('persistent'),
     idle: number('idle'),
+    messages: number('messages'),
     concurrency: Math.max(1, number('concurrency')),
     warmup: number('warmup'),
     seconds: number('seconds'),

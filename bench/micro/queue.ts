@@ -8,7 +8,7 @@ import { Consumer } from '../../core/queue/consumer.ts'
 import { Unacked } from '../../core/queue/unacked.ts'
 import { ShardClock } from '../../core/time/clock.ts'
 import { TimerWheel } from '../../core/time/timer-wheel.ts'
-import { plainSettings } from '../../core/topology/arguments.ts'
+import { plainSettings } from '../../core/topology/queue-settings.ts'
 import { Arena, createArena, slabBytes } from '../../shared/bus/arena.ts'
 import { createDoorbell, Doorbell } from '../../shared/bus/doorbell.ts'
 import { Lane } from '../../shared/bus/lane.ts'
@@ -99,6 +99,7 @@ function makeBench(noAck: boolean, prefetch: number): Bench {
     clock: new ShardClock(),
     timers: new TimerWheel(),
     deaths: { add: (queue, row, position) => queue.buried(row, position) },
+    unused: () => {},
     wake: () => {},
     want: () => {},
   })

@@ -3,6 +3,8 @@
 import { ByteMap } from '../../core/routing/byte-map.ts'
 import { TargetList } from '../../core/routing/target-list.ts'
 import { TopicTrie } from '../../core/routing/topic-trie.ts'
+import { PolicySet } from '../../core/topology/policies.ts'
+import { queueSettings } from '../../core/topology/queue-settings.ts'
 import type { QueueRecord, VhostRecord } from '../../core/topology/records.ts'
 import { EMPTY_TABLE } from '../../shared/message/value.ts'
 import { bindingKeys, topicKeys } from '../load/topology.ts'
@@ -41,6 +43,10 @@ function makeVhost(): VhostRecord {
     description: '',
     tags: [],
     defaultQueueType: undefined,
+    limits: {},
+    policies: new PolicySet(),
+    operatorPolicies: new PolicySet(),
+    parameters: new Map(),
     exchanges: new Map(),
     queues: new Map(),
     exchangesByBytes: new ByteMap(),
@@ -59,6 +65,9 @@ function makeQueue(vhost: VhostRecord, id: number): QueueRecord {
     autoDelete: false,
     owner: undefined,
     arguments: EMPTY_TABLE,
+    policy: undefined,
+    operatorPolicy: undefined,
+    settings: queueSettings(EMPTY_TABLE),
     shard: 0,
     inbound: new Set(),
     deleted: false,

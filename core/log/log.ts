@@ -3,6 +3,8 @@
 // of the shard (core/store/wal-log.ts), in a cluster a replicated one; `MemoryLog` is for what keeps
 // nothing: all is committed at the end of the batch that appended it.
 
+import type { Marks } from '../queue/marks.ts'
+
 /** What a log knows of one durable queue. */
 export interface QueueLog {
   readonly queue: number
@@ -14,15 +16,21 @@ export interface BacklogOwner {
   restore(row: number, position: number): void
   /** After a restart: the `count` messages in [from, to) are on disk only. */
   restoreStored(count: number, from: number, to: number): void
-  /** After a restart: fresh messages get positions from `position` on. */
-  restoreEnd(position: number): void
+  /** After a restart: fresh messages get positions from `next` on; those below `deliveredTo` may have been delivered. */
+  restoreEnd(next: number, deliveredTo: number): void
   /** All persistent messages below `to` can be read back from disk: their rows may go. */
   pageOut(to: number): void
+  /** No message from this position on was ever delivered. */
+  undeliveredFrom(): number
   /** Messages that are on disk only are in [storedFrom, storedTo); equal when there are none. */
   storedFrom(): number
   storedTo(): number
   /** A message that was on disk only is in memory as `row`, held for the queue. In rising order. */
   load(row: number, position: number): void
+  /** What the queue remembers of single messages, as it has told the log by `mark`; undefined: nothing. */
+  readonly marks: Marks | undefined
+  /** After a restart, before `restore`: `mark` was the last to be told of a message. */
+  restoreMark(position: number, word: number): void
   /** A `fetch` has ended; `exhausted`: nothing is left on disk. Returns how many messages are missing then. */
   loadEnd(exhausted: boolean): number
 }
@@ -42,10 +50,19 @@ export interface Log {
   enqueue(log: QueueLog, position: number, row: number): number
   /** The `count` messages at and above `from` are settled for good (those of them that there are). */
   settle(log: QueueLog, from: number, count: number): void
+  /** The message at `position` has got the mark `word` (core/queue/marks.ts), until it is settled. */
+  mark(log: QueueLog, position: number, word: number): void
+  /** Whether the message at `position` is logged and not settled. */
+  isAlive(log: QueueLog, position: number): boolean
   /** Reads on in the part of the queue that is on disk only; `load` and `loadEnd` follow. */
   fetch(log: QueueLog): void
   /** Takes what the log has to say (the answers to `fetch`). True when there was anything. */
   poll(): boolean
+  /**
+   * The position that covers all that was appended so far, settles too, which is committed without
+   * more to come; -1: some of it found no room yet, ask again.
+   */
+  barrier(): number
   /** Everything up to this position is as durable as the log promises. */
   readonly committedUpTo: number
   /** The batch ends: starts (in memory: ends) the commit of what was appended, and looks how far commits are. */
@@ -68,6 +85,10 @@ export class MemoryLog implements Log {
 
   fetch(_log: QueueLog): void {}
 
+  isAlive(_log: QueueLog, _position: number): boolean {
+    return false
+  }
+
   poll(): boolean {
     return false
   }
@@ -86,6 +107,14 @@ export class MemoryLog implements Log {
 
   settle(_log: QueueLog, _from: number, _count: number): void {
     this.appended++
+  }
+
+  mark(_log: QueueLog, _position: number, _word: number): void {
+    this.appended++
+  }
+
+  barrier(): number {
+    return this.appended
   }
 
   flush(): void {

@@ -60,6 +60,9 @@ export interface ConsumerOptions {
   readonly priority: number
   /** Served by link credit, which begins at none. */
   readonly credited?: boolean
+  /** Its deliveries say the place in the queue. */
+  readonly positions?: boolean
+  readonly timeoutMs?: number | undefined
 }
 
 export class Consumer implements Holder {
@@ -72,8 +75,11 @@ export class Consumer implements Holder {
   readonly exclusive: boolean
   readonly prefetch: number
   readonly priority: number
+  /** How long it may hold a delivery; 0: any time, undefined: as its queue says. */
+  readonly timeoutMs: number | undefined
   /** The credit of a credited consumer. */
   readonly link: LinkCredit | undefined
+  readonly positions: boolean
   slot: number
   unacked: number
   ended: boolean
@@ -91,7 +97,9 @@ export class Consumer implements Holder {
     this.exclusive = options.exclusive
     this.prefetch = options.noAck ? 0 : options.prefetch
     this.priority = options.priority
+    this.timeoutMs = options.timeoutMs
     this.link = options.credited === true ? new LinkCredit() : undefined
+    this.positions = options.positions === true
     this.slot = 0
     this.unacked = 0
     this.ended = false

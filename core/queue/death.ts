@@ -1,6 +1,6 @@
 // Why a queue parts with a message that nobody has processed: the reasons of `x-death`.
 
-import type { QueueSettings } from '../topology/arguments.ts'
+import type { QueueSettings } from '../topology/queue-settings.ts'
 
 export type DeathReason = 'expired' | 'maxlen' | 'rejected' | 'delivery_limit'
 
@@ -10,7 +10,7 @@ export interface DyingQueue {
   readonly deleted: boolean
   readonly settings: QueueSettings
   /** A dead letter stays until all that it goes to have it. */
-  readonly atLeastOnce: boolean
+  atLeastOnce(): boolean
   /** The message is where it should go, or nowhere: its row and its record in the log may go. */
   buried(row: number, position: number): void
 }

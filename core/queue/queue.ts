@@ -1,7 +1,7 @@
 // What a shard asks of any queue, whatever its type. Hot calls go through this interface: with one
 // type in use they are monomorphic, with two they stay inlined (bench/micro/queue.ts).
 
-import type { QueueSettings } from '../topology/arguments.ts'
+import type { QueueSettings } from '../topology/queue-settings.ts'
 import type { Consumer, ConsumerChannel, ConsumerRing } from './consumer.ts'
 import type { Holder, QueueEnd } from './holder.ts'
 
@@ -22,11 +22,15 @@ export interface Queue extends QueueEnd {
   readonly deleted: boolean
   /** Position in the log of the last message that `accept` appended; 0 if it needed none. */
   readonly logPosition: number
+  /** `accept` has refused its last message: its publisher is to hear of it. */
+  readonly refused: boolean
   /** It is on the shard's list of queues to pump. Kept by the shard. */
   woken: boolean
 
   /** Takes other settings (a policy has changed). Those that are for a queue's life stay. */
   configure(settings: QueueSettings): void
+  /** Somebody has asked for the queue without consuming: see Lease. */
+  used(): void
   /** Messages that wait for a consumer. */
   readyCount(): number
   /**

@@ -1,6 +1,9 @@
 // Tables of the types that look at the routing key alone, or at nothing: direct, topic, fanout, and
 // the default exchange.
 
+import { foldTopic, topicFilterArgument } from '../../shared/message/native-part.ts'
+import type { FieldTable } from '../../shared/message/value.ts'
+import { fieldOf, textOf } from '../../shared/message/value.ts'
 import type {
   BindingRecord,
   BindingTable,
@@ -12,7 +15,7 @@ import { ByteMap } from './byte-map.ts'
 import type { BindingDraft, ExchangeType } from './exchange-type.ts'
 import { acceptAll } from './exchange-type.ts'
 import { TargetSet } from './target-set.ts'
-import { countHashWords, TopicTrie } from './topic-trie.ts'
+import { countHashWords, mqttTopics, TopicTrie } from './topic-trie.ts'
 
 // RabbitMQ's bound since 4.3.5: each `#` multiplies the ways through a key.
 const HASH_WORDS_MAX = 2
@@ -35,6 +38,10 @@ export const fanoutExchange: ExchangeType = {
 export const topicExchange: ExchangeType = {
   checkArguments: acceptAll,
   checkBinding(draft: BindingDraft): string | undefined {
+    const filter = topicFilterOf(draft.arguments)
+    if (filter !== undefined && foldTopic(filter) !== draft.routingKey) {
+      return `Topic filter '${filter}' does not become the binding key '${draft.routingKey}'`
+    }
     const count = countHashWords(draft.routingKey)
     if (count <= HASH_WORDS_MAX) return undefined
     return (
@@ -109,20 +116,43 @@ class FanoutTable implements BindingTable {
   }
 }
 
+/** The MQTT topic filter of a binding: it is matched against MQTT topics, where a message has one. */
+export function topicFilterOf(args: FieldTable): string | undefined {
+  return textOf(fieldOf(args, topicFilterArgument))
+}
+
+const SLASH = 0x2f
+const DOT = 0x2e
+
 class TopicTable implements BindingTable {
   readonly cacheable = true
   readonly matchesEveryKey = true
   readonly #trie = new TopicTrie()
+  /** Bindings with a topic filter. */
+  #filters: TopicTrie | undefined = undefined
 
   add(binding: BindingRecord): void {
-    this.#trie.add(binding.routingKey, binding.destination)
+    const filter = topicFilterOf(binding.arguments)
+    if (filter === undefined) {
+      this.#trie.add(binding.routingKey, binding.destination)
+      return
+    }
+    this.#filters ??= new TopicTrie(mqttTopics)
+    this.#filters.add(filter, binding.destination)
   }
 
   remove(binding: BindingRecord): void {
-    this.#trie.remove(binding.routingKey, binding.destination)
+    const filter = topicFilterOf(binding.arguments)
+    if (filter === undefined) this.#trie.remove(binding.routingKey, binding.destination)
+    else this.#filters?.remove(filter, binding.destination)
   }
 
   match(input: RouteInput, out: TargetSink): void {
-    this.#trie.match(input.bytes, input.keyStart, input.keyEnd, out)
+    const { bytes, keyStart, keyEnd, topicStart, topicEnd } = input
+    this.#trie.match(bytes, keyStart, keyEnd, out)
+    if (this.#filters === undefined) return
+    // A routing key is a topic too: its words are the topic's levels.
+    if (topicEnd === 0) this.#filters.match(bytes, keyStart, keyEnd, out, DOT)
+    else this.#filters.match(bytes, topicStart, topicEnd, out, SLASH)
   }
 }

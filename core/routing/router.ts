@@ -2,6 +2,7 @@
 // exchanges, CC and BCC keys. Each queue is in the result once, whatever ways lead to it.
 
 import { Buffer } from 'node:buffer'
+import { isFolded, NativePart } from '../../shared/message/native-part.ts'
 import type {
   ExchangeRecord,
   MessageFacts,
@@ -40,6 +41,8 @@ export class Router {
     bytes: Uint8Array
     keyStart: number
     keyEnd: number
+    topicStart: number
+    topicEnd: number
     facts: MessageFacts
     random: () => number
   }
@@ -49,16 +52,25 @@ export class Router {
   #stamp = 0
   // Further keys: start and end of each in the input's bytes.
   readonly #extraKeys: number[] = []
+  readonly #native = new NativePart()
 
   /** `random` gives whole numbers, 0 to 2^32 - 1, for the exchange types that choose by chance. */
   constructor(random: () => number) {
-    this.#input = { bytes: new Uint8Array(0), keyStart: 0, keyEnd: 0, facts: noFacts, random }
+    this.#input = {
+      bytes: new Uint8Array(0),
+      keyStart: 0,
+      keyEnd: 0,
+      topicStart: 0,
+      topicEnd: 0,
+      facts: noFacts,
+      random,
+    }
   }
 
   /**
    * Fills `into` with the route of one message. At `exrkAt` of `bytes` lie exchange and routing key
-   * as shortstrs; at `extraAt` a count byte and as many shortstrs (CC and BCC keys), -1 where there
-   * are none. Checks neither permissions nor `internal`.
+   * as shortstrs, at `extraAt` the `extraSize` bytes of further keys and native part, if any. Checks
+   * neither permissions nor `internal`.
    */
   // HOT: on every miss of the shard's route cache; no allocation.
   route(
@@ -66,6 +78,7 @@ export class Router {
     bytes: Uint8Array,
     exrkAt: number,
     extraAt: number,
+    extraSize: number,
     facts: MessageFacts,
     into: Route,
   ): void {
@@ -74,7 +87,11 @@ export class Router {
     const keyEnd = keyStart + (bytes[exchangeEnd] as number)
     const exchange = vhost.exchangesByBytes.find(bytes, exrkAt + 1, exchangeEnd)
     this.#extraKeys.length = 0
-    if (extraAt >= 0) this.#readExtraKeys(bytes, extraAt)
+    this.#input.topicEnd = 0
+    if (extraSize > 0) {
+      this.#readExtraKeys(bytes, extraAt)
+      this.#findTopic(bytes, extraAt, extraSize, keyStart, keyEnd)
+    }
     this.#start(exchange, bytes, keyStart, keyEnd, facts, into)
   }
 
@@ -91,6 +108,7 @@ export class Router {
     const exchange = vhost.exchanges.get(exchangeName)
     const keyEnd = encoded[0]?.length ?? 0
     this.#extraKeys.length = 0
+    this.#input.topicEnd = 0
     let at = keyEnd
     for (const key of encoded.slice(1)) {
       this.#extraKeys.push(at, at + key.length)
@@ -107,6 +125,22 @@ export class Router {
       this.#extraKeys.push(at + 1, end)
       at = end
     }
+  }
+
+  #findTopic(
+    bytes: Uint8Array,
+    extraAt: number,
+    extraSize: number,
+    keyStart: number,
+    keyEnd: number,
+  ): void {
+    const native = this.#native
+    native.look(bytes, extraAt, extraSize)
+    const { topicAt, topicSize } = native
+    if (topicSize === 0) return
+    if (!isFolded(bytes, topicAt, topicSize, bytes, keyStart, keyEnd - keyStart)) return
+    this.#input.topicStart = topicAt
+    this.#input.topicEnd = topicAt + topicSize
   }
 
   #start(

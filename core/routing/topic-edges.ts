@@ -12,7 +12,6 @@ import { ByteIndex } from './byte-index.ts'
 /** No node: the root is nobody's child. */
 export const NO_CHILD = 0
 
-const DOT = 0x2e
 const INLINE_BYTES_MAX = 16
 const LONG = -1
 const UNKNOWN = -2
@@ -31,13 +30,13 @@ export class TopicKey {
   /** `STRIDE` integers per word, its hash first. */
   words: Int32Array = new Int32Array(16 * STRIDE)
 
-  /** Reads the key `bytes[start, end)`. */
+  /** Reads the key `bytes[start, end)`, whose words the byte `separator` parts. */
   // HOT: per message; allocates only for a key with more words than any before.
-  read(bytes: Uint8Array, start: number, end: number, edges: EdgeTable): void {
+  read(bytes: Uint8Array, start: number, end: number, separator: number, edges: EdgeTable): void {
     this.length = 0
     let from = start
     for (let i = start; i < end; i++) {
-      if (bytes[i] !== DOT) continue
+      if (bytes[i] !== separator) continue
       this.#readWord(bytes, from, i, edges)
       from = i + 1
     }

@@ -1,5 +1,5 @@
 // Topic bindings as a trie of words. A binding key `a.*.#` is a path of three edges; `*` stands for
-// one word, `#` for any number.
+// one word, `#` for any number. MQTT's topic filters are the same in another notation.
 //
 // What a match costs with many bindings is cache misses, so a step of it should touch two lines: the
 // edge, which holds its word's bytes itself, and the node. Nodes are numbers; the edges of all nodes
@@ -10,8 +10,22 @@ import { TargetSet } from './target-set.ts'
 import { EdgeTable, NO_CHILD, TopicKey } from './topic-edges.ts'
 
 const ROOT = 0
-const STAR = '*'
-const HASH = '#'
+const DOT = 0x2e
+const DOLLAR = 0x24
+
+/** How keys are written: what parts words, and what stands for one word, or for any number. */
+export interface TopicSyntax {
+  readonly separator: string
+  readonly one: string
+  readonly any: string
+  /** A wildcard in front matches no key that begins with `$` [MQTT-4.7.2-1]. */
+  readonly hidesDollar: boolean
+}
+
+/** Of binding keys. */
+export const amqpTopics: TopicSyntax = { separator: '.', one: '*', any: '#', hidesDollar: false }
+/** Of MQTT topic filters. */
+export const mqttTopics: TopicSyntax = { separator: '/', one: '+', any: '#', hidesDollar: true }
 
 // A node is a row of four words.
 const ROW = 4
@@ -24,11 +38,12 @@ const SEEN = 3
 /** How many words of `key` are `#`. */
 export function countHashWords(key: string): number {
   let count = 0
-  for (const word of key.split('.')) if (word === HASH) count++
+  for (const word of key.split(amqpTopics.separator)) if (word === amqpTopics.any) count++
   return count
 }
 
 export class TopicTrie {
+  readonly #syntax: TopicSyntax
   readonly #edges = new EdgeTable()
   #rows: Int32Array = new Int32Array(16 * ROW)
   // A node's targets: the only one, or else the set. Most nodes have one.
@@ -41,6 +56,10 @@ export class TopicTrie {
   #stamp = 0
   #out: TargetSink | undefined = undefined
 
+  constructor(syntax: TopicSyntax = amqpTopics) {
+    this.#syntax = syntax
+  }
+
   /** How many nodes are in use, the root included. */
   get nodeCount(): number {
     return this.#nodeBound - this.#freeNodes.length
@@ -48,7 +67,7 @@ export class TopicTrie {
 
   add(bindingKey: string, target: RouteTarget): void {
     let node = ROOT
-    for (const word of bindingKey.split('.')) node = this.#childFor(node, word)
+    for (const word of bindingKey.split(this.#syntax.separator)) node = this.#childFor(node, word)
     const many = this.#many[node]
     if (many !== undefined) {
       many.add(target)
@@ -68,16 +87,32 @@ export class TopicTrie {
 
   /** Takes back one `add` of the same key and target. */
   remove(bindingKey: string, target: RouteTarget): void {
-    this.#removeFrom(ROOT, bindingKey.split('.'), 0, target)
+    this.#removeFrom(ROOT, bindingKey.split(this.#syntax.separator), 0, target)
   }
 
-  /** Appends the targets of all keys that match the routing key `bytes[start, end)`. */
+  /**
+   * Appends the targets of all keys that match the routing key `bytes[start, end)`, whose words the
+   * byte `separator` parts.
+   */
   // HOT: no allocation but the growth of `out` (bench/micro/topic-trie.ts).
-  match(bytes: Uint8Array, start: number, end: number, out: TargetSink): void {
-    this.#key.read(bytes, start, end, this.#edges)
+  match(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    out: TargetSink,
+    separator: number = DOT,
+  ): void {
+    this.#key.read(bytes, start, end, separator, this.#edges)
     this.#stamp = (this.#stamp + 1) | 0
     this.#out = out
-    this.#walk(ROOT, 0)
+    if (this.#syntax.hidesDollar && end > start && bytes[start] === DOLLAR) this.#walkPlain()
+    else this.#walk(ROOT, 0)
+  }
+
+  /** The first word by its name alone. */
+  #walkPlain(): void {
+    const child = this.#edges.find(ROOT, this.#key, 0)
+    if (child !== NO_CHILD) this.#walk(child, 1)
   }
 
   #walk(node: number, at: number): void {
@@ -114,8 +149,8 @@ export class TopicTrie {
   }
 
   #childFor(node: number, word: string): number {
-    if (word === STAR) return this.#wildcardFor(node, STAR_CHILD)
-    if (word === HASH) return this.#wildcardFor(node, HASH_CHILD)
+    if (word === this.#syntax.one) return this.#wildcardFor(node, STAR_CHILD)
+    if (word === this.#syntax.any) return this.#wildcardFor(node, HASH_CHILD)
     const found = this.#edges.findWord(node, word)
     if (found !== NO_CHILD) return found
     const child = this.#newNode(node)
@@ -157,8 +192,9 @@ export class TopicTrie {
       this.#removeTarget(node, target)
       return
     }
-    const column = word === STAR ? STAR_CHILD : HASH_CHILD
-    const wild = word === STAR || word === HASH
+    const { one, any } = this.#syntax
+    const column = word === one ? STAR_CHILD : HASH_CHILD
+    const wild = word === one || word === any
     const child = wild
       ? (this.#rows[node * ROW + column] as number)
       : this.#edges.findWord(node, word)

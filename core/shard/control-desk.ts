@@ -14,8 +14,13 @@ import type { Actor, AdminOp, DeclareOp, RegistryOp } from '../topology/registry
 import type { TopologyEffect } from '../topology/topology.ts'
 import { Topology } from '../topology/topology.ts'
 import type { TopologyChange } from '../topology/topology-change.ts'
+import { answerAccess } from './access-ops.ts'
+import type { AdminCommand } from './admin-commands.ts'
+import { isShardCommand, joinReplies, runShardCommand, shardsOf } from './admin-commands.ts'
 import type { ShardChannel, ShardConnection } from './channel.ts'
+import { Claims } from './claims.ts'
 import type { GatewayEnd } from './gateway-end.ts'
+import { KeyedDesk } from './keyed-desk.ts'
 import { lookUp } from './look-ups.ts'
 import type { PeerOp, PeerReply } from './peer-desk.ts'
 import { PeerDesk } from './peer-desk.ts'
@@ -34,6 +39,7 @@ import {
   recheckConsumers,
 } from './session-ops.ts'
 import type { ShardState } from './shard-state.ts'
+import { Sinks } from './sinks.ts'
 import type { ShardStorage } from './storage.ts'
 
 type Op<K extends ControlOp['op']> = Extract<ControlOp, { op: K }>
@@ -45,6 +51,13 @@ interface PendingGet {
   readonly op: Op<'get'>
 }
 
+/** A `sync` that waits for the log; position -1: there was no room for all that it covers. */
+interface PendingSync {
+  readonly end: GatewayEnd
+  readonly request: number
+  position: number
+}
+
 export class ControlDesk {
   readonly replies: ReplyQueues
   private readonly state: ShardState
@@ -54,6 +67,10 @@ export class ControlDesk {
   readonly desk: RegistryDesk | undefined
   private readonly committing: Set<ShardChannel>
   private gets: PendingGet[]
+  readonly sinks: Sinks
+  private readonly claims: Claims
+  private readonly keyed: KeyedDesk | undefined
+  private syncs: PendingSync[]
 
   constructor(
     state: ShardState,
@@ -68,16 +85,26 @@ export class ControlDesk {
     this.desk = state.shard === 0 ? this.createDesk(settings, metadata) : undefined
     this.committing = new Set()
     this.gets = []
+    this.sinks = new Sinks(state)
+    this.claims = new Claims(state.event)
+    this.keyed = state.shard === 0 ? new KeyedDesk(metadata) : undefined
+    this.syncs = []
   }
 
   /** What waits for room is tried again. True when something went on. */
   turn(publisher: Publisher): boolean {
     let any = false
     if (this.desk?.turn() === true) any = true
+    if (this.keyed?.turn() === true) any = true
+    if (this.syncs.length > 0 && this.answerSyncs()) any = true
     if (this.gets.length > 0) {
       const waiting = this.gets
       this.gets = []
       for (const pending of waiting) if (this.tryGet(pending)) any = true
+    }
+    for (const queue of this.state.unusedQueues.splice(0)) {
+      any = true
+      if (!queue.deleted && queue.consumers.all.size === 0) this.deleteAllUnused([queue], () => {})
     }
     for (const channel of this.committing) {
       if (!publisher.commit(channel)) continue
@@ -86,6 +113,12 @@ export class ControlDesk {
       this.committed(channel, 0, false)
     }
     return any
+  }
+
+  /** Carries out an operator's command (shard 0 only): an AdminOp, or a ShardCommand of its shard. */
+  admin(command: AdminCommand, done: (reply: ControlReply) => void): void {
+    if (isShardCommand(command)) this.runShardCommand(command, done)
+    else this.runOnRegistry(command as unknown as AdminOp, done)
   }
 
   /** Runs an op of the node itself on the registry (shard 0 only). */
@@ -103,8 +136,13 @@ export class ControlDesk {
     this.peers.askAll(this.state.peers, { peer: 'recover' }, one)
     // The others begin at once, since this takes a while here.
     for (const peer of this.state.peers) peer?.lane.flush()
-    this.storage.recover(this.state)
+    this.restoreMessages()
     one()
+  }
+
+  private restoreMessages(): void {
+    this.storage.recover(this.state)
+    this.state.restored = true
   }
 
   onGateway(end: GatewayEnd, request: number, payload: Uint8Array): void {
@@ -117,7 +155,7 @@ export class ControlDesk {
       case 'recheckAccess':
         return this.onRecheck(end, request, op)
       case 'openChannel':
-        return openChannel(this.state, end, op)
+        return this.onOpenChannel(end, request, op)
       case 'closeChannel':
         return this.onCloseChannel(end, request, op)
       case 'globalPrefetch':
@@ -136,6 +174,23 @@ export class ControlDesk {
       case 'get':
         this.tryGet({ end, request, op })
         return
+      case 'sync':
+        this.syncs.push({ end, request, position: this.state.log.barrier() })
+        return
+      case 'claim':
+        return this.onClaim(end, request, op)
+      case 'checkAccess':
+        return answerAccess(this.state, end, request, op)
+      case 'openSink':
+        return this.sinks.open(end, op)
+      case 'bindSink':
+      case 'unbindSink':
+        this.sinks.bind(end, op)
+        return this.state.reply(end, request, {})
+      case 'keyedWrite':
+      case 'keyedGet':
+      case 'keyedScan':
+        return this.keyed?.run(op, (reply) => this.state.reply(end, request, reply))
       case 'queuePurge':
         return purge(this.state, end, request, op)
       case 'checkTarget':
@@ -143,9 +198,7 @@ export class ControlDesk {
       case 'listBindings':
         return lookUp(this.state, end, request, op)
       case 'admin':
-        return this.runOnRegistry(op.command as unknown as AdminOp, (reply) =>
-          this.state.reply(end, request, reply),
-        )
+        return this.admin(op.command, (reply) => this.state.reply(end, request, reply))
       default:
         return this.onDeclare(end, request, op)
     }
@@ -165,7 +218,7 @@ export class ControlDesk {
       case 'fence':
         return answer({})
       case 'recover':
-        this.storage.recover(this.state)
+        this.restoreMessages()
         return answer({})
       case 'queueStats':
         return answer(this.statsOf(op.queue))
@@ -173,6 +226,8 @@ export class ControlDesk {
         return this.deleteUnused(op.queue, () => answer({}))
       case 'replyOpen':
         return answer({ open: this.replies.isOpen(op.key) })
+      case 'command':
+        return answer({ reply: runShardCommand(this.state, op.command) })
     }
   }
 
@@ -199,6 +254,27 @@ export class ControlDesk {
     }
   }
 
+  /** A command on a queue goes to the queue's shard, one on an exchange to every shard in turn. */
+  private runShardCommand(command: AdminCommand, done: (reply: ControlReply) => void): void {
+    const { state } = this
+    const shards = shardsOf(state, command)
+    if (!Array.isArray(shards)) return done(shards)
+    const replies: ControlReply[] = []
+    const next = (): void => {
+      const shard = shards[replies.length]
+      if (shard === undefined) return done(joinReplies(replies))
+      const take = (reply: ControlReply): void => {
+        replies.push(reply)
+        if (reply.error === undefined) next()
+        else done(reply)
+      }
+      const peer = state.peers[shard]
+      if (peer === undefined) take(runShardCommand(state, command))
+      else this.peers.ask(peer, { peer: 'command', command }, ({ reply }) => take(reply ?? {}))
+    }
+    next()
+  }
+
   private createDesk(settings: RegistrySettings, metadata: MetadataStore): RegistryDesk {
     const topology = new Topology()
     return new RegistryDesk(new Registry(topology, settings), topology, {
@@ -216,9 +292,12 @@ export class ControlDesk {
       const { queue } = effect
       if (queue.shard !== state.shard) return
       state.createQueue(queue)
+    } else if (effect.effect === 'queueConfigured') {
+      state.queues.get(effect.queue.id)?.configure(effect.queue.settings)
     } else if (effect.effect === 'queueDeleted') {
       this.destroyQueue(effect.queue)
     } else if (effect.effect === 'vhostDeleted') {
+      this.sinks.dropVhost(effect.vhost)
       this.closeConnections(
         (c) => c.vhost === effect.vhost,
         `vhost '${effect.vhost.name}' is deleted`,
@@ -257,6 +336,7 @@ export class ControlDesk {
   private statsOf(id: number): QueueStats {
     const queue = this.state.queues.get(id)
     if (queue === undefined) return { messages: 0, consumers: 0 }
+    queue.used()
     return { messages: queue.readyCount(), consumers: queue.consumers.all.size }
   }
 
@@ -279,7 +359,13 @@ export class ControlDesk {
         openConnection(state, end, op)
         return
       }
-      const asked = { ...op, open: this.openConnections() }
+      const { vhostConnections, userConnections } = state.usage
+      const asked = {
+        ...op,
+        open: this.openConnections(),
+        openInVhost: vhostConnections.of(op.vhost),
+        openOfUser: userConnections.of(op.user),
+      }
       this.desk.run(asked, undefined, (reply) => {
         if (reply.error === undefined) openConnection(state, end, op)
         state.reply(end, request, reply)
@@ -303,6 +389,43 @@ export class ControlDesk {
     state.reply(end, request, {})
   }
 
+  private onClaim(end: GatewayEnd, request: number, op: Op<'claim'>): void {
+    const connection = end.connections[op.connection]
+    if (connection === undefined) return this.state.reply(end, request, {})
+    this.claims.claim(connection, op.name, () => this.state.reply(end, request, {}))
+  }
+
+  /** True when one was answered, or has found room. */
+  private answerSyncs(): boolean {
+    const { log } = this.state
+    const waiting = this.syncs
+    this.syncs = []
+    for (const sync of waiting) {
+      if (sync.position < 0) sync.position = log.barrier()
+      const durable = sync.position >= 0 && sync.position <= log.committedUpTo
+      if (durable) this.state.reply(sync.end, sync.request, {})
+      else this.syncs.push(sync)
+    }
+    return this.syncs.length < waiting.length
+  }
+
+  /** The registry's shard is asked, and refuses a user who has too many; the others are told. */
+  private onOpenChannel(end: GatewayEnd, request: number, op: Op<'openChannel'>): void {
+    const { state, desk } = this
+    const connection = end.connections[op.connection]
+    if (connection === undefined || desk === undefined || request === 0) {
+      openChannel(state, end, op)
+      state.reply(end, request, {})
+      return
+    }
+    const { user } = connection
+    const open = state.usage.userChannels.of(user)
+    desk.run({ op: 'openUserChannel', user, open }, undefined, (reply) => {
+      if (reply.error === undefined) openChannel(state, end, op)
+      state.reply(end, request, reply)
+    })
+  }
+
   private openConnections(): number {
     let count = 0
     for (const end of this.state.ends) count += end.connectionCount
@@ -312,6 +435,7 @@ export class ControlDesk {
   private endConnection(end: GatewayEnd, connection: ShardConnection, done: () => void): void {
     const channels = [...connection.channels]
     const unused = closeConnection(this.state, this.replies, end, connection)
+    this.claims.release(connection)
     for (const channel of channels) this.dropCommit(channel)
     this.deleteAllUnused(unused, () => {
       if (this.desk === undefined) done()
@@ -381,6 +505,7 @@ export class ControlDesk {
       user: connection.user,
       vhost: connection.vhost.name,
       owner: connection.owner,
+      clientId: connection.clientId,
     }
     this.desk.run(op, actor, (reply) => state.reply(end, request, reply))
   }
@@ -408,7 +533,7 @@ export class ControlDesk {
       )
   }
 
-  private deleteAllUnused(queues: readonly QueueRecord[], done: () => void): void {
+  private deleteAllUnused(queues: readonly { readonly id: number }[], done: () => void): void {
     let open = 1
     const one = (): void => {
       open--

@@ -7,7 +7,8 @@
 // what finds no exchange or no queue; at-least-once keeps it and tries again.
 
 import { EntryFlag, entryWords, extentsMax, extentWords } from '../../shared/bus/wire.ts'
-import { DeathEntry, endOfKeys, isDeathCycle } from '../message/death-entry.ts'
+import { routingSize } from '../../shared/message/native-part.ts'
+import { DeathEntry, isDeathCycle } from '../message/death-entry.ts'
 import type { DeathReason, DeathSink, DyingQueue } from '../queue/death.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { Route } from '../routing/router.ts'
@@ -160,12 +161,12 @@ export class DeadLetters implements DeathSink, TimerOwner {
     const { entry } = this
     const { vhost } = death.record
     const { bytes, exrkSize, extraSize } = entry
-    const keysEnd = extraSize === 0 ? exrkSize : endOfKeys(bytes, exrkSize)
+    const keysEnd = routingSize(bytes, 0, exrkSize, extraSize)
     const { version } = topology
     let found = this.cache.find(version, vhost.id, bytes, 0, keysEnd)
     if (found === undefined) {
       this.facts.look(bytes, exrkSize + extraSize, entry.propsSize)
-      router.route(vhost, bytes, 0, extraSize === 0 ? -1 : exrkSize, this.facts, this.route)
+      router.route(vhost, bytes, 0, exrkSize, extraSize, this.facts, this.route)
       found = newResolvedRoute(version)
       for (const queue of this.route.queues) addTarget(this.state, found, queue)
       if (this.route.cacheable) this.cache.add(vhost.id, bytes, 0, keysEnd, found)
@@ -223,7 +224,7 @@ export class DeadLetters implements DeathSink, TimerOwner {
     this.starved = !copier.copyUnder(words, 0, this.entry)
     if (this.starved) return false
     const flags = this.flagsOf(death.row, persistent)
-    const isSimple = remote.length === 0 && !death.queue.atLeastOnce
+    const isSimple = remote.length === 0 && !death.queue.atLeastOnce()
     const opened = isSimple ? undefined : (open ?? newOpenDeath(death))
     const refused = this.accept(local, flags, opened)
     if (opened === undefined) this.end(death)
@@ -241,12 +242,14 @@ export class DeadLetters implements DeathSink, TimerOwner {
   private accept(local: readonly Queue[], flags: number, open: OpenDeath | undefined): boolean {
     const { words } = this.state.copier
     let row = -1
+    let refused = false
     for (let i = 0; i < local.length; i++) {
       const queue = local[i] as Queue
       row = queue.accept(words, 0, flags, row)
-      open?.reached.add(queue.id)
+      if (queue.refused) refused = true
+      else open?.reached.add(queue.id)
     }
-    return false
+    return refused
   }
 
   /** Sends the message to other shards; the death stays open until they have answered. */
@@ -278,13 +281,13 @@ export class DeadLetters implements DeathSink, TimerOwner {
 
   /** Everybody has answered. */
   private settle(open: OpenDeath): void {
-    if (open.refused && open.queue.atLeastOnce) this.keep(open)
+    if (open.refused && open.queue.atLeastOnce()) this.keep(open)
     else this.end(open)
   }
 
   /** There is nowhere to go (any more). */
   private giveUp(death: Death, open: OpenDeath | undefined): boolean {
-    if (!death.queue.atLeastOnce || (open !== undefined && open.reached.size > 0)) {
+    if (!death.queue.atLeastOnce() || (open !== undefined && open.reached.size > 0)) {
       return this.end(death)
     }
     this.tell(death, 'dead letters cannot be routed: they are kept')

@@ -2,23 +2,38 @@
 
 import type { MessagePort } from 'node:worker_threads'
 import { receiveMessageOnPort } from 'node:worker_threads'
-import type { MetadataReport, MetadataWrite } from '../store/metadata-mail.ts'
+import type { ControlReply } from '../../shared/bus/control.ts'
+import { unpack } from '../../shared/bus/control.ts'
+import type {
+  KeyedRead,
+  KeyedWrite,
+  MetadataReport,
+  MetadataWrite,
+} from '../store/metadata-mail.ts'
 import type { MetadataStore } from '../store/metadata-store.ts'
 
 export type LoadedMetadata = Extract<MetadataReport, { readonly report: 'loaded' }>
 
 export class MetadataPort implements MetadataStore {
   durableUpTo: number
+  keyedDurableUpTo: number
   private readonly port: MessagePort
   private readonly onLoaded: (loaded: LoadedMetadata) => void
   private lastPosition: number
+  private lastKeyed: number
+  private readonly reads: Map<number, (reply: ControlReply) => void>
+  private lastRead: number
 
   /** `onLoaded` is called once, from `receive`. */
   constructor(port: MessagePort, onLoaded: (loaded: LoadedMetadata) => void) {
     this.port = port
     this.onLoaded = onLoaded
     this.durableUpTo = 0
+    this.keyedDurableUpTo = 0
     this.lastPosition = 0
+    this.lastKeyed = 0
+    this.reads = new Map()
+    this.lastRead = 0
   }
 
   write(rows: Uint8Array<ArrayBuffer>): number {
@@ -26,6 +41,20 @@ export class MetadataPort implements MetadataStore {
     const write: MetadataWrite = { position: this.lastPosition, rows }
     this.port.postMessage(write, [rows.buffer])
     return this.lastPosition
+  }
+
+  writeKeyed(rows: Uint8Array<ArrayBuffer>): number {
+    this.lastKeyed++
+    const write: KeyedWrite = { keyedPosition: this.lastKeyed, rows }
+    this.port.postMessage(write, [rows.buffer])
+    return this.lastKeyed
+  }
+
+  readKeyed(op: Uint8Array, answer: (reply: ControlReply) => void): void {
+    this.lastRead++
+    this.reads.set(this.lastRead, answer)
+    const read: KeyedRead = { request: this.lastRead, op: new Uint8Array(op) }
+    this.port.postMessage(read)
   }
 
   /** Reads what has come; called when the doorbell says that there is mail. */
@@ -38,7 +67,15 @@ export class MetadataPort implements MetadataStore {
     ) {
       const report = got.message as MetadataReport
       if (report.report === 'durable') this.durableUpTo = report.position
+      else if (report.report === 'keyedDurable') this.keyedDurableUpTo = report.position
+      else if (report.report === 'keyedAnswer') this.onAnswer(report.request, report.reply)
       else this.onLoaded(report)
     }
+  }
+
+  private onAnswer(request: number, reply: Uint8Array): void {
+    const answer = this.reads.get(request)
+    this.reads.delete(request)
+    answer?.(unpack<ControlReply>(reply))
   }
 }

@@ -1,10 +1,12 @@
 // What shards ask each other, beside forwarded publishes: msgpack, request and reply.
 
+import type { ControlReply } from '../../shared/bus/control.ts'
 import { pack, unpack } from '../../shared/bus/control.ts'
 import { SlotTable } from '../../shared/bus/slot-table.ts'
 import { Record } from '../../shared/bus/wire.ts'
 import type { QueueStats } from '../topology/decision.ts'
 import type { TopologyChange } from '../topology/topology-change.ts'
+import type { AdminCommand } from './admin-commands.ts'
 import type { PeerLink } from './peer-link.ts'
 
 export type PeerOp =
@@ -18,10 +20,15 @@ export type PeerOp =
   | { readonly peer: 'queueStats'; readonly queue: number }
   /** To the registry: the last consumer of an auto-delete queue went. Reply `{}` when it is deleted. */
   | { readonly peer: 'queueUnused'; readonly queue: number }
+  /** An operator's command on what this shard owns. Reply `{ reply }`. */
+  | { readonly peer: 'command'; readonly command: AdminCommand }
   /** Whether a direct reply-to name is open. Reply `{ open }`. */
   | { readonly peer: 'replyOpen'; readonly key: string }
 
-export type PeerReply = Partial<QueueStats> & { readonly open?: boolean }
+export type PeerReply = Partial<QueueStats> & {
+  readonly open?: boolean
+  readonly reply?: ControlReply
+}
 
 /** Sends ops to other shards and matches the answers. */
 export class PeerDesk {

@@ -23,11 +23,10 @@ export function registrySettings(
     anonymousUser:
       anonymous === 'none' || config.anonymous_login_pass === 'none' ? undefined : anonymous,
     hashingAlgorithm: 'rabbit_password_hashing_sha256',
-    connectionCountMax: Number.isFinite(config.max_connections)
-      ? config.max_connections
-      : undefined,
-    queueCountMax: undefined,
-    exchangeCountMax: undefined,
+    defaultQueueType: config.default_queue_type,
+    connectionCountMax: finite(config.max_connections),
+    queueCountMax: finite(config.cluster_queue_limit),
+    exchangeCountMax: finite(config.cluster_exchange_limit),
     // Such names are answered by their own shard, before the registry is asked (see ControlDesk).
     replyQueueExists: () => false,
   }
@@ -88,6 +87,10 @@ function* missingOps(config: Config, topology: Topology): Generator<AdminOp> {
     if (!known) yield addDefaultUser(user)
     yield* defaultPermissions(user, known ? missing : vhosts)
   }
+}
+
+function finite(limit: number): number | undefined {
+  return Number.isFinite(limit) ? limit : undefined
 }
 
 function nameOf(user: DefaultUser): string {

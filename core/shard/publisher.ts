@@ -11,6 +11,7 @@ import {
   Record,
 } from '../../shared/bus/wire.ts'
 import { ReplyCode } from '../../shared/errors.ts'
+import { foldTopic, NativePart, routingSize } from '../../shared/message/native-part.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { Route } from '../routing/router.ts'
 import { newRoute } from '../routing/router.ts'
@@ -24,10 +25,12 @@ import type { ResolvedRoute } from './route-cache.ts'
 import { newResolvedRoute, RouteCache, sameKey } from './route-cache.ts'
 import { addTarget } from './route-targets.ts'
 import type { ShardState } from './shard-state.ts'
+import type { Sink, Sinks } from './sinks.ts'
 
 /** Finds the queue behind a direct reply-to name, and its shard. */
 type ReplyQueueFinder = (key: string) => { readonly shard: number; readonly id: number } | undefined
 
+const routingKeyMax = 255
 const replyPrefix = 'amq.rabbitmq.reply-to.'
 
 export class Publisher {
@@ -36,15 +39,22 @@ export class Publisher {
   private readonly cache: RouteCache
   private readonly route: Route
   private readonly facts: EntryFacts
+  private readonly native: NativePart
+  private readonly sinks: Sinks
+  /** The last refusal asked for holds for one client alone. */
+  private askedByClient: boolean
   /** Entry words of a held message. */
   private readonly heldWords: Int32Array
 
-  constructor(context: ShardState, replyQueue: ReplyQueueFinder) {
+  constructor(context: ShardState, replyQueue: ReplyQueueFinder, sinks: Sinks) {
     this.context = context
     this.replyQueue = replyQueue
     this.cache = new RouteCache()
     this.route = newRoute()
     this.facts = new EntryFacts()
+    this.native = new NativePart()
+    this.sinks = sinks
+    this.askedByClient = false
     this.heldWords = new Int32Array(entryWords + extentsMax * extentWords)
   }
 
@@ -129,10 +139,13 @@ export class Publisher {
     asked: number,
     heldRow: number,
   ): boolean {
-    const { local, remote } = route
+    const { local, remote, sinks } = route
     const flags = route.persists ? asked | EntryFlag.persistent : asked
     if (local.length === 0 && remote.length === 0) {
       if ((flags & EntryFlag.mandatory) !== 0 && !this.giveBack(channel, words, e)) return false
+    }
+    for (let i = 0; i < sinks.length; i++) {
+      if ((sinks[i] as Sink).holdsUp(channel.outlet)) return false
     }
     for (let i = 0; i < remote.length; i++) {
       const { peer, queues } = remote[i] as ResolvedRoute['remote'][number]
@@ -147,14 +160,17 @@ export class Publisher {
     }
     let row = heldRow
     let position = 0
+    let refused = false
     for (let i = 0; i < local.length; i++) {
       const queue = local[i] as Queue
       row = queue.accept(words, e, flags, row)
       if (queue.logPosition > position) position = queue.logPosition
+      if (queue.refused) refused = true
     }
     let sequence = 0
     if ((flags & EntryFlag.confirm) !== 0) {
       sequence = channel.confirms.push(remote.length, position)
+      if (refused) channel.confirms.refuse(sequence)
       this.context.confirmed(channel)
     }
     const forConfirm = (flags & EntryFlag.confirm) === 0 ? undefined : channel
@@ -190,7 +206,7 @@ export class Publisher {
   private resolve(channel: ShardChannel, words: Int32Array, e: number): ResolvedRoute {
     const bytes = this.context.arena.slab(words[e] as number)
     const at = words[e + 1] as number
-    const size = keySize(bytes, at, words, e)
+    const size = routingSize(bytes, at, words[e + 2] as number, words[e + 3] as number)
     const last = channel.lastRoute
     if (
       last !== undefined &&
@@ -214,13 +230,15 @@ export class Publisher {
     const { scope, vhost } = channel.connection
     let found = this.cache.find(version, scope, bytes, at, size)
     if (found === undefined) {
-      const exrkSize = words[e + 2] as number
-      const extraAt = size === exrkSize ? -1 : at + exrkSize
-      this.facts.look(bytes, at + exrkSize + (words[e + 3] as number), words[e + 4] as number)
-      this.context.router.route(vhost, bytes, at, extraAt, this.facts, this.route)
-      found = this.build(channel, bytes, at, version)
+      const extraAt = at + (words[e + 2] as number)
+      const extraSize = words[e + 3] as number
+      this.facts.look(bytes, extraAt + extraSize, words[e + 4] as number)
+      this.context.router.route(vhost, bytes, at, extraAt, extraSize, this.facts, this.route)
+      const topic = extraSize === 0 ? undefined : this.longTopic(bytes, extraAt, extraSize)
+      found = this.build(channel, bytes, at, version, topic)
       if (!this.route.cacheable) return found
-      this.cache.add(scope, bytes, at, size, found)
+      // What one client may, another of the same user may not.
+      if (!this.askedByClient) this.cache.add(scope, bytes, at, size, found)
     }
     if (size <= channel.lastKey.length) {
       for (let i = 0; i < size; i++) channel.lastKey[i] = bytes[at + i] as number
@@ -230,7 +248,22 @@ export class Publisher {
     return found
   }
 
-  private build(channel: ShardChannel, bytes: Buffer, at: number, version: number): ResolvedRoute {
+  /** The routing key that an MQTT topic would have if keys were long enough for it. */
+  private longTopic(bytes: Buffer, extraAt: number, extraSize: number): string | undefined {
+    this.native.look(bytes, extraAt, extraSize)
+    const { topicAt, topicSize } = this.native
+    if (topicSize <= routingKeyMax) return undefined
+    return foldTopic(bytes.toString('utf8', topicAt, topicAt + topicSize))
+  }
+
+  /** `topic`: what to ask permission for, where it is not the routing key. */
+  private build(
+    channel: ShardChannel,
+    bytes: Buffer,
+    at: number,
+    version: number,
+    topic: string | undefined,
+  ): ResolvedRoute {
     const built = newResolvedRoute(version)
     const exchangeEnd = at + 1 + (bytes[at] as number)
     const key = bytes.toString(
@@ -240,9 +273,13 @@ export class Publisher {
     )
     const { exchange, queues } = this.route
     const name = exchange?.name ?? bytes.toString('utf8', at + 1, exchangeEnd)
-    built.refusal = this.refusalOf(channel, exchange, name, key)
+    built.refusal = this.refusalOf(channel, exchange, name, topic ?? key)
     if (built.refusal !== undefined) return built
-    for (const queue of queues) addTarget(this.context, built, queue)
+    for (const queue of queues) {
+      addTarget(this.context, built, queue)
+      const sink = queue.id < 0 ? this.sinks.find(queue.id) : undefined
+      if (sink !== undefined) built.sinks.push(sink)
+    }
     if (exchange?.name === '' && key.startsWith(replyPrefix)) {
       const reply = this.replyQueue(key)
       if (reply !== undefined) addTarget(this.context, built, reply)
@@ -257,28 +294,17 @@ export class Publisher {
     key: string,
   ): PeerError | undefined {
     const { users } = this.context.topology
-    const { user, vhost } = channel.connection
+    const { user, vhost, clientId } = channel.connection
+    this.askedByClient = false
     // Before the look-up: names are not to be probed.
     const refused = checkAccess(users, user, vhost.name, 'exchange', name, 'write')
     if (refused !== undefined) return refused
     if (exchange === undefined) return noExchange(name, vhost.name)
     if (exchange.internal) return internalExchange(name, vhost.name)
     if (exchange.type === 'topic' && hasTopicPermissions(users, user, vhost.name, name)) {
-      return checkTopicAccess(users, user, vhost.name, name, key, 'write')
+      this.askedByClient = clientId !== undefined
+      return checkTopicAccess(users, user, vhost.name, name, key, 'write', clientId)
     }
     return undefined
   }
-}
-
-// HOT: once per publish
-/** Bytes of exchange, routing key and further keys: what of the extra region decides where a message goes. */
-function keySize(bytes: Uint8Array, at: number, words: Int32Array, e: number): number {
-  const exrkSize = words[e + 2] as number
-  if ((words[e + 3] as number) === 0) return exrkSize
-  const extraAt = at + exrkSize
-  const count = bytes[extraAt] as number
-  if (count === 0) return exrkSize
-  let to = extraAt + 1
-  for (let i = 0; i < count; i++) to += 1 + (bytes[to] as number)
-  return to - at
 }

@@ -123,7 +123,9 @@ export class RegistryDesk {
 
   /** An answer tells of everything decided before it, so it may not come first. Logins need not wait. */
   private mustWait(op: RegistryOp): boolean {
-    if (this.open.length === 0 || op.op === 'authenticate') return false
+    if (this.open.length === 0 || op.op === 'authenticate' || op.op === 'openUserChannel') {
+      return false
+    }
     return op.op !== 'openConnection' || !this.context.state.topology.vhosts.has(op.vhost)
   }
 

@@ -5,7 +5,7 @@ import type { QueueContext } from '../queue/classic-queue.ts'
 import { ClassicQueue } from '../queue/classic-queue.ts'
 import type { QueueEnd } from '../queue/holder.ts'
 import type { Queue } from '../queue/queue.ts'
-import { plainSettings } from '../topology/arguments.ts'
+import { plainSettings } from '../topology/queue-settings.ts'
 import type { ShardChannel } from './channel.ts'
 
 const pseudoName = 'amq.rabbitmq.reply-to'

@@ -4,6 +4,7 @@ import type { PeerError } from '../../shared/bus/control.ts'
 import { hashBytes } from '../../shared/placement.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { PeerLink } from './peer-link.ts'
+import type { Sink } from './sinks.ts'
 
 /** Queues of one other shard that a message goes to. */
 export interface RemoteTarget {
@@ -24,6 +25,8 @@ export interface ResolvedRoute {
   logsAll: boolean
   /** Some queue keeps every message as if it were persistent (quorum queues do): so do all of them. */
   persists: boolean
+  /** Sinks among `local`. */
+  readonly sinks: Sink[]
   readonly remote: RemoteTarget[]
 }
 
@@ -34,6 +37,7 @@ export function newResolvedRoute(version: number): ResolvedRoute {
     local: [],
     durable: 0,
     logsAll: false,
+    sinks: [],
     persists: false,
     remote: [],
   }
@@ -49,7 +53,7 @@ interface Entry {
 const slots = 1 << 16
 const entriesMax = slots >> 1
 
-/** Open addressing; a key is (scope, exchange and routing key bytes, extra keys included). */
+/** Open addressing; a key is (scope, exchange and routing key bytes, further keys and MQTT topic included). */
 export class RouteCache {
   private entries: (Entry | undefined)[]
   private count: number

@@ -26,6 +26,8 @@ export function openConnection(
   if (vhost === undefined) return false
   const scope = state.scopeOf(op.user, vhost.id)
   end.connectionCount++
+  state.usage.vhostConnections.add(vhost.name)
+  state.usage.userConnections.add(op.user)
   end.connections[op.connection] = new ShardConnection(
     op.connection,
     op.owner,
@@ -34,6 +36,7 @@ export function openConnection(
     vhost,
     scope,
     op.window,
+    op.clientId,
   )
   return true
 }
@@ -41,7 +44,8 @@ export function openConnection(
 export function openChannel(state: ShardState, end: GatewayEnd, op: Op<'openChannel'>): void {
   const connection = end.connections[op.connection]
   if (connection === undefined) return
-  const channel = new ShardChannel(op.channel, connection, state.confirmed)
+  const channel = new ShardChannel(op.channel, connection, state.clock, state.confirmed)
+  state.usage.userChannels.add(connection.user)
   connection.channels.add(channel)
   end.channels[op.channel] = channel
 }
@@ -62,11 +66,12 @@ export function closeChannel(
     const queue = removeConsumer(state, end, consumer)
     if (queue !== undefined) unused.push(queue)
   }
-  settleAll(state, channel, Outcome.requeue)
+  settleAll(state, channel, Outcome.requeueFailed)
   for (const held of channel.held) state.messages.release(held.row)
   channel.held.length = 0
   replies.close(channel)
   channel.connection.channels.delete(channel)
+  state.usage.userChannels.remove(channel.connection.user)
   end.channels[channel.id] = undefined
   return unused
 }
@@ -84,6 +89,8 @@ export function closeConnection(
   }
   end.connections[connection.id] = undefined
   end.connectionCount--
+  state.usage.vhostConnections.remove(connection.vhost.name)
+  state.usage.userConnections.remove(connection.user)
   return unused
 }
 

@@ -18,15 +18,16 @@ import type { Queue } from '../queue/queue.ts'
 import { Router } from '../routing/router.ts'
 import { ShardClock } from '../time/clock.ts'
 import { TimerWheel } from '../time/timer-wheel.ts'
-import { queueSettings } from '../topology/arguments.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { Topology } from '../topology/topology.ts'
 import type { ShardChannel } from './channel.ts'
 import { DeadLetters } from './dead-letters.ts'
+import { DeliveryTimeouts } from './delivery-timeouts.ts'
 import { EntryCopier } from './entry-copy.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { PeerLink } from './peer-link.ts'
 import type { ShardStorage } from './storage.ts'
+import { Usage } from './usage.ts'
 
 /** A line of the log: what an operator should know. */
 export type ShardReport = (level: 'info' | 'warn' | 'error', text: string, fields: object) => void
@@ -47,6 +48,7 @@ export class ShardState implements QueueContext {
   readonly timers: TimerWheel
   readonly copier: EntryCopier
   readonly deaths: DeadLetters
+  readonly timeouts: DeliveryTimeouts
   readonly topology: Topology
   readonly router: Router
   /** The next random number, 0 to 2^32 - 1. */
@@ -64,6 +66,12 @@ export class ShardState implements QueueContext {
   readonly woken: Queue[]
   dirtyChannels: ShardChannel[]
   readonly granted: ShardChannel[]
+  /** Queues to delete, since nobody uses them. */
+  readonly unusedQueues: Queue[]
+  /** Messages were put back: time has passed that no queue should be charged for. */
+  restored: boolean
+  /** Of all connections: every one is open on every shard. */
+  readonly usage: Usage
   private readonly scopes: Map<string, number>
 
   constructor(
@@ -73,6 +81,7 @@ export class ShardState implements QueueContext {
     storage: ShardStorage,
     random: () => number,
     report: ShardReport,
+    deliveryTimeoutMs = 0,
   ) {
     this.shard = shard
     this.shards = shards
@@ -88,6 +97,7 @@ export class ShardState implements QueueContext {
     this.timers = new TimerWheel()
     this.copier = new EntryCopier(this.arena, this.slabs)
     this.deaths = new DeadLetters(this)
+    this.timeouts = new DeliveryTimeouts(this, deliveryTimeoutMs)
     this.topology = new Topology()
     this.router = new Router(random)
     this.random = random
@@ -100,6 +110,9 @@ export class ShardState implements QueueContext {
     this.woken = []
     this.dirtyChannels = []
     this.granted = []
+    this.unusedQueues = []
+    this.restored = false
+    this.usage = new Usage()
     this.scopes = new Map()
   }
 
@@ -119,6 +132,11 @@ export class ShardState implements QueueContext {
     if (queue.woken) return
     queue.woken = true
     this.woken.push(queue)
+  }
+
+  /** QueueContext. */
+  readonly unused = (queue: Queue): void => {
+    this.unusedQueues.push(queue)
   }
 
   /** QueueContext. */
@@ -151,8 +169,7 @@ export class ShardState implements QueueContext {
 
   /** Makes the engine of a queue that this shard owns. */
   createQueue(record: QueueRecord): Queue {
-    const settings = queueSettings(record.arguments)
-    const queue = new ClassicQueue(record.id, record.durable, settings, this)
+    const queue = new ClassicQueue(record.id, record.durable, record.settings, this)
     this.queues.set(record.id, queue)
     return queue
   }

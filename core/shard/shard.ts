@@ -30,6 +30,8 @@ export interface ShardOptions {
   readonly metadata: MetadataStore
   /** The next random number, 0 to 2^32 - 1. */
   readonly random: () => number
+  /** How long a consumer may hold a delivery where its queue says nothing; 0 or undefined: any time. */
+  readonly deliveryTimeoutMs?: number
   /** Without it nobody is told. */
   readonly report?: ShardReport
 }
@@ -59,9 +61,14 @@ export class Shard {
       options.storage,
       random,
       options.report ?? (() => {}),
+      options.deliveryTimeoutMs,
     )
     this.control = new ControlDesk(this.state, options.registry, options.storage, options.metadata)
-    this.publisher = new Publisher(this.state, (key) => this.control.replies.target(key))
+    this.publisher = new Publisher(
+      this.state,
+      (key) => this.control.replies.target(key),
+      this.control.sinks,
+    )
     const { reclaimer, messages, slabs } = this.state
     this.compactor = new Compactor(this.state.arena, messages, reclaimer, slabs)
     this.waitingForLog = []
@@ -95,6 +102,7 @@ export class Shard {
     for (const connection of end.connections) {
       if (connection !== undefined) this.control.dropConnection(end, connection)
     }
+    this.control.sinks.dropEnd(end)
     reclaimer.unwatch(link)
     for (let slab = 0; slab < arena.slabCount; slab++) {
       if (arena.owner(slab) === link && !reclaimer.isSealed(slab)) reclaimer.seal(slab)
@@ -109,6 +117,10 @@ export class Shard {
   turn(now: number, wall: number): boolean {
     const { state } = this
     state.clock.set(now, wall)
+    if (state.restored) {
+      state.restored = false
+      for (const queue of state.queues.values()) queue.used()
+    }
     // First what is due: it is not to be delivered in this turn.
     let any = state.timers.advance(now, timerBudget)
     // Peers' heads first, then gateways to their heads: a change that another shard sends on behalf
@@ -124,6 +136,11 @@ export class Shard {
     this.serve()
     this.flush()
     return any
+  }
+
+  /** What time it is, for what happens between turns; as in `turn`. */
+  setTime(now: number, wall: number): void {
+    this.state.clock.set(now, wall)
   }
 
   /** When a turn is due even if nobody rings, in the time of `now`; `Infinity`: never. */
@@ -219,15 +236,20 @@ export class Shard {
     if (this.starved) return false
     let row = -1
     let position = 0
+    let refused = false
     for (let k = 1; k <= count; k++) {
       const id = words[idsAt + k] as number
       const queue = this.state.queues.get(id)
       if (queue === undefined || (id < 0 && !this.isReply(words, e))) continue
       row = queue.accept(this.state.copier.words, 0, flags, row)
       if (queue.logPosition > position) position = queue.logPosition
+      if (queue.refused) refused = true
     }
     this.state.copier.close()
-    if (words[i + 1] === 1) peer.arrivals.push(0, position)
+    if (words[i + 1] === 1) {
+      const sequence = peer.arrivals.push(0, position)
+      if (refused) peer.arrivals.refuse(sequence)
+    }
     return true
   }
 

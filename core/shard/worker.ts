@@ -32,6 +32,7 @@ const storage = new ShardStore({
   folder: shardFolder(config.data_dir, start.shard),
   ...start.log,
   generationBytes,
+  stoppedCleanly: start.stoppedCleanly,
   queueMemoryBudget: config.queue_memory_budget,
   shardBell: start.bells[start.shard] as SharedArrayBuffer,
   onReport: (level, msg, fields) => report({ report: 'log', level, msg, fields }),
@@ -57,6 +58,10 @@ function onMetadata(loaded: LoadedMetadata): void {
   })
 }
 
+function answer(request: number, command: Readonly<Record<string, unknown>>): void {
+  shard.control.admin(command, (reply) => report({ report: 'answer', request, reply }))
+}
+
 function report(what: ThreadReport): void {
   port?.postMessage(what)
 }
@@ -71,6 +76,7 @@ function build(): Shard {
     registry: registrySettings(config, (size) => randomBytes(size)),
     // Also makes reply-to names, so it must not be predictable from what a client has seen.
     random: () => randomInt(0x100000000),
+    deliveryTimeoutMs: config.consumer_timeout,
     report: (level, msg, fields) => report({ report: 'log', level, msg, fields }),
   })
   for (let peer = 0; peer < start.shards; peer++) {
@@ -104,11 +110,13 @@ function sleepMs(waiting: boolean): number {
 /** False when it is time to stop. */
 function readMail(): boolean {
   assert(port !== null, 'a shard runs in a worker thread')
+  shard.setTime(performance.now(), Date.now())
   metadata?.receive()
   for (let got = receiveMessageOnPort(port); got !== undefined; got = receiveMessageOnPort(port)) {
     const mail = got.message as ShardMail
     if (mail.mail === 'stop') return false
-    if (mail.mail === 'gateway') shard.addGateway(mail.link, mail.bell, mail.name)
+    if (mail.mail === 'admin') answer(mail.request, mail.command)
+    else if (mail.mail === 'gateway') shard.addGateway(mail.link, mail.bell, mail.name)
     else shard.loseGateway(mail.link)
   }
   return true

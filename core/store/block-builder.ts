@@ -13,6 +13,16 @@ import {
   paddedSize,
 } from './wal-format.ts'
 
+/** What a block says of itself (see wal-format.ts). */
+export interface BlockHead {
+  readonly file: number
+  readonly sequence: number
+  readonly generation: number
+  readonly skipped: number
+  readonly synced: number
+  readonly first: number
+}
+
 /** Write ops into `words` (or `bytes`) at `at`, having asked for room, then move `at`. */
 export class BlockBuilder {
   readonly words: Int32Array
@@ -20,8 +30,11 @@ export class BlockBuilder {
   /** Word behind the last op. */
   at: number
 
+  private readonly salt: number
+
   /** `size`: bytes of the largest block that it builds. */
-  constructor(size: number = blockBytesMax) {
+  constructor(salt: number, size: number = blockBytesMax) {
+    this.salt = salt
     const memory = new ArrayBuffer(size + blockAlign)
     this.words = new Int32Array(memory, 0, size >> 2)
     this.bytes = Buffer.from(memory)
@@ -45,7 +58,7 @@ export class BlockBuilder {
    * Writes header, checksum and padding, and a sector of zeros behind. Returns the bytes of the block,
    * padding included.
    */
-  finish(file: number, sequence: number, generation: number, skipped: number): number {
+  finish({ file, sequence, generation, skipped, synced, first }: BlockHead): number {
     const { words, bytes } = this
     const size = this.at * 4
     words[BlockWord.magic] = blockMagic
@@ -55,7 +68,11 @@ export class BlockBuilder {
     words[BlockWord.sequence + 1] = highWord(sequence)
     words[BlockWord.generation] = generation
     words[BlockWord.skipped] = skipped
-    words[BlockWord.crc] = crc32(bytes.subarray(crcFrom, size))
+    words[BlockWord.synced] = lowWord(synced)
+    words[BlockWord.synced + 1] = highWord(synced)
+    words[BlockWord.first] = lowWord(first)
+    words[BlockWord.first + 1] = highWord(first)
+    words[BlockWord.crc] = crc32(bytes.subarray(crcFrom, size), this.salt)
     const padded = paddedSize(size)
     bytes.fill(0, size, padded + blockAlign)
     return padded

@@ -30,8 +30,10 @@ export class BlockReader {
   /** Where the block that `look` found begins. */
   at: number
   private readonly file: number
+  private readonly salt: number
 
-  constructor(bytes: Buffer, size: number, file: number) {
+  constructor(bytes: Buffer, size: number, file: number, salt: number) {
+    this.salt = salt
     this.bytes = bytes
     this.words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2)
     this.size = size
@@ -49,7 +51,7 @@ export class BlockReader {
     const size = this.words[w + BlockWord.size] as number
     const file = this.words[w + BlockWord.file] as number
     if (size < blockHeaderBytes || size > blockBytesMax || at + size > this.size) return 'broken'
-    const crc = crc32(this.bytes.subarray(at + crcFrom, at + size)) | 0
+    const crc = crc32(this.bytes.subarray(at + crcFrom, at + size), this.salt) | 0
     if (crc !== this.words[w + BlockWord.crc]) return file < this.file ? 'unused' : 'broken'
     return file === this.file ? 'valid' : 'unused'
   }
@@ -67,8 +69,17 @@ export class BlockReader {
 
   /** Sequence number of the block at `at`. */
   sequence(): number {
-    const w = (this.at >> 2) + BlockWord.sequence
-    return joinWords(this.words[w] as number, this.words[w + 1] as number)
+    return this.long(BlockWord.sequence)
+  }
+
+  /** All blocks below this sequence number were synced before this one was written. */
+  synced(): number {
+    return this.long(BlockWord.synced)
+  }
+
+  /** The oldest sequence number that the log needed when this block was written. */
+  first(): number {
+    return this.long(BlockWord.first)
   }
 
   /** Sequence numbers left out before the block, on purpose. */
@@ -92,6 +103,11 @@ export class BlockReader {
   /** Where the next block would begin. */
   following(): number {
     return this.at + paddedSize(this.words[(this.at >> 2) + BlockWord.size] as number)
+  }
+
+  private long(word: number): number {
+    const w = (this.at >> 2) + word
+    return joinWords(this.words[w] as number, this.words[w + 1] as number)
   }
 
   private isBlank(at: number): boolean {

@@ -1,12 +1,16 @@
-// Says again which messages of which queues are dead, queue by queue, while the shard goes on. Once it
-// has been said in a younger generation, older ones are needed only for what is alive. Settling is
-// idempotent, so it does not matter that queues change between one step and the next.
+// Says again which segments there are, which messages of which queues are dead, and what is remembered
+// of those alive, queue by queue, while the shard goes on. Once it has been said in a younger
+// generation, older ones are needed only for what is alive. Settling is idempotent, and a mark is said
+// as it is by then, so it does not matter that queues change between one step and the next.
 
 import type { AliveSet } from '../log/alive-set.ts'
+import type { Marks } from '../queue/marks.ts'
 import {
   highWord,
   lowWord,
+  markWords,
   Op,
+  segmentWords,
   settleBitsPositions,
   settleBitsWords,
   settleWords,
@@ -15,6 +19,14 @@ import {
 interface CheckpointQueue {
   readonly queue: number
   readonly alive: AliveSet
+  readonly owner: { readonly marks: Marks | undefined }
+}
+
+interface CheckpointSegment {
+  readonly generation: number
+  readonly number: number
+  /** 0 while it is needed. */
+  readonly deadAt: number
 }
 
 /** A page with more holes than this is said as bits: 24 bytes a range, 144 a page. */
@@ -28,26 +40,44 @@ export class Checkpoint {
   /** Words of the record. */
   size: number
   private readonly queues: CheckpointQueue[]
+  private readonly segments: CheckpointSegment[]
   private index: number
   /** All below this has been said of the queue at `index`; -1: it has not been named yet. */
   private from: number
+  /** Positions of the queue at `index` whose marks are to be said. */
+  private marked: number[]
 
-  constructor(queues: ReadonlyMap<number, CheckpointQueue>, generation: number) {
+  constructor(
+    queues: ReadonlyMap<number, CheckpointQueue>,
+    segments: readonly CheckpointSegment[],
+    generation: number,
+  ) {
+    this.segments = [...segments]
     this.generation = generation
     this.queues = [...queues.values()]
     this.record = []
     this.size = 0
     this.index = 0
     this.from = -1
+    this.marked = []
   }
 
   /** Makes the next record; false when all is said. */
   next(): boolean {
+    for (let segment = this.segments.pop(); segment !== undefined; segment = this.segments.pop()) {
+      // It was dropped since, and the log says so already.
+      if (segment.deadAt !== 0) continue
+      this.record.length = 0
+      this.record.push(Op.segment, segment.generation, segment.number)
+      this.size = segmentWords
+      return true
+    }
     for (;;) {
       const queue = this.queues[this.index]
       if (queue === undefined) return false
       if (this.from < 0) {
         this.sayFirst(queue)
+        queue.owner.marks?.each((position) => this.marked.push(position))
         return true
       }
       const from = queue.alive.firstDead(this.from)
@@ -55,9 +85,23 @@ export class Checkpoint {
         this.say(queue, from)
         return true
       }
+      if (this.sayMark(queue)) return true
       this.index++
       this.from = -1
     }
+  }
+
+  private sayMark({ queue, owner }: CheckpointQueue): boolean {
+    const { marked, record } = this
+    for (let position = marked.pop(); position !== undefined; position = marked.pop()) {
+      const word = owner.marks?.get(position) ?? 0
+      if (word === 0) continue
+      record.length = 0
+      record.push(Op.mark, queue, lowWord(position), highWord(position), word)
+      this.size = markWords
+      return true
+    }
+    return false
   }
 
   /** Each queue is named at least once: a queue that is not is taken for deleted. */

@@ -9,6 +9,7 @@ import { EntryKeeper } from './entry-keeper.ts'
 import {
   blockAlign,
   enqueueHeadWords,
+  entryBytes,
   inParts,
   joinWords,
   Op,
@@ -17,15 +18,20 @@ import {
 } from './wal-format.ts'
 import type { StoredRun, WalQueue } from './wal-queue.ts'
 
+/** In place of a row: a part of the message is damaged. */
+const notWhole = -2
+
 export class ChunkReader {
   private readonly arena: Arena
+  private readonly salt: number
   private readonly keeper: EntryKeeper
   /** The last piece held something that is no block. */
   damaged: boolean
   private slab: number
   private at: number
 
-  constructor(arena: Arena, slabs: SlabWriter, messages: MessageTable) {
+  constructor(arena: Arena, slabs: SlabWriter, messages: MessageTable, salt: number) {
+    this.salt = salt
     this.arena = arena
     this.keeper = new EntryKeeper(arena, slabs, messages)
     this.damaged = false
@@ -50,16 +56,16 @@ export class ChunkReader {
     this.slab = slab
     this.at = at
     const bytes = this.arena.slab(slab).subarray(at, at + asked)
-    const reader = new BlockReader(bytes, size, run.generation)
+    const reader = new BlockReader(bytes, size, run.generation, this.salt)
     let next = 0
     for (;;) {
       const state = reader.look(next)
       if (state !== 'valid') {
         const found = reader.findValid(next + blockAlign)
-        this.damaged = found >= 0 || next === 0
+        if (found >= 0 || next === 0) this.damaged = true
+        if (this.damaged) queue.parts = []
         if (found < 0) return this.stop(run, next, size, asked)
         reader.look(found)
-        queue.parts = []
       }
       const outcome = this.readBlock(queue, run, reader)
       if (outcome !== 'more') {
@@ -113,6 +119,7 @@ export class ChunkReader {
       if (position < queue.owner.storedFrom() || position >= queue.owner.storedTo()) continue
       if (!queue.alive.has(position)) continue
       const row = this.keep(queue, reader, w)
+      if (row === notWhole) continue
       if (row < 0) return false
       queue.owner.load(row, position)
       queue.loadedTo = position + 1
@@ -123,7 +130,9 @@ export class ChunkReader {
 
   private keep(queue: WalQueue, reader: BlockReader, w: number): number {
     if (((reader.words[w + 1] as number) & inParts) !== 0) {
-      return this.keeper.keep(reader.words, w, Buffer.concat(queue.parts), 0)
+      const source = Buffer.concat(queue.parts)
+      if (source.length !== entryBytes(reader.words, w)) return notWhole
+      return this.keeper.keep(reader.words, w, source, 0)
     }
     return this.keeper.adopt(reader.words, w, this.slab, this.at + (w + enqueueHeadWords) * 4)
   }

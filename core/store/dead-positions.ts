@@ -11,9 +11,10 @@ export class DeadPositions {
     this.queues = new Map()
   }
 
-  /** Takes note of the settle, settle bits or queue deleted op at `words[w..]`. */
+  /** Takes note of the op at `words[w..]`, if it is settle, settle bits or queue deleted. */
   note(words: Int32Array, w: number): void {
     const type = (words[w] as number) & 255
+    if (type !== Op.settle && type !== Op.settleBits && type !== Op.queueDeleted) return
     const id = words[w + 1] as number
     if (type === Op.queueDeleted) {
       this.queues.delete(id)

@@ -32,6 +32,7 @@ export interface Findings {
 export type ShardChecker = (
   folder: string,
   queues: ReadonlyMap<number, StoredQueue>,
+  salt: number,
   findings: Findings,
 ) => void
 
@@ -93,7 +94,7 @@ function checkFacts(path: string, checkShard: ShardChecker, findings: Findings):
     const queues = checkMetadata(path, findings)
     for (let shard = 0; shard < facts.shards; shard++) {
       const own = [...queues].filter(([, queue]) => queue.shard === shard)
-      checkShard(join(path, `shard-${shard}`), new Map(own), findings)
+      checkShard(join(path, `shard-${shard}`), new Map(own), facts.salt, findings)
     }
     for (const { name, vhost, shard } of queues.values()) {
       if (shard < facts.shards) continue

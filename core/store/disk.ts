@@ -15,6 +15,7 @@ import {
   statfsSync,
   writeSync,
 } from 'node:fs'
+import { dirname } from 'node:path'
 
 export interface Disk {
   /** Opens for reading and writing; with `create` makes the file where there is none. Returns a descriptor. */
@@ -28,6 +29,7 @@ export interface Disk {
   sync(fd: number): void
   rename(from: string, to: string): void
   remove(path: string): void
+  /** Durably, with all folders on the way to it. */
   makeFolder(path: string): void
   /** Makes renames, new and removed files in the folder durable. */
   syncFolder(path: string): void
@@ -59,20 +61,33 @@ export const nodeDisk: Disk = {
   sync: fdatasyncSync,
   rename: renameSync,
   remove: (path) => rmSync(path, { force: true }),
-  makeFolder: (path) => {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
-  },
-  syncFolder: (path) => {
-    const fd = openSync(path, 'r')
-    try {
-      fsyncSync(fd)
-    } finally {
-      closeSync(fd)
-    }
-  },
+  makeFolder: (path) => makeFolder(path, 0o700),
+  syncFolder,
   list: (path) => readdirSync(path),
   freeBytes: (path) => {
     const { bavail, bsize } = statfsSync(path)
     return bavail * bsize
   },
+}
+
+/** Makes a folder where there is none, and every one above it, each synced into its parent. */
+export function makeFolder(path: string, mode: number): void {
+  const first = mkdirSync(path, { recursive: true, mode })
+  if (first === undefined) return
+  for (let at = path; ; at = dirname(at)) {
+    syncFolder(dirname(at))
+    if (at === first || dirname(at) === at) return
+  }
+}
+
+/** Makes renames, new and removed files in the folder durable. */
+export function syncFolder(path: string): void {
+  // Windows has no such thing as syncing a folder.
+  if (process.platform === 'win32') return
+  const fd = openSync(path, 'r')
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
 }

@@ -17,6 +17,9 @@ export interface MessageKeeper {
   release(row: number): void
 }
 
+/** For who wants to know only what there is. */
+export const keepNothing: MessageKeeper = { keep: () => 0, hold: () => {}, release: () => {} }
+
 export class EntryKeeper implements MessageKeeper {
   private readonly arena: Arena
   private readonly slabs: SlabWriter

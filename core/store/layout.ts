@@ -7,6 +7,11 @@ export function metadataFolder(dataDir: string): string {
   return join(dataDir, 'metadata')
 }
 
+/** What gateways keep: retained messages, sessions. */
+export function keyedFolder(dataDir: string): string {
+  return join(dataDir, 'keyed')
+}
+
 /** The messages of one shard. */
 export function shardFolder(dataDir: string, shard: number): string {
   return join(dataDir, `shard-${shard}`)

@@ -34,6 +34,7 @@ export interface BackgroundParts {
   readonly replies: RingWriter
   readonly arena: Arena
   readonly disk: Disk
+  readonly salt: number
   readonly folders: StoreFolders
 }
 
@@ -46,6 +47,8 @@ export class LogBackground {
   /** What is to be retired next. */
   private waiting: { readonly generation: number; readonly dead: DeadPositions } | undefined
   private dead: DeadPositions | undefined
+  /** Files of generations up to this are to be recycled; -1: none. */
+  private toRecycle: number
   /** Words of replies that found no room. */
   private outbox: number[]
   private readonly open: Map<string, number>
@@ -57,6 +60,7 @@ export class LogBackground {
     this.retirement = undefined
     this.waiting = undefined
     this.dead = undefined
+    this.toRecycle = -1
     this.outbox = []
     this.open = new Map()
   }
@@ -96,6 +100,7 @@ export class LogBackground {
   }
 
   private goOn(wal: WalFiles, written: number): boolean {
+    if (this.toRecycle >= 0) this.recycle(wal)
     this.retirement ??= this.begin(wal)
     const { retirement } = this
     if (retirement === undefined) return false
@@ -104,12 +109,19 @@ export class LogBackground {
     const behind = wal.oldFiles() > filesBehindMax ? catchUpBytes : stepBytes
     if (!retirement.step(Math.max(behind, 4 * written))) return true
     for (const segment of retirement.finished) this.announce(segment)
-    wal.recycle(retirement.generation)
     this.outbox.push((retiredReplyWords << 8) | LogReply.retired, retirement.generation)
+    this.toRecycle = retirement.generation
     this.retirement = undefined
     this.dead = undefined
     this.send()
+    this.recycle(wal)
     return this.waiting !== undefined
+  }
+
+  /** Apart from retiring, which must not be done again for files of which some are gone. */
+  private recycle(wal: WalFiles): void {
+    wal.recycle(this.toRecycle)
+    this.toRecycle = -1
   }
 
   /** The disk refused something: retiring starts again from the beginning, later. */
@@ -128,11 +140,11 @@ export class LogBackground {
   private begin(wal: WalFiles): Retirement | undefined {
     const { waiting } = this
     if (waiting === undefined) return undefined
-    const { disk, folders } = this.parts
     const { generation, dead } = waiting
+    const retirement = new Retirement(this.parts, generation, wal.filesUpTo(generation), dead)
     this.waiting = undefined
     this.dead = dead
-    return new Retirement(disk, folders, generation, wal.filesUpTo(generation), dead)
+    return retirement
   }
 
   private announce({ generation, number, size, runs }: FinishedSegment): void {

@@ -14,6 +14,7 @@ import {
   enqueueHeadWords,
   inlineBytesMax,
   inParts,
+  joinWords,
   Op,
   partHeadWords,
   targetWords,
@@ -27,11 +28,20 @@ export interface LogThreadParts {
   readonly settleWaitMs: number
   readonly arena: Arena
   readonly background: LogBackground
-  /** Makes the files once the shard has said where writing goes on: [file, sequence, generation]. */
-  readonly openWal: (file: number, sequence: number, generation: number) => WalFiles
+  readonly salt: number
+  /** Makes the files once the shard has said where writing goes on. */
+  readonly openWal: (at: LogPlace) => WalFiles
   /** The disk refuses writes, or takes them again. */
   readonly onTrouble: (cause: unknown) => void
   readonly onRelief: () => void
+}
+
+/** Where writing goes on after recovery (see WalStart). */
+export interface LogPlace {
+  readonly file: number
+  readonly sequence: number
+  readonly first: number
+  readonly generation: number
 }
 
 /** A commit of this much goes to the disk before more is taken. */
@@ -52,6 +62,8 @@ export class LogThread {
   private toRetire: number
   /** What was settled since the last roll; undefined when nobody asks. */
   private dead: DeadPositions | undefined
+  /** `dead` as it was before this commit, which may fail and come again. */
+  private deadBefore: DeadPositions | undefined
   private written: number
   private troubled: boolean
   /** When settles began to wait for company; -1 when none do. */
@@ -60,12 +72,13 @@ export class LogThread {
   constructor(parts: LogThreadParts) {
     this.parts = parts
     this.ring = parts.ring
-    this.block = new BlockBuilder()
+    this.block = new BlockBuilder(parts.salt)
     this.source = new EntrySource(parts.arena)
     this.wal = undefined
     this.openOp = -1
     this.toRetire = -1
     this.dead = undefined
+    this.deadBefore = undefined
     this.written = 0
     this.troubled = false
     this.waitingSince = -1
@@ -118,7 +131,8 @@ export class LogThread {
     let count = 0
     let few = true
     for (let i = this.ring.next(); i >= 0 && few; i = this.ring.next()) {
-      few = ((this.ring.words[i] as number) & 255) === LogRecord.settle && ++count < fewSettles
+      const type = (this.ring.words[i] as number) & 255
+      few = (type === LogRecord.settle || type === LogRecord.mark) && ++count < fewSettles
     }
     this.ring.rewind()
     return few
@@ -130,8 +144,14 @@ export class LogThread {
     this.take()
     this.writeBlock()
     this.wal?.sync()
+    this.startRetiring()
+    this.deadBefore = this.dead
     this.ring.release()
     this.parts.shardBell.ring()
+  }
+
+  /** All that the shard has said before it asked for it is synced. */
+  private startRetiring(): void {
     if (this.toRetire < 0 || this.dead === undefined) return
     this.parts.background.retire(this.toRetire, this.dead)
     this.toRetire = -1
@@ -143,6 +163,7 @@ export class LogThread {
     this.block.clear()
     this.openOp = -1
     this.toRetire = -1
+    this.dead = this.deadBefore
     this.wal?.fail()
     this.tell(error)
   }
@@ -170,13 +191,18 @@ export class LogThread {
 
   private control(words: Int32Array, i: number, type: number): void {
     if (type === LogRecord.open) {
-      const low = (words[i + 2] as number) >>> 0
-      const sequence = low + (words[i + 3] as number) * 0x100000000
       this.dead = new DeadPositions()
-      this.wal ??= this.parts.openWal(words[i + 1] as number, sequence, words[i + 4] as number)
+      this.wal ??= this.parts.openWal({
+        file: words[i + 1] as number,
+        sequence: joinWords(words[i + 2] as number, words[i + 3] as number),
+        first: joinWords(words[i + 5] as number, words[i + 6] as number),
+        generation: words[i + 4] as number,
+      })
     } else if (type === LogRecord.roll) {
       this.writeBlock()
       this.wal?.sync()
+      // With what is known now: the next generation's settles say nothing of the one before.
+      this.startRetiring()
       this.wal?.roll(words[i + 1] as number)
       this.dead = new DeadPositions()
     } else if (type === LogRecord.retire) {

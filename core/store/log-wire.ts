@@ -1,15 +1,19 @@
-// The records between a shard and its log thread, as Int32 words (see shared/bus/ring.ts). Settle,
-// settle bits and queue deleted are the ops of wal-format.ts, word for word.
+// The records between a shard and its log thread, as Int32 words (see shared/bus/ring.ts). Those
+// below `enqueue` are ops of wal-format.ts, word for word.
 
 export const LogRecord = {
   settle: 3,
   settleBits: 4,
   queueDeleted: 5,
+  segment: 7,
+  segmentDropped: 8,
+  delivered: 9,
+  mark: 10,
   /** [1] flags [2] queue [3..4] position [5..11] entry, extents (see shared/bus/wire.ts) */
   enqueue: 16,
   /** The message of the enqueue record before it goes to another queue too. [1] queue [2..3] position */
   target: 17,
-  /** Recovery is done: start to write. [1] file [2..3] sequence [4] generation */
+  /** Recovery is done: start to write. [1] file [2..3] sequence [4] generation [5..6] first sequence */
   open: 18,
   /** What follows belongs to a new generation. [1] generation */
   roll: 19,
@@ -51,7 +55,7 @@ export const requestRingWords: number = 16 * 1024
 
 export const enqueueEntryAt = 5
 export const targetRecordWords = 4
-export const openWords = 5
+export const openWords = 7
 export const rollWords = 2
 export const retireWords = 2
 

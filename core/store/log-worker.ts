@@ -35,21 +35,23 @@ const log = new LogThread({
   ring: new RingReader(memory.ring),
   shardBell: new Doorbell(start.shardBell),
   settleWaitMs,
+  salt: memory.salt,
   arena,
   background: new LogBackground({
     requests: new RingReader(memory.requests),
     replies: new RingWriter(memory.replies),
     arena,
     disk: nodeDisk,
+    salt: memory.salt,
     folders: {
       wal: folder,
       segments: segmentFolder(start.folder),
       aside: asideFolder(start.folder),
     },
   }),
-  openWal: (file, sequence, generation) => {
-    const { files, spares } = listWal(nodeDisk, folder)
-    return new WalFiles(nodeDisk, folder, { file, sequence, generation, oldFiles: files, spares })
+  openWal: (place) => {
+    const { files: oldFiles, spares } = listWal(nodeDisk, folder)
+    return new WalFiles(nodeDisk, folder, memory.salt, { ...place, oldFiles, spares })
   },
   onTrouble: (cause) => {
     Atomics.add(nodeWords, NodeWord.failingLogs, 1)

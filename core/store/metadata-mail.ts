@@ -18,6 +18,20 @@ export interface MetadataWrite {
   readonly rows: Uint8Array<ArrayBuffer>
 }
 
+/** Shard 0 -> metadata thread: as `MetadataWrite`, for the keyed store, which counts for itself. */
+export interface KeyedWrite {
+  readonly keyedPosition: number
+  readonly rows: Uint8Array<ArrayBuffer>
+}
+
+/** Shard 0 -> metadata thread: a packed KeyedOp that reads. */
+export interface KeyedRead {
+  readonly request: number
+  readonly op: Uint8Array
+}
+
+export type MetadataRequest = MetadataWrite | KeyedWrite | KeyedRead
+
 /** Metadata thread -> shard 0. The shard's doorbell says `mail`. */
 export type MetadataReport =
   /** Once, first. `changes` is msgpack of TopologyChange[] in parts, in an order in which they can be applied. */
@@ -29,6 +43,9 @@ export type MetadataReport =
     }
   /** Everything up to `position` is on disk. */
   | { readonly report: 'durable'; readonly position: number }
+  | { readonly report: 'keyedDurable'; readonly position: number }
+  /** `reply`: packed. */
+  | { readonly report: 'keyedAnswer'; readonly request: number; readonly reply: Uint8Array }
 
 /** What a part of `loaded` holds at most: a ring takes one part at a time. */
 export const changesPerPart = 200

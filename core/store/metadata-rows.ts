@@ -4,7 +4,8 @@
 //   value  CRC-32 of the key and of what follows (u32), then msgpack of the change that declares it
 //
 // Integers are big-endian and kinds are numbered so that rows in the order of their keys can be
-// applied one after the other. Which row a change writes or removes is decided here, with the
+// applied one after the other. Policies, parameters and limits have keys that begin with the key of
+// their vhost or user: they come right after it, and before all that a policy may apply to. Which row a change writes or removes is decided here, with the
 // topology as it is before the change.
 
 import { createHash } from 'node:crypto'
@@ -20,7 +21,13 @@ import type {
   VhostRecord,
 } from '../topology/records.ts'
 import type { Topology } from '../topology/topology.ts'
-import type { BindingChange, TopologyChange } from '../topology/topology-change.ts'
+import type {
+  BindingChange,
+  LimitsChange,
+  ParameterChange,
+  PolicyChange,
+  TopologyChange,
+} from '../topology/topology-change.ts'
 import type { RowBatch } from './row-batch.ts'
 
 /** What a row says: a declaration, or a fact about the node itself. */
@@ -52,6 +59,10 @@ export function collectRows(topology: Topology, change: TopologyChange, batch: R
   switch (change.change) {
     case 'vhostAdded':
       return put(batch, key(Kind.vhost, change.id), change)
+    case 'vhostChanged': {
+      const { name } = vhostOf(topology, change.id)
+      return put(batch, key(Kind.vhost, change.id), { ...change, change: 'vhostAdded', name })
+    }
     case 'vhostDeleted':
       return removeVhost(topology, vhostOf(topology, change.id), batch)
     case 'exchangeDeclared':
@@ -70,9 +81,45 @@ export function collectRows(topology: Topology, change: TopologyChange, batch: R
     case 'unbound':
       if (isDurableBinding(topology, change)) batch.remove(bindingKey(change))
       return
+    case 'policySet':
+    case 'policyCleared':
+    case 'parameterSet':
+    case 'parameterCleared':
+    case 'vhostLimitsSet':
+    case 'userLimitsSet':
+      return collectSettingRow(change, batch)
     default:
       return collectAccessRows(topology, change, batch)
   }
+}
+
+function collectSettingRow(
+  change: PolicyChange | ParameterChange | LimitsChange,
+  batch: RowBatch,
+): void {
+  switch (change.change) {
+    case 'policySet':
+      return put(batch, policyKey(change.vhost, change.operator, change.policy.name), change)
+    case 'policyCleared':
+      return batch.remove(policyKey(change.vhost, change.operator, change.name))
+    case 'parameterSet':
+      return put(batch, parameterKey(change), change)
+    case 'parameterCleared':
+      return batch.remove(parameterKey(change))
+    case 'vhostLimitsSet':
+      return put(batch, key(Kind.vhost, change.vhost, 'limits'), change)
+    case 'userLimitsSet':
+      return put(batch, key(Kind.user, change.user, 'limits'), change)
+  }
+}
+
+function policyKey(vhost: number, operator: boolean, name: string): Uint8Array {
+  return key(Kind.vhost, vhost, operator ? 'operator_policy' : 'policy', name)
+}
+
+function parameterKey({ vhost, component, name }: ParameterChange): Uint8Array {
+  if (vhost === undefined) return key(Kind.node, 'parameter', name)
+  return key(Kind.vhost, vhost, 'parameter', component, name)
 }
 
 /** Appends a fact about the node itself. */
@@ -103,6 +150,7 @@ function collectAccessRows(topology: Topology, change: AccessChange, batch: RowB
       return put(batch, key(Kind.user, change.name), change)
     case 'userDeleted': {
       batch.remove(key(Kind.user, change.name))
+      batch.remove(key(Kind.user, change.name, 'limits'))
       for (const vhost of topology.vhosts.values()) {
         removeAccess(topology, change.name, vhost.name, batch)
       }
@@ -142,6 +190,16 @@ function removeTopicAccess(topology: Topology, user: string, vhost: string, batc
 
 function removeVhost(topology: Topology, vhost: VhostRecord, batch: RowBatch): void {
   batch.remove(key(Kind.vhost, vhost.id))
+  batch.remove(key(Kind.vhost, vhost.id, 'limits'))
+  for (const { name } of vhost.policies.list()) batch.remove(policyKey(vhost.id, false, name))
+  for (const { name } of vhost.operatorPolicies.list()) {
+    batch.remove(policyKey(vhost.id, true, name))
+  }
+  for (const [component, parameters] of vhost.parameters) {
+    for (const name of parameters.keys()) {
+      batch.remove(key(Kind.vhost, vhost.id, 'parameter', component, name))
+    }
+  }
   for (const user of topology.users.keys()) removeAccess(topology, user, vhost.name, batch)
   for (const exchange of vhost.exchanges.values()) removeExchange(exchange, batch)
   for (const queue of vhost.queues.values()) removeQueue(queue, batch)

@@ -1,19 +1,36 @@
 // Where the registry's decisions are kept, as shard 0 sees it: rows are handed over, and some time
 // later they are on disk. A shard never waits for that.
 
+import type { ControlReply } from '../../shared/bus/control.ts'
+
 /** Takes rows, and says how far they are safe. */
 export interface MetadataStore {
   /** Every batch up to this position is on disk. */
   readonly durableUpTo: number
   /** Hands over a batch (see RowBatch) to be written as one; the position to wait for. */
   write(rows: Uint8Array<ArrayBuffer>): number
+  /** As `durableUpTo`, for the keyed store. */
+  readonly keyedDurableUpTo: number
+  /** As `write`, for the keyed store. */
+  writeKeyed(rows: Uint8Array<ArrayBuffer>): number
+  /** Answers a packed `keyedGet` or `keyedScan`, which sees everything written before. */
+  readKeyed(op: Uint8Array, answer: (reply: ControlReply) => void): void
 }
 
 /** Keeps nothing: for a node without a disk. */
 export class NoMetadata implements MetadataStore {
-  readonly durableUpTo: number = 0
+  durableUpTo: number = 0
+  readonly keyedDurableUpTo: number = 0
 
   write(_rows: Uint8Array<ArrayBuffer>): number {
     return 0
+  }
+
+  writeKeyed(_rows: Uint8Array<ArrayBuffer>): number {
+    return 0
+  }
+
+  readKeyed(_op: Uint8Array, answer: (reply: ControlReply) => void): void {
+    answer({ values: [], rows: [], next: null })
   }
 }

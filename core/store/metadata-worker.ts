@@ -1,14 +1,24 @@
-// Thread entry: keeps the metadata for shard 0. Each wake-up takes all the batches that have gathered
-// and writes them as one transaction, so that a storm of declarations costs few syncs.
+// Thread entry: keeps the metadata for shard 0, and the keyed store. Each wake-up takes all the batches
+// that have gathered and writes them as one transaction per store, so that a storm of declarations
+// costs few syncs.
 
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { assert } from '../../shared/assert.ts'
-import { pack } from '../../shared/bus/control.ts'
+import type { KeyedOp } from '../../shared/bus/control.ts'
+import { pack, unpack } from '../../shared/bus/control.ts'
 import { Doorbell } from '../../shared/bus/doorbell.ts'
 import { NodeWord } from '../../shared/bus/link.ts'
 import type { ThreadReport } from '../../shared/bus/mail.ts'
+import { Keyed } from './keyed.ts'
 import { Metadata, MetadataError } from './metadata.ts'
-import type { MetadataReport, MetadataStart, MetadataWrite } from './metadata-mail.ts'
+import type {
+  KeyedRead,
+  KeyedWrite,
+  MetadataReport,
+  MetadataRequest,
+  MetadataStart,
+  MetadataWrite,
+} from './metadata-mail.ts'
 import { changesPerPart } from './metadata-mail.ts'
 
 /** A full disk is tried again this often. */
@@ -20,6 +30,9 @@ const { dataDir, port, bell: bellMemory, nodeWords } = workerData as MetadataSta
 const bell = new Doorbell(bellMemory)
 /** Handed over, not yet on disk. */
 let waiting: MetadataWrite[] = []
+/** What is asked of the keyed store, in order: a read sees the writes before it. */
+const keyedWaiting: (KeyedWrite | KeyedRead)[] = []
+const keyed = new Keyed(dataDir)
 let retry: NodeJS.Timeout | undefined
 /** The disk has refused the last attempt. */
 let refused = false
@@ -65,32 +78,78 @@ function tell(what: MetadataReport): void {
 }
 
 function serve(opened: Metadata): void {
-  port.on('message', (write: MetadataWrite) => {
-    waiting.push(write)
+  port.on('message', (request: MetadataRequest) => {
+    take(request)
     for (
       let got = receiveMessageOnPort(port);
       got !== undefined;
       got = receiveMessageOnPort(port)
     ) {
-      waiting.push(got.message as MetadataWrite)
+      take(got.message as MetadataRequest)
     }
-    if (retry === undefined) writeWaiting(opened)
+    if (retry === undefined) work(opened)
   })
   main.on('message', () => void stop(opened))
+}
+
+function take(request: MetadataRequest): void {
+  if ('position' in request) waiting.push(request)
+  else keyedWaiting.push(request)
+}
+
+function work(opened: Metadata): void {
+  if (!attempt(opened, () => writeWaiting(opened))) return
+  attempt(opened, workKeyed)
+}
+
+/** False when the disk has refused: `work` is tried again later. */
+function attempt(opened: Metadata, what: () => void): boolean {
+  try {
+    what()
+  } catch (error) {
+    onFailure(opened, error)
+    return false
+  }
+  return true
 }
 
 function writeWaiting(opened: Metadata): void {
   const last = waiting.at(-1)
   if (last === undefined) return
-  try {
-    opened.write(waiting.map(({ rows }) => rows))
-  } catch (error) {
-    onFailure(opened, error)
-    return
-  }
+  opened.write(waiting.map(({ rows }) => rows))
   waiting = []
   if (refused) onSpace()
   tell({ report: 'durable', position: last.position })
+}
+
+function workKeyed(): void {
+  while (keyedWaiting.length > 0) {
+    const first = keyedWaiting[0]
+    if (first === undefined) return
+    if ('op' in first) {
+      keyedWaiting.shift()
+      readKeyed(first)
+      continue
+    }
+    const writes: KeyedWrite[] = []
+    for (const next of keyedWaiting) {
+      if ('op' in next) break
+      writes.push(next)
+    }
+    keyed.write(writes.map(({ rows }) => rows))
+    keyedWaiting.splice(0, writes.length)
+    if (refused) onSpace()
+    const last = writes.at(-1)
+    if (last !== undefined) tell({ report: 'keyedDurable', position: last.keyedPosition })
+  }
+}
+
+function readKeyed({ request, op: packed }: KeyedRead): void {
+  const op = unpack<KeyedOp>(packed)
+  let reply: object = {}
+  if (op.op === 'keyedGet') reply = { values: keyed.get(op) }
+  else if (op.op === 'keyedScan') reply = keyed.scan(op)
+  tell({ report: 'keyedAnswer', request, reply: new Uint8Array(pack(reply)) })
 }
 
 /**
@@ -111,7 +170,7 @@ function onFailure(opened: Metadata, error: unknown): void {
   }
   retry = setTimeout(() => {
     retry = undefined
-    writeWaiting(opened)
+    work(opened)
   }, retryMs)
 }
 
@@ -124,8 +183,10 @@ function onSpace(): void {
 /** The shards have stopped: nothing more comes. */
 async function stop(opened: Metadata): Promise<void> {
   clearTimeout(retry)
-  writeWaiting(opened)
+  work(opened)
+  clearTimeout(retry)
   port.close()
+  await keyed.close()
   await opened.close()
   report({ report: 'stopped' })
   main.close()

@@ -6,11 +6,11 @@
 //   metadata/    the registry's tables
 //   shard-<n>/   messages of shard n
 
+import { randomInt } from 'node:crypto'
 import {
   closeSync,
   existsSync,
   fsyncSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -18,9 +18,10 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { warrenVersion } from '../../shared/version.ts'
 import { lockDirectory } from './directory-lock.ts'
+import { makeFolder, syncFolder } from './disk.ts'
 import { metadataFolder } from './layout.ts'
 
 /** Goes up when a version of Warren before could not read what this one writes. */
@@ -37,6 +38,8 @@ export interface NodeFacts {
   /** Queues lie on shards by their number, so it holds as long as the directory does. */
   readonly shards: number
   readonly version: string
+  /** What checksums start from (see wal-format.ts): a 32-bit number that nobody outside knows. */
+  readonly salt: number
 }
 
 /** A locked data directory. */
@@ -67,7 +70,7 @@ export async function openDataDirectory(
   const path = resolve(dir)
   let release = (): void => {}
   try {
-    makeFolder(path)
+    makeFolder(path, 0o750)
     const lock = await lockDirectory(path)
     if (lock.kind === 'locked') release = lock.release
     if (lock.kind === 'busy') throw new DataDirectoryError(busyText(path, lock.pid))
@@ -78,7 +81,7 @@ export async function openDataDirectory(
           `that number: leave the setting away, or use another data_dir for shards = ${shards}`,
       )
     }
-    const facts = existing ?? { format, shards, version: warrenVersion }
+    const facts = existing ?? newFacts(shards)
     if (existing === undefined) writeFile(path, 'node.json', `${JSON.stringify(facts, null, 2)}\n`)
     const stoppedCleanly = takeCleanStop(path)
     return {
@@ -138,23 +141,21 @@ function busyText(path: string, pid: number | undefined): string {
   return `data directory ${path} is in use by ${who}`
 }
 
-/** Every folder that is made gets its name synced into its parent. */
-function makeFolder(path: string): void {
-  const first = mkdirSync(path, { recursive: true, mode: 0o750 })
-  if (first === undefined) return
-  for (let at = path; ; at = dirname(at)) {
-    syncFolder(dirname(at))
-    if (at === first || dirname(at) === at) return
-  }
+function newFacts(shards: number): NodeFacts {
+  return { format, shards, version: warrenVersion, salt: randomInt(2 ** 32) }
 }
 
 function parseFacts(text: string): NodeFacts | undefined {
   try {
-    const { format, shards, version } = JSON.parse(text) as Record<string, unknown>
-    const valid = Number.isInteger(format) && Number.isInteger(shards) && Number(shards) > 0
-    return valid
-      ? { format: Number(format), shards: Number(shards), version: String(version) }
-      : undefined
+    const { format, shards, version, salt = 0 } = JSON.parse(text) as Record<string, unknown>
+    const numbers = [format, shards, salt].every((value) => Number.isInteger(value))
+    if (!numbers || Number(shards) <= 0) return undefined
+    return {
+      format: Number(format),
+      shards: Number(shards),
+      version: String(version),
+      salt: Number(salt),
+    }
   } catch {
     return undefined
   }
@@ -180,17 +181,6 @@ function writeFile(folder: string, name: string, text: string): void {
   }
   renameSync(aside, join(folder, name))
   syncFolder(folder)
-}
-
-function syncFolder(path: string): void {
-  // Windows has no such thing as syncing a folder.
-  if (process.platform === 'win32') return
-  const folder = openSync(path, 'r')
-  try {
-    fsyncSync(folder)
-  } finally {
-    closeSync(folder)
-  }
 }
 
 function textOf(error: unknown): string {

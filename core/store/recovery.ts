@@ -1,18 +1,23 @@
 // Reads a write-ahead log from its first file to its last and applies it. What may be wrong, and
 // what is done about it (test/core/store/recovery.test.ts damages files for each row):
 //
-//   found                                      meaning                      done
-//   zeros or a recycled file's block           the log ends here            nothing
-//   broken block, no valid one behind it,      torn tail: the last write    cut; moved aside, reported
-//     in the last file with blocks               was not finished
-//   broken block, a valid one behind it        damage in the middle         skipped; moved aside, reported
-//     (in this file or a later one)
-//   sequence jumps (and no note says that      blocks or a whole file       reported
-//     numbers were left out)                     are missing
-//   file shorter than a block says             as a broken block            as a broken block
-//   messages of a queue that is not known      queue deleted, its record    dropped, reported
+//   found                                      meaning                       done
+//   zeros or a recycled file's block           the log ends here             nothing
+//   broken or missing block, nothing behind    torn tail: the last commit    cut from there; moved aside,
+//     it that was written after it was synced    was not finished              reported
+//   broken block that was synced               damage                        left out; moved aside, reported
+//   missing block that was synced              blocks or a file are missing  reported
+//   the oldest block comes after the one that  the oldest file is missing    reported
+//     the youngest says is needed
+//   file shorter than a block says             as a broken block             as a broken block
+//   messages of a queue that is not known      queue deleted, its record     dropped, reported
 //                                                not written yet
-//   ops of a queue without messages            queue just declared          nothing
+//   ops of a queue without messages            queue just declared           nothing
+//   a segment that the log names is not there  it is missing                 reported (shard-store.ts)
+//
+// A block says how far the log was synced before it was written. So a commit of several blocks that
+// was torn in its middle is cut there: what comes later in it may be the end of a message that an
+// earlier block was to bring elsewhere.
 
 import { join } from 'node:path'
 import { BlockReader } from './block-reader.ts'
@@ -42,6 +47,8 @@ export interface WalEnd {
   readonly file: number
   readonly sequence: number
   readonly generation: number
+  /** Of the oldest block; `sequence` when there is none. */
+  readonly first: number
   /** The oldest generation that the log still has; that of the next file when it has none. */
   readonly firstGeneration: number
   readonly damage: readonly Damage[]
@@ -75,120 +82,208 @@ export function listWal(disk: Disk, folder: string): WalListing {
   return { files, spares, last }
 }
 
-export class WalRecovery {
-  private readonly disk: Disk
-  private readonly folder: string
+export interface RecoveryPlace {
+  readonly disk: Disk
+  readonly folder: string
+  readonly salt: number
   /** Where what can't be read goes; undefined: it is only reported (offline check). */
-  private readonly aside: string | undefined
+  readonly aside: string | undefined
+}
+
+/** A part of a file; a copy, since the next file is read into the same memory. */
+interface Piece {
+  readonly file: number
+  readonly at: number
+  readonly bytes: Buffer
+  /** A block that may be cut, or something that is none. */
+  readonly block: BlockReader | undefined
+}
+
+export class WalRecovery {
+  private readonly place: RecoveryPlace
   private readonly replay: Replay
   private readonly damage: Damage[]
   private readonly memory: Buffer
-  private sequence: number
+  /** Sequence of the block that comes next; undefined before the first. */
+  private next: number | undefined
   private generation: number
+  private firstSequence: number
   private firstGeneration: number
-  /** What is broken at the end of a file: a torn tail unless blocks follow in a later file. */
-  private openEnd:
-    | { readonly file: number; readonly at: number; readonly bytes: Buffer }
-    | undefined
+  /** What the youngest block says is the oldest that is needed. */
+  private needed: number
+  /** From the first broken or missing block on, while it may be that it was never synced. */
+  private doubtful: Piece[]
 
-  constructor(disk: Disk, folder: string, aside: string | undefined, replay: Replay) {
-    this.disk = disk
-    this.folder = folder
-    this.aside = aside
+  constructor(place: RecoveryPlace, replay: Replay) {
+    this.place = place
     this.replay = replay
     this.damage = []
     this.memory = Buffer.from(new ArrayBuffer(walFileBytes))
-    this.sequence = 0
+    this.next = undefined
     this.generation = 0
+    this.firstSequence = 0
     this.firstGeneration = Number.POSITIVE_INFINITY
-    this.openEnd = undefined
+    this.needed = 0
+    this.doubtful = []
   }
 
   /** Reads and applies all files. Throws when a file that is there can't be read at all. */
   run(): WalEnd {
-    const { files, last } = listWal(this.disk, this.folder)
-    for (const file of files) this.readFile(file)
-    this.closeEnd('torn tail')
+    const { files, last } = listWal(this.place.disk, this.place.folder)
+    for (const file of files) this.readFile(file, file === files.at(-1))
+    this.cut()
+    if (this.firstSequence > this.needed) {
+      this.note('missing', files[0] ?? 0, 0, this.firstSequence - this.needed, undefined)
+    }
+    const sequence = this.next ?? 1
     return {
       file: last + 1,
-      sequence: this.sequence + 1,
+      sequence,
       generation: this.generation + 1,
+      first: this.firstSequence === 0 ? sequence : this.firstSequence,
       firstGeneration: Math.min(this.firstGeneration, this.generation + 1),
       damage: this.damage,
     }
   }
 
-  private readFile(file: number): void {
-    const reader = this.load(file)
+  private readFile(file: number, last: boolean): void {
+    const reader = this.load(file, last)
     let at = 0
     for (;;) {
       const state = reader.look(at)
       if (state === 'valid') {
-        this.closeEnd('damaged')
-        this.apply(reader, file)
+        this.onBlock(reader, file)
         at = reader.following()
         continue
       }
       const next = reader.findValid(at)
-      if (next >= 0) {
-        this.save('damaged', file, at, reader.bytes.subarray(at, next))
-        at = next
-      } else {
-        if (state === 'broken') this.leaveEnd(file, at, reader)
-        return
-      }
+      if (next < 0 && state === 'unused') return
+      const end = next < 0 ? endOfBroken(reader, at) : next
+      const bytes = copyOf(reader.bytes, at, end)
+      this.doubtful.push({ file, at, bytes, block: undefined })
+      if (next < 0) return
+      at = next
     }
   }
 
-  private apply(reader: BlockReader, file: number): void {
-    const sequence = reader.sequence()
-    const expected = this.sequence + 1 + reader.skipped()
-    // Less than expected: blocks that were written again after a failure had reached the disk after all.
-    if (this.sequence !== 0 && sequence > expected) {
-      const name = walFileName(file)
-      const size = sequence - expected
-      this.damage.push({ kind: 'missing', file: name, offset: reader.at, size, savedAs: undefined })
+  /** A block that can be read: applies it unless one before it is not there, and may never have been. */
+  private onBlock(reader: BlockReader, file: number): void {
+    const from = reader.sequence() - reader.skipped()
+    // Blocks before the first that can be read may have been broken: at least one.
+    this.next ??= this.doubtful.length > 0 ? from - 1 : from
+    if (from <= this.next) {
+      // Not synced and written again (blocks that had reached the disk all the same are among these).
+      this.doubtful = []
+    } else if (reader.synced() > this.next) {
+      this.admitDamage(file, reader.at, from - this.next)
+    } else {
+      const bytes = copyOf(reader.bytes, reader.at, reader.following())
+      const block = new BlockReader(bytes, bytes.length, file, this.place.salt)
+      this.doubtful.push({ file, at: reader.at, bytes, block })
+      return
     }
-    this.sequence = sequence
+    this.apply(reader)
+  }
+
+  /** What is broken or missing had been synced: the blocks behind it count. */
+  private admitDamage(file: number, at: number, missing: number): void {
+    const pieces = this.doubtful
+    this.doubtful = []
+    let found = missing
+    for (const { file: of, at: offset, bytes, block } of pieces) {
+      if (block === undefined) {
+        found = 0
+        this.note('damaged', of, offset, bytes.length, this.save(of, offset, bytes))
+      }
+    }
+    if (found > 0) this.note('missing', file, at, found - pieces.length, undefined)
+    this.replay.skip()
+    for (const { block } of pieces) if (block?.look(0) === 'valid') this.apply(block)
+  }
+
+  private apply(reader: BlockReader): void {
+    const sequence = reader.sequence()
+    if (this.firstSequence === 0) this.firstSequence = sequence - reader.skipped()
+    this.next = sequence + 1
     this.generation = Math.max(this.generation, reader.generation())
     this.firstGeneration = Math.min(this.firstGeneration, reader.generation())
+    this.needed = reader.first()
     this.replay.apply(reader.words, reader.bytes, reader.opsFrom(), reader.opsTo())
   }
 
-  private load(file: number): BlockReader {
-    const fd = this.disk.open(join(this.folder, walFileName(file)), false)
+  private load(file: number, last: boolean): BlockReader {
+    const { disk, folder, salt, aside } = this.place
+    const fd = disk.open(join(folder, walFileName(file)), false)
     try {
-      const size = this.disk.read(fd, this.memory, 0, walFileBytes, 0)
-      return new BlockReader(this.memory, size, file)
+      const size = disk.read(fd, this.memory, 0, walFileBytes, 0)
+      // What a killed process has written is seen here, but may not be on disk yet.
+      if (last && aside !== undefined) disk.sync(fd)
+      return new BlockReader(this.memory, size, file, salt)
     } finally {
-      this.disk.close(fd)
+      disk.close(fd)
     }
   }
 
-  /** Notes a broken end; its bytes are kept, since the next file is read into the same memory. */
-  private leaveEnd(file: number, at: number, reader: BlockReader): void {
-    this.closeEnd('damaged')
-    const bytes = Buffer.from(reader.bytes.subarray(at, endOfBroken(reader, at)))
-    this.openEnd = { file, at, bytes }
-  }
-
-  private closeEnd(kind: 'torn tail' | 'damaged'): void {
-    if (this.openEnd === undefined) return
-    const { file, at, bytes } = this.openEnd
-    this.openEnd = undefined
-    this.save(kind, file, at, bytes)
-  }
-
-  private save(kind: 'torn tail' | 'damaged', file: number, offset: number, bytes: Buffer): void {
-    const name = walFileName(file)
-    const size = bytes.length
-    let savedAs: string | undefined
-    if (this.aside !== undefined) {
-      savedAs = join(this.aside, `${name}-${offset}`)
-      saveBytes(this.disk, this.aside, savedAs, bytes)
+  /** The log ends where something was not there: the rest is moved aside and replaced by zeros. */
+  private cut(): void {
+    const pieces = this.doubtful
+    for (let i = 0; i < pieces.length; ) {
+      const { file, at } = pieces[i] as Piece
+      let end = at
+      for (; pieces[i]?.file === file; i++) {
+        const piece = pieces[i] as Piece
+        end = piece.at + piece.bytes.length
+      }
+      this.note('torn tail', file, at, end - at, this.cutFrom(file, at, end))
     }
-    this.damage.push({ kind, file: name, offset, size, savedAs })
   }
+
+  private cutFrom(file: number, from: number, to: number): string | undefined {
+    const { disk, folder, aside } = this.place
+    if (aside === undefined) return undefined
+    const fd = disk.open(join(folder, walFileName(file)), false)
+    try {
+      const bytes = Buffer.alloc(to - from)
+      disk.read(fd, bytes, 0, bytes.length, from)
+      const savedAs = this.save(file, from, bytes)
+      disk.write(fd, bytes.fill(0), bytes.length, from)
+      disk.sync(fd)
+      return savedAs
+    } finally {
+      disk.close(fd)
+    }
+  }
+
+  private save(file: number, offset: number, bytes: Buffer): string | undefined {
+    const { disk, aside } = this.place
+    if (aside === undefined) return undefined
+    const path = join(aside, `${walFileName(file)}-${offset}`)
+    disk.makeFolder(aside)
+    const fd = disk.open(path, true)
+    try {
+      disk.write(fd, bytes, bytes.length, 0)
+      disk.sync(fd)
+    } finally {
+      disk.close(fd)
+    }
+    return path
+  }
+
+  private note(
+    kind: Damage['kind'],
+    file: number,
+    offset: number,
+    size: number,
+    savedAs: string | undefined,
+  ): void {
+    this.damage.push({ kind, file: walFileName(file), offset, size, savedAs })
+  }
+}
+
+function copyOf(bytes: Buffer, from: number, to: number): Buffer {
+  const copy = Buffer.from(new ArrayBuffer(to - from))
+  bytes.copy(copy, 0, from, to)
+  return copy
 }
 
 /** Where a broken block that nothing valid follows ends: at unused space, or where it must. */
@@ -197,15 +292,4 @@ function endOfBroken(reader: BlockReader, at: number): number {
   let end = at + blockAlign
   while (end < limit && reader.look(end) === 'broken') end += blockAlign
   return Math.min(end, limit)
-}
-
-function saveBytes(disk: Disk, folder: string, path: string, bytes: Buffer): void {
-  disk.makeFolder(folder)
-  const fd = disk.open(path, true)
-  try {
-    disk.write(fd, bytes, bytes.length, 0)
-    disk.sync(fd)
-  } finally {
-    disk.close(fd)
-  }
 }

@@ -1,6 +1,7 @@
 // One queue while the log is replayed: its messages in rising order of position.
 
 import { AliveSet } from '../log/alive-set.ts'
+import { Marks } from '../queue/marks.ts'
 import type { MessageKeeper } from './entry-keeper.ts'
 
 const firstCapacity = 16
@@ -14,6 +15,10 @@ export class ReplayQueue {
   readonly stored: AliveSet
   /** One more than the highest position that a segment may hold. */
   storedTo: number
+  /** Of messages that are not settled. */
+  readonly marks: Marks
+  /** No message from here on had been delivered when the log was closed, if it was closed in order. */
+  deliveredTo: number
   private readonly keeper: MessageKeeper
   private positions: Float64Array
   /** -1 where the message is settled. */
@@ -27,6 +32,8 @@ export class ReplayQueue {
     this.next = 0
     this.stored = new AliveSet()
     this.storedTo = 0
+    this.marks = new Marks()
+    this.deliveredTo = Number.POSITIVE_INFINITY
     this.keeper = keeper
     this.positions = new Float64Array(firstCapacity)
     this.rows = new Int32Array(firstCapacity)
@@ -82,6 +89,7 @@ export class ReplayQueue {
     const to = from + count
     if (to > this.next) this.next = to
     this.stored.removeRange(from, to)
+    if (this.marks.count > 0) this.forget(from, to)
     for (let i = this.indexOf(from); i < this.end && (this.positions[i] as number) < to; i++) {
       const row = this.rows[i] as number
       if (row < 0) continue
@@ -90,6 +98,18 @@ export class ReplayQueue {
       this.count--
     }
     while (this.head < this.end && (this.rows[this.head] as number) < 0) this.head++
+  }
+
+  private forget(from: number, to: number): void {
+    if (to - from < this.marks.count) {
+      for (let position = from; position < to; position++) this.marks.delete(position)
+      return
+    }
+    const gone: number[] = []
+    this.marks.each((position) => {
+      if (position >= from && position < to) gone.push(position)
+    })
+    for (const position of gone) this.marks.delete(position)
   }
 
   /** Settles all. */

@@ -5,10 +5,12 @@ import type { MessageKeeper } from './entry-keeper.ts'
 import { ReplayQueue } from './replay-queue.ts'
 import {
   enqueueHeadWords,
+  entryBytes,
   inParts,
   joinWords,
   Op,
   partHeadWords,
+  segmentName,
   settleBitsPositions,
   targetWords,
 } from './wal-format.ts'
@@ -17,6 +19,12 @@ export class Replay {
   readonly queues: Map<number, ReplayQueue>
   /** Messages for queues that are unknown and were not deleted in the log, by queue. */
   readonly orphans: Map<number, number>
+  /** Queues that were deleted in the log. */
+  readonly deleted: Set<number>
+  /** Messages of which a part was damaged, once per queue. */
+  incomplete: number
+  /** Segments that have to be there: generation and number, as in their names. */
+  readonly segments: Set<string>
   private readonly keeper: MessageKeeper
   private pending: Buffer[]
 
@@ -26,6 +34,9 @@ export class Replay {
     this.queues = new Map()
     for (const queue of queues) this.queues.set(queue, new ReplayQueue(keeper))
     this.orphans = new Map()
+    this.deleted = new Set()
+    this.incomplete = 0
+    this.segments = new Set()
     this.pending = []
   }
 
@@ -38,9 +49,18 @@ export class Replay {
       else if (type === Op.settle) this.settle(words, w)
       else if (type === Op.part) this.addPart(words, bytes, w)
       else if (type === Op.settleBits) this.settleBits(words, w)
+      else if (type === Op.mark) this.mark(words, w)
       else if (type === Op.queueDeleted) this.deleteQueue(words[w + 1] as number)
+      else if (type === Op.segment) this.segments.add(segmentAt(words, w))
+      else if (type === Op.segmentDropped) this.segments.delete(segmentAt(words, w))
+      else if (type === Op.delivered) this.noteDelivered(words, w)
       w += head >>> 8
     }
+  }
+
+  /** Blocks are missing here: a message that is in parts has lost some of them. */
+  skip(): void {
+    this.pending = []
   }
 
   /** Takes note that the messages in [from, to) may be in segments; call before `apply`. */
@@ -50,6 +70,13 @@ export class Replay {
 
   private enqueue(words: Int32Array, bytes: Buffer, w: number): void {
     const count = (words[w + 1] as number) >>> 8
+    const inline = ((words[w + 1] as number) & inParts) === 0
+    const source = inline ? bytes : Buffer.concat(this.pending)
+    this.pending = []
+    if (!inline && source.length !== entryBytes(words, w)) {
+      this.incomplete += count
+      return
+    }
     const targets = w + ((words[w] as number) >>> 8) - count * targetWords
     let row = -1
     for (let i = 0; i < count; i++) {
@@ -62,20 +89,13 @@ export class Replay {
       }
       const position = joinWords(words[t + 1] as number, words[t + 2] as number)
       if (queue.isAlive(position)) continue
-      if (row < 0) row = this.keep(words, bytes, w)
-      else this.keeper.hold(row)
+      if (row >= 0) this.keeper.hold(row)
+      else {
+        row = this.keeper.keep(words, w, source, inline ? (w + enqueueHeadWords) * 4 : 0)
+        if (row < 0) throw noMemory()
+      }
       queue.add(position, row)
     }
-    this.pending = []
-  }
-
-  /** Copies the entry of the enqueue op at `w` into slabs; returns its row. */
-  private keep(words: Int32Array, bytes: Buffer, w: number): number {
-    const inline = ((words[w + 1] as number) & inParts) === 0
-    const source = inline ? bytes : Buffer.concat(this.pending)
-    const row = this.keeper.keep(words, w, source, inline ? (w + enqueueHeadWords) * 4 : 0)
-    if (row < 0) throw noMemory()
-    return row
   }
 
   private addPart(words: Int32Array, bytes: Buffer, w: number): void {
@@ -100,14 +120,31 @@ export class Replay {
     }
   }
 
+  private mark(words: Int32Array, w: number): void {
+    const position = joinWords(words[w + 2] as number, words[w + 3] as number)
+    const word = words[w + 4] as number
+    this.queues.get(words[w + 1] as number)?.marks.set(position, word)
+  }
+
+  private noteDelivered(words: Int32Array, w: number): void {
+    const queue = this.queues.get(words[w + 1] as number)
+    const position = joinWords(words[w + 2] as number, words[w + 3] as number)
+    if (queue !== undefined) queue.deliveredTo = position
+  }
+
   private deleteQueue(id: number): void {
     this.orphans.delete(id)
+    this.deleted.add(id)
     const queue = this.queues.get(id)
     if (queue === undefined) return
     // A queue that got the id of a deleted one: what is in the log so far was the other's.
     queue.clear()
     this.queues.set(id, new ReplayQueue(this.keeper))
   }
+}
+
+function segmentAt(words: Int32Array, w: number): string {
+  return segmentName(words[w + 1] as number, words[w + 2] as number)
 }
 
 function noMemory(): Error {

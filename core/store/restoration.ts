@@ -2,6 +2,7 @@
 // are not there. Used at start and by `warren check-data`.
 
 import { exchangeTypeOf } from '../routing/exchange-types.ts'
+import { compilePattern } from '../topology/name-matcher.ts'
 import { compilePermissions, compileTopicPermissions } from '../topology/permissions.ts'
 import type { TopologyChange } from '../topology/topology-change.ts'
 import { decodeRow } from './metadata-rows.ts'
@@ -100,6 +101,11 @@ function refer(found: Restoration, known: Known, row: TopologyChange): string | 
     case 'permissionsSet':
     case 'topicPermissionsSet':
       return referAccess(known, row)
+    case 'policySet':
+    case 'parameterSet':
+    case 'vhostLimitsSet':
+    case 'userLimitsSet':
+      return referSetting(known, row)
     default:
       return `a row says '${row.change}', which is never stored`
   }
@@ -122,6 +128,23 @@ function referDeclared(found: Restoration, known: Known, row: Declared): string 
   }
   known.ends.add(endOf(row.vhost, kind, row.name))
   return undefined
+}
+
+type Setting = Extract<
+  TopologyChange,
+  { readonly change: 'policySet' | 'parameterSet' | 'vhostLimitsSet' | 'userLimitsSet' }
+>
+
+function referSetting(known: Known, row: Setting): string | undefined {
+  if (row.change === 'userLimitsSet') {
+    return known.users.has(row.user) ? undefined : `limits of user '${row.user}': it is missing`
+  }
+  const what = row.change === 'policySet' ? `policy '${row.policy.name}'` : row.change
+  if (row.vhost !== undefined && !known.vhosts.has(row.vhost))
+    return `${what}: its vhost is missing`
+  if (row.change !== 'policySet') return undefined
+  const pattern = compilePattern(row.policy.pattern)
+  return 'problem' in pattern ? `${what}: ${pattern.problem}` : undefined
 }
 
 type Access = Extract<TopologyChange, { readonly change: 'permissionsSet' | 'topicPermissionsSet' }>

@@ -11,10 +11,12 @@ import { SegmentWriter, targetsPerOpMax } from './segment-writer.ts'
 import {
   blockAlign,
   blockBytesMax,
+  entryBytes,
   inParts,
   joinWords,
   Op,
   partHeadWords,
+  segmentId,
   segmentName,
   targetWords,
   walFileName,
@@ -48,11 +50,19 @@ export interface StoreFolders {
   readonly aside: string
 }
 
+/** Where retirements take place. */
+export interface RetirementPlace {
+  readonly disk: Disk
+  readonly folders: StoreFolders
+  readonly salt: number
+}
+
 export class Retirement {
   readonly generation: number
   readonly finished: FinishedSegment[]
   private readonly disk: Disk
   private readonly folders: StoreFolders
+  private readonly salt: number
   private readonly files: readonly number[]
   private readonly dead: DeadPositions
   private readonly shares: Map<number, QueueShare>
@@ -67,20 +77,22 @@ export class Retirement {
   /** Where in the file the window in `memory` begins, and where in the window to go on. */
   private start: number
   private at: number
+  /** Of the next segment; -1 before the first. */
+  private number: number
   private readonly targets: number[]
   /** Part ops since the last enqueue op: copies of their bytes. */
   private pending: Buffer[]
 
   /** `files`: numbers of all files of generations up to `generation`, oldest first. */
   constructor(
-    disk: Disk,
-    folders: StoreFolders,
+    { disk, folders, salt }: RetirementPlace,
     generation: number,
     files: readonly number[],
     dead: DeadPositions,
   ) {
     this.disk = disk
     this.folders = folders
+    this.salt = salt
     this.generation = generation
     this.files = files
     this.dead = dead
@@ -92,9 +104,10 @@ export class Retirement {
     this.fileIndex = 0
     this.fd = -1
     this.memory = Buffer.from(new ArrayBuffer(windowBytes))
-    this.reader = new BlockReader(this.memory, 0, 0)
+    this.reader = new BlockReader(this.memory, 0, 0, salt)
     this.start = 0
     this.at = 0
+    this.number = -1
     this.targets = []
     this.pending = []
   }
@@ -128,6 +141,8 @@ export class Retirement {
     for (;;) {
       const next = reader.findValid(this.at)
       if (next >= 0) {
+        // What is between was damaged, and with it a message that is in parts.
+        this.pending = []
         this.at = next
         return reader
       }
@@ -138,18 +153,22 @@ export class Retirement {
   /** Reads the window that begins at `start`; false when the file ends before. */
   private load(start: number): boolean {
     const size = this.disk.read(this.fd, this.memory, 0, windowBytes, start)
-    this.reader = new BlockReader(this.memory, size, this.files[this.fileIndex] as number)
+    this.reader = new BlockReader(
+      this.memory,
+      size,
+      this.files[this.fileIndex] as number,
+      this.salt,
+    )
     this.start = start
     this.at = 0
     return size >= blockAlign
   }
 
-  /** Gives up: what was written so far is closed, and removed by whoever starts again. */
+  /** Gives up: what was written so far is removed. Throws where the disk refuses that. */
   abandon(): void {
+    this.phase = 'done'
     this.close()
     for (const writer of this.writers) writer.abandon()
-    this.writers.length = 0
-    this.phase = 'done'
   }
 
   private open(): boolean {
@@ -161,9 +180,10 @@ export class Retirement {
   }
 
   private close(): void {
-    if (this.fd >= 0) this.disk.close(this.fd)
+    const { fd } = this
     this.fd = -1
     this.fileIndex++
+    if (fd >= 0) this.disk.close(fd)
   }
 
   private endPass(): void {
@@ -173,10 +193,15 @@ export class Retirement {
       return
     }
     this.phase = 'done'
-    for (const [number, writer] of this.writers.entries()) {
+    for (const writer of this.writers) {
       writer.finish()
-      const runs = [...writer.runs.values()]
-      this.finished.push({ generation: this.generation, number, size: writer.at, runs })
+      const { at: size, number } = writer
+      this.finished.push({
+        generation: this.generation,
+        number,
+        size,
+        runs: [...writer.runs.values()],
+      })
     }
     if (this.writers.length > 0) this.disk.syncFolder(this.folders.segments)
     this.writers.length = 0
@@ -219,8 +244,7 @@ export class Retirement {
 
   private count(words: Int32Array, w: number): void {
     const { targets } = this
-    let bytes = 0
-    for (let i = 2; i < 6; i++) bytes += words[w + i] as number
+    const bytes = entryBytes(words, w)
     for (let i = 0; i < targets.length; i += targetWords) {
       const queue = targets[i] as number
       let share = this.shares.get(queue)
@@ -237,6 +261,7 @@ export class Retirement {
     const { targets } = this
     const writer = this.writerFor(targets[0] as number)
     const partWise = ((words[w + 1] as number) & inParts) !== 0
+    if (partWise && sizeOf(this.pending) !== entryBytes(words, w)) return
     for (let i = 0; i < targets.length; i += targetsPerOpMax * targetWords) {
       if (partWise) for (const part of this.pending) writer.addPart(part, 0, part.length)
       writer.addEnqueue(words, w, end, targets.slice(i, i + targetsPerOpMax * targetWords))
@@ -263,12 +288,28 @@ export class Retirement {
 
   private newWriter(): SegmentWriter {
     this.disk.makeFolder(this.folders.segments)
-    const name = segmentName(this.generation, this.writers.length)
+    if (this.number < 0) this.number = this.firstFree()
+    const name = segmentName(this.generation, this.number)
     const path = join(this.folders.segments, name)
-    // Left over from a retirement that did not come to its end.
-    this.disk.remove(path)
-    const writer = new SegmentWriter(this.disk, path, this.generation)
+    const id = { generation: this.generation, number: this.number++ }
+    const writer = new SegmentWriter(this.disk, path, this.salt, id)
     this.writers.push(writer)
     return writer
   }
+
+  /** A finished segment is never written over, nor what could not be removed of an unfinished one. */
+  private firstFree(): number {
+    let free = 0
+    for (const name of this.disk.list(this.folders.segments)) {
+      const id = segmentId(name)
+      if (id?.generation === this.generation) free = Math.max(free, id.number + 1)
+    }
+    return free
+  }
+}
+
+function sizeOf(parts: readonly Buffer[]): number {
+  let size = 0
+  for (const part of parts) size += part.length
+  return size
 }

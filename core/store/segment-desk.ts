@@ -30,6 +30,8 @@ interface Segment {
   readonly number: number
   readonly size: number
   readonly runs: { readonly queue: WalQueue; readonly from: number; readonly to: number }[]
+  /** Runs before this one are dead. */
+  firstAlive: number
   /** Position of the log that covers what settled the last of its messages; 0 while any is alive. */
   deadAt: number
   damaged: boolean
@@ -49,7 +51,12 @@ export interface SegmentDeskParts {
   readonly arena: Arena
   readonly slabs: SlabWriter
   readonly messages: MessageTable
+  readonly salt: number
   readonly queues: ReadonlyMap<number, WalQueue>
+  /** A segment was made. */
+  readonly onSegment: (generation: number, number: number) => void
+  /** A segment is not needed any more: the position of the log that says so, or 0 to be asked again later. */
+  readonly onDead: (generation: number, number: number) => number
   /** `missing` of the `count` messages from `from` on can't be read back. */
   readonly onLost: (queue: WalQueue, from: number, count: number, missing: number) => void
 }
@@ -72,7 +79,7 @@ export class SegmentDesk {
   constructor(parts: SegmentDeskParts) {
     this.bytes = 0
     this.parts = parts
-    this.chunk = new ChunkReader(parts.arena, parts.slabs, parts.messages)
+    this.chunk = new ChunkReader(parts.arena, parts.slabs, parts.messages, parts.salt)
     this.segments = []
     this.fetches = new SlotTable()
     this.postponed = []
@@ -83,8 +90,21 @@ export class SegmentDesk {
 
   /** A segment is there. */
   add(generation: number, number: number, size: number): void {
-    this.segments.push({ generation, number, size, runs: [], deadAt: 0, damaged: false })
+    this.segments.push({
+      generation,
+      number,
+      size,
+      runs: [],
+      firstAlive: 0,
+      deadAt: 0,
+      damaged: false,
+    })
     this.bytes += size
+  }
+
+  /** The segments that are needed. */
+  needed(): readonly Segment[] {
+    return this.segments
   }
 
   /** The segment added last holds these messages of a queue. */
@@ -112,6 +132,7 @@ export class SegmentDesk {
       else if (type === LogReply.segment) {
         const size = joinWords(words[i + 3] as number, words[i + 4] as number)
         this.add(words[i + 1] as number, words[i + 2] as number, size)
+        this.parts.onSegment(words[i + 1] as number, words[i + 2] as number)
       } else if (type === LogReply.run) {
         const from = joinWords(words[i + 2] as number, words[i + 3] as number)
         const to = joinWords(words[i + 4] as number, words[i + 5] as number)
@@ -132,13 +153,15 @@ export class SegmentDesk {
 
   /**
    * Lets go of segments in which nothing is alive, once what settled their messages is durable:
-   * `appended` and `committed` are positions of the log.
+   * `committed` is a position of the log.
    */
-  collect(appended: number, committed: number): void {
+  collect(committed: number): void {
     const { requests } = this.parts
     let kept = 0
     for (const segment of this.segments) {
-      if (segment.deadAt === 0 && isDead(segment)) segment.deadAt = appended
+      if (segment.deadAt === 0 && isDead(segment)) {
+        segment.deadAt = this.parts.onDead(segment.generation, segment.number)
+      }
       const done = segment.deadAt !== 0 && segment.deadAt <= committed
       if (!done || !requests.hasRoom(dropRequestWords)) {
         this.segments[kept++] = segment
@@ -256,9 +279,12 @@ export class SegmentDesk {
   }
 }
 
-function isDead({ runs }: Segment): boolean {
-  for (const { queue, from, to } of runs) {
-    if (!queue.deleted && queue.alive.firstAlive(from) < to) return false
+function isDead(segment: Segment): boolean {
+  const { runs } = segment
+  for (; segment.firstAlive < runs.length; segment.firstAlive++) {
+    const run = runs[segment.firstAlive]
+    if (run === undefined || run.queue.deleted) continue
+    if (run.queue.alive.firstAlive(run.from) < run.to) return false
   }
   return true
 }

@@ -1,5 +1,5 @@
 // What the segments in a folder hold, from their footers and run blocks: little is read, however
-// much they hold.
+// much they hold. One without a whole footer can be read block by block.
 
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
@@ -7,6 +7,7 @@ import { BlockReader } from './block-reader.ts'
 import type { Disk } from './disk.ts'
 import type { Run } from './segment-writer.ts'
 import {
+  blockAlign,
   footerBytes,
   footerCrcAt,
   footerMagic,
@@ -14,8 +15,13 @@ import {
   Op,
   paddedSize,
   runWords,
+  segmentBlockBytes,
   segmentId,
+  targetWords,
 } from './wal-format.ts'
+
+/** A segment is read through a window; a block is a small part of it. */
+const windowBytes: number = 16 * segmentBlockBytes
 
 export interface StoredSegment {
   readonly generation: number
@@ -28,19 +34,25 @@ export interface StoredSegment {
 export interface SegmentListing {
   readonly segments: readonly StoredSegment[]
   /** Files without a whole footer or with damaged run blocks. */
-  readonly broken: readonly { readonly path: string; readonly generation: number }[]
+  readonly broken: readonly BrokenSegment[]
+}
+
+export interface BrokenSegment {
+  readonly generation: number
+  readonly number: number
+  readonly path: string
 }
 
 /** Reads the footers of all segments in the folder, oldest first. */
-export function listSegments(disk: Disk, folder: string): SegmentListing {
+export function listSegments(disk: Disk, folder: string, salt: number): SegmentListing {
   const segments: StoredSegment[] = []
-  const broken: { path: string; generation: number }[] = []
+  const broken: BrokenSegment[] = []
   for (const name of disk.list(folder).sort(byNumbers)) {
     const id = segmentId(name)
     if (id === undefined) continue
     const path = join(folder, name)
-    const found = readSegment(disk, path, id.generation)
-    if (found === undefined) broken.push({ path, generation: id.generation })
+    const found = readSegment(disk, path, id.generation, salt)
+    if (found === undefined) broken.push({ ...id, path })
     else segments.push({ ...id, path, ...found })
   }
   return { segments, broken }
@@ -57,6 +69,7 @@ function readSegment(
   disk: Disk,
   path: string,
   generation: number,
+  salt: number,
 ): { readonly size: number; readonly runs: readonly Run[] } | undefined {
   const fd = disk.open(path, false)
   try {
@@ -67,13 +80,13 @@ function readSegment(
     if (footer.readInt32LE(0) !== footerMagic || footer.readInt32LE(4) !== generation) {
       return undefined
     }
-    if (crc32(footer.subarray(0, footerCrcAt)) !== footer.readUInt32LE(footerCrcAt))
+    if (crc32(footer.subarray(0, footerCrcAt), salt) !== footer.readUInt32LE(footerCrcAt))
       return undefined
     const index = joinWords(footer.readInt32LE(8), footer.readInt32LE(12))
     const bytes = footer.readInt32LE(16)
     const memory = Buffer.from(new ArrayBuffer(paddedSize(bytes)))
     disk.read(fd, memory, 0, bytes, index)
-    const runs = readRuns(new BlockReader(memory, bytes, generation))
+    const runs = readRuns(new BlockReader(memory, bytes, generation, salt))
     return runs === undefined ? undefined : { size, runs }
   } finally {
     disk.close(fd)
@@ -97,4 +110,74 @@ function readRuns(reader: BlockReader): Run[] | undefined {
     }
   }
   return runs
+}
+
+/** Reads through all blocks of a segment for the runs that its footer does not tell. */
+export function salvageSegment(disk: Disk, segment: BrokenSegment, salt: number): StoredSegment {
+  const runs = new Map<number, Run>()
+  const size = eachBlock(disk, segment, salt, (reader) => {
+    const { words } = reader
+    for (let w = reader.opsFrom(); w < reader.opsTo(); w += (words[w] as number) >>> 8) {
+      if (((words[w] as number) & 255) !== Op.enqueue) continue
+      const end = w + ((words[w] as number) >>> 8)
+      for (
+        let t = end - ((words[w + 1] as number) >>> 8) * targetWords;
+        t < end;
+        t += targetWords
+      ) {
+        const position = joinWords(words[t + 1] as number, words[t + 2] as number)
+        noteRun(runs, words[t] as number, position)
+      }
+    }
+  })
+  return { ...segment, size, runs: [...runs.values()] }
+}
+
+function noteRun(runs: Map<number, Run>, queue: number, position: number): void {
+  const run = runs.get(queue)
+  if (run === undefined) {
+    // From the beginning: parts of its first message may lie in any block before this one.
+    runs.set(queue, { queue, from: position, to: position + 1, count: 1, offset: 0 })
+    return
+  }
+  run.from = Math.min(run.from, position)
+  run.to = Math.max(run.to, position + 1)
+  run.count++
+}
+
+/**
+ * Calls back for each valid block of a segment with its offset, and for each damaged part. Returns the
+ * bytes of the file.
+ */
+export function eachBlock(
+  disk: Disk,
+  { path, generation }: { readonly path: string; readonly generation: number },
+  salt: number,
+  onBlock: (reader: BlockReader, offset: number) => void,
+  onDamage: (offset: number, bytes: number) => void = () => {},
+): number {
+  const memory = Buffer.from(new ArrayBuffer(windowBytes))
+  const fd = disk.open(path, false)
+  try {
+    const size = disk.size(fd)
+    const end = size - footerBytes
+    for (let at = 0; at < end; ) {
+      const read = Math.min(disk.read(fd, memory, 0, windowBytes, at), end - at)
+      const reader = new BlockReader(memory, read, generation, salt)
+      let next = 0
+      while (next < read && reader.look(next) === 'valid') {
+        next = reader.following()
+        onBlock(reader, at + reader.at)
+      }
+      if (next === 0) {
+        const found = reader.findValid(blockAlign)
+        next = found > 0 ? found : read
+        onDamage(at, next)
+      }
+      at += next
+    }
+    return size
+  } finally {
+    disk.close(fd)
+  }
 }

@@ -5,6 +5,7 @@ import { BlockBuilder } from './block-builder.ts'
 import type { Disk } from './disk.ts'
 import {
   enqueueHeadWords,
+  entryBytes,
   footerBytes,
   footerCrcAt,
   footerMagic,
@@ -35,24 +36,35 @@ export const targetsPerOpMax = 4096
 const syncBytes: number = 4 * 1024 * 1024
 
 export class SegmentWriter {
-  readonly path: string
+  readonly number: number
   readonly runs: Map<number, Run>
   /** Bytes written. */
   at: number
   private readonly disk: Disk
+  private readonly path: string
   private readonly generation: number
+  private readonly salt: number
   private readonly block: BlockBuilder
-  private readonly fd: number
+  /** -1 once closed: the number may be another file's then. */
+  private fd: number
   private sequence: number
   /** Offset of the block in which the parts of the next message begin; -1 when it has none. */
   private partsOffset: number
   private unsynced: number
 
-  constructor(disk: Disk, path: string, generation: number) {
+  /** Writes a new file at `path`. */
+  constructor(
+    disk: Disk,
+    path: string,
+    salt: number,
+    { generation, number }: { readonly generation: number; readonly number: number },
+  ) {
     this.disk = disk
     this.path = path
+    this.salt = salt
     this.generation = generation
-    this.block = new BlockBuilder(segmentBlockBytes)
+    this.number = number
+    this.block = new BlockBuilder(salt, segmentBlockBytes)
     this.fd = disk.open(path, true)
     this.runs = new Map()
     this.at = 0
@@ -106,22 +118,28 @@ export class SegmentWriter {
     footer.writeInt32LE(lowWord(index), 8)
     footer.writeInt32LE(highWord(index), 12)
     footer.writeInt32LE(this.at - index, 16)
-    footer.writeUInt32LE(crc32(footer.subarray(0, footerCrcAt)), footerCrcAt)
+    footer.writeUInt32LE(crc32(footer.subarray(0, footerCrcAt), this.salt), footerCrcAt)
     this.disk.write(this.fd, footer, footerBytes, this.at)
     this.at += footerBytes
     this.disk.sync(this.fd)
-    this.disk.close(this.fd)
+    this.close()
   }
 
-  /** Closes without finishing. */
+  /** Closes without finishing, and removes the file. */
   abandon(): void {
-    this.disk.close(this.fd)
+    this.close()
+    this.disk.remove(this.path)
+  }
+
+  private close(): void {
+    const { fd } = this
+    this.fd = -1
+    if (fd >= 0) this.disk.close(fd)
   }
 
   private addInParts(words: Int32Array, w: number, targets: readonly number[]): void {
     const head = enqueueHeadWords
-    let size = 0
-    for (let i = 2; i < head; i++) size += words[w + i] as number
+    const size = entryBytes(words, w)
     const bytes = Buffer.from(words.buffer, words.byteOffset, words.byteLength)
     this.addPart(bytes, (w + head) * 4, size)
     if (this.block.room() < head + targets.length) this.flush()
@@ -176,7 +194,9 @@ export class SegmentWriter {
   private flush(): void {
     const { block } = this
     if (block.isEmpty()) return
-    const size = block.finish(this.generation, this.sequence, this.generation, 0)
+    const { generation, sequence } = this
+    const rest = { skipped: 0, synced: 0, first: 1 }
+    const size = block.finish({ file: generation, sequence, generation, ...rest })
     this.disk.write(this.fd, block.bytes, size, this.at)
     this.at += size
     this.sequence++

@@ -3,29 +3,27 @@
 
 import { existsSync } from 'node:fs'
 import { basename } from 'node:path'
-import { BlockReader } from './block-reader.ts'
 import type { Findings } from './directory-check.ts'
 import type { Disk } from './disk.ts'
 import { nodeDisk } from './disk.ts'
-import type { MessageKeeper } from './entry-keeper.ts'
+import { keepNothing } from './entry-keeper.ts'
 import { segmentFolder, walFolder } from './layout.ts'
 import type { Damage } from './recovery.ts'
 import { WalRecovery } from './recovery.ts'
 import { Replay } from './replay.ts'
 import type { StoredQueue } from './restoration.ts'
 import type { SegmentListing, StoredSegment } from './segment-reader.ts'
-import { listSegments } from './segment-reader.ts'
-import { blockAlign, footerBytes, segmentBlockBytes } from './wal-format.ts'
+import { eachBlock, listSegments } from './segment-reader.ts'
+import { isUnfinished, missingSegments } from './segment-state.ts'
 
 /** Queues that are named one by one; of more, only the sum is told. */
 const queuesNamedMax = 50
-/** A segment is read through a window; a block is a small part of it. */
-const windowBytes: number = 16 * segmentBlockBytes
 
 /** A ShardChecker (see directory-check.ts). */
 export function checkShard(
   folder: string,
   queues: ReadonlyMap<number, StoredQueue>,
+  salt: number,
   findings: Findings,
 ): void {
   if (!existsSync(walFolder(folder))) {
@@ -34,27 +32,35 @@ export function checkShard(
   }
   const disk = nodeDisk
   const listing: SegmentListing = existsSync(segmentFolder(folder))
-    ? listSegments(disk, segmentFolder(folder))
+    ? listSegments(disk, segmentFolder(folder), salt)
     : { segments: [], broken: [] }
   const replay = new Replay(keepNothing, queues.keys())
   for (const { runs } of listing.segments) {
     for (const { queue, from, to } of runs) replay.addStored(queue, from, to)
   }
-  const end = new WalRecovery(disk, walFolder(folder), undefined, replay).run()
+  const end = new WalRecovery(
+    { disk, folder: walFolder(folder), salt, aside: undefined },
+    replay,
+  ).run()
   for (const damage of end.damage) sayDamage(folder, damage, findings)
-  for (const { path, generation } of listing.broken) {
+  for (const { path, generation, number } of listing.broken) {
     const text = `${basename(folder)}: segment ${basename(path)} is not whole`
-    if (generation >= end.firstGeneration) findings.note(`${text}; its messages are in the log`)
-    else findings.problem(text)
+    if (isUnfinished({ generation, number }, end, replay)) {
+      findings.note(`${text}; its messages are in the log`)
+    } else findings.problem(text)
   }
-  for (const segment of listing.segments) checkSegment(disk, folder, segment, findings)
+  for (const name of missingSegments(listing, replay)) {
+    findings.problem(`${basename(folder)}: segment ${name} is missing`)
+  }
+  for (const segment of listing.segments) checkSegment(disk, folder, segment, salt, findings)
+  if (replay.incomplete > 0) {
+    findings.problem(`${basename(folder)}: of ${replay.incomplete} messages a part is damaged`)
+  }
   for (const [queue, messages] of replay.orphans) {
     findings.note(`${basename(folder)}: ${messages} messages of queue ${queue}, which is gone`)
   }
   sayQueues(folder, queues, replay, findings)
 }
-
-const keepNothing: MessageKeeper = { keep: () => 0, hold: () => {}, release: () => {} }
 
 function sayDamage(folder: string, damage: Damage, findings: Findings): void {
   const { kind, file, offset, size } = damage
@@ -86,28 +92,16 @@ function sayQueues(
 function checkSegment(
   disk: Disk,
   folder: string,
-  { path, size, generation }: StoredSegment,
+  segment: StoredSegment,
+  salt: number,
   findings: Findings,
 ): void {
-  const memory = Buffer.from(new ArrayBuffer(windowBytes))
-  const fd = disk.open(path, false)
-  try {
-    const end = size - footerBytes
-    for (let at = 0; at < end; ) {
-      const read = Math.min(disk.read(fd, memory, 0, windowBytes, at), end - at)
-      const reader = new BlockReader(memory, read, generation)
-      let next = 0
-      while (next < read && reader.look(next) === 'valid') next = reader.following()
-      if (next === 0) {
-        const found = reader.findValid(blockAlign)
-        next = found > 0 ? found : read
-        findings.problem(
-          `${basename(folder)}: segment ${basename(path)} at ${at}: ${next} bytes are damaged`,
-        )
-      }
-      at += next
-    }
-  } finally {
-    disk.close(fd)
-  }
+  const name = `${basename(folder)}: segment ${basename(segment.path)}`
+  eachBlock(
+    disk,
+    segment,
+    salt,
+    () => {},
+    (at, bytes) => findings.problem(`${name} at ${at}: ${bytes} bytes are damaged`),
+  )
 }

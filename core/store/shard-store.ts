@@ -7,13 +7,14 @@ import { RingReader, RingWriter } from '../../shared/bus/ring.ts'
 import type { ShardState } from '../shard/shard-state.ts'
 import type { ShardMemory, ShardStorage } from '../shard/storage.ts'
 import type { Disk } from './disk.ts'
-import { EntryKeeper } from './entry-keeper.ts'
+import { EntryKeeper, keepNothing } from './entry-keeper.ts'
 import { asideFolder, segmentFolder, walFolder } from './layout.ts'
-import type { WalEnd } from './recovery.ts'
+import type { RecoveryPlace, WalEnd } from './recovery.ts'
 import { WalRecovery } from './recovery.ts'
 import { Replay } from './replay.ts'
-import type { SegmentListing } from './segment-reader.ts'
-import { listSegments } from './segment-reader.ts'
+import type { SegmentListing, StoredSegment } from './segment-reader.ts'
+import { listSegments, salvageSegment } from './segment-reader.ts'
+import { isUnfinished, missingSegments } from './segment-state.ts'
 import { WalLog } from './wal-log.ts'
 
 /** A stop waits this long for the log at most; a supervisor waits a little longer for the shard. */
@@ -25,6 +26,9 @@ export interface ShardStoreParts {
   readonly ring: SharedArrayBuffer
   readonly requests: SharedArrayBuffer
   readonly replies: SharedArrayBuffer
+  readonly salt: number
+  /** The process before this one stopped in order. */
+  readonly stoppedCleanly: boolean
   readonly queueMemoryBudget: number
   /** Other than the usual one in tests. */
   readonly generationBytes: number
@@ -50,6 +54,7 @@ export class ShardStore implements ShardStorage {
     const { ring, requests, replies, bell, onReport } = this.parts
     this.log = new WalLog({
       generationBytes: this.parts.generationBytes,
+      salt: this.parts.salt,
       ring: new RingWriter(ring),
       requests: new RingWriter(requests),
       replies: new RingReader(replies),
@@ -70,23 +75,81 @@ export class ShardStore implements ShardStorage {
     const { disk, folder } = this.parts
     disk.makeFolder(walFolder(folder))
     disk.makeFolder(segmentFolder(folder))
+    const { segments, broken } = this.listSegments(log)
     const keeper = new EntryKeeper(state.arena, state.slabs, state.messages)
     const replay = new Replay(keeper, log.queues.keys())
-    const { segments, broken } = listSegments(disk, segmentFolder(folder))
     for (const { runs } of segments) {
       for (const { queue, from, to } of runs) replay.addStored(queue, from, to)
     }
-    const end = new WalRecovery(disk, walFolder(folder), asideFolder(folder), replay).run()
-    this.removeBroken(broken, end)
+    const end = new WalRecovery(this.place(asideFolder(folder)), replay).run()
     const messages = this.putBack(log, replay)
-    let last = 0
-    for (const { generation, number, size, runs } of segments) {
-      log.desk.add(generation, number, size)
-      for (const { queue, from, to, offset } of runs) log.desk.addRun(queue, from, to, offset)
-      last = Math.max(last, generation)
+    let last = -1
+    for (const segment of segments) {
+      last = Math.max(last, segment.generation)
+      if (this.isStray(segment, log, replay)) continue
+      log.desk.add(segment.generation, segment.number, segment.size)
+      for (const { queue, from, to, offset } of segment.runs) {
+        log.desk.addRun(queue, from, to, offset)
+      }
     }
-    log.start({ ...end, generation: Math.max(end.generation, last + 1) })
+    // What is retired next must not bear the number of a segment that is there.
+    log.start({ ...end, generation: Math.max(end.generation, last + 2) })
+    for (const name of missingSegments({ segments, broken }, replay)) {
+      this.parts.onReport('error', 'a segment is missing: its messages are lost', { name })
+    }
     this.report(state.shard, end, replay, messages)
+  }
+
+  private place(aside: string | undefined): RecoveryPlace {
+    const { disk, folder, salt } = this.parts
+    return { disk, folder: walFolder(folder), salt, aside }
+  }
+
+  /** The segments that there are, with what can be had of damaged ones; unfinished ones are removed. */
+  private listSegments(log: WalLog): SegmentListing {
+    const { disk, folder, salt, onReport } = this.parts
+    const { segments, broken } = listSegments(disk, segmentFolder(folder), salt)
+    if (broken.length === 0) return { segments, broken }
+    // What the log says decides what a segment without a whole footer is.
+    const replay = new Replay(keepNothing, log.queues.keys())
+    const end = new WalRecovery(this.place(undefined), replay).run()
+    const all = [...segments]
+    for (const segment of broken) {
+      const { path } = segment
+      if (isUnfinished(segment, end, replay)) {
+        disk.remove(path)
+        onReport('info', 'a segment was not finished: its messages are in the log', { path })
+        continue
+      }
+      const salvaged = salvageSegment(disk, segment, salt)
+      if (salvaged.runs.length === 0) {
+        const savedAs = this.moveAside(path)
+        onReport('error', 'a segment is damaged: its messages are lost', { path, savedAs })
+        continue
+      }
+      onReport('error', 'a segment is damaged at its end: what is whole in it is used', { path })
+      all.push(salvaged)
+    }
+    return { segments: all.sort(byAge), broken }
+  }
+
+  /** Holds only messages of queues that nobody knows, though nobody deleted them: it is kept aside. */
+  private isStray({ path, runs }: StoredSegment, log: WalLog, replay: Replay): boolean {
+    if (runs.some(({ queue }) => log.queues.has(queue))) return false
+    const unknown = runs.filter(({ queue }) => !replay.deleted.has(queue))
+    if (unknown.length === 0) return false
+    const queues = unknown.map(({ queue }) => queue)
+    const text = 'a segment holds messages of queues that are gone: moved aside'
+    this.parts.onReport('warn', text, { path, savedAs: this.moveAside(path), queues })
+    return true
+  }
+
+  private moveAside(path: string): string {
+    const { disk, folder } = this.parts
+    const savedAs = join(asideFolder(folder), basename(path))
+    disk.makeFolder(asideFolder(folder))
+    disk.rename(path, savedAs)
+    return savedAs
   }
 
   /** Puts the replayed messages into their queues; returns how many there are. */
@@ -99,37 +162,25 @@ export class ShardStore implements ShardStorage {
       const alive = replayed.stored
       const stored = alive.count
       if (stored > 0) queue.restoreStored(stored, alive.firstAlive(0), replayed.storedTo)
+      replayed.marks.each((position, word) => queue.restoreMark(position, word))
       replayed.each((position, row) => {
         alive.add(position)
         queue.restore(row, position)
       })
       alive.skipTo(replayed.next)
       walQueue.alive = alive
-      queue.restoreEnd(replayed.next)
+      // RabbitMQ 4 remembers what was delivered over an orderly stop only: after any other, all of it may have been.
+      const { next, deliveredTo } = replayed
+      queue.restoreEnd(next, this.parts.stoppedCleanly ? Math.min(next, deliveredTo) : next)
       messages += stored + replayed.count
     }
     return messages
   }
 
-  /** Segments without a whole footer: what the log still holds is not lost with them. */
-  private removeBroken(broken: SegmentListing['broken'], end: WalEnd): void {
-    const { disk, folder, onReport } = this.parts
-    for (const { path, generation } of broken) {
-      if (generation >= end.firstGeneration) {
-        disk.remove(path)
-        onReport('info', 'a segment was not finished: its messages are in the log', { path })
-        continue
-      }
-      const savedAs = join(asideFolder(folder), basename(path))
-      disk.makeFolder(asideFolder(folder))
-      disk.rename(path, savedAs)
-      onReport('error', 'a segment is damaged: its messages are lost', { path, savedAs })
-    }
-  }
-
   close(): void {
     const { log } = this
     if (log === undefined) return
+    log.stop()
     const bell = new Doorbell(this.parts.shardBell)
     const deadline = performance.now() + closeMs
     for (;;) {
@@ -159,6 +210,10 @@ export class ShardStore implements ShardStorage {
         savedAs,
       })
     }
+    if (replay.incomplete > 0) {
+      const messages = replay.incomplete
+      onReport('error', 'messages of which a part is damaged: they are lost', { shard, messages })
+    }
     for (const [queue, count] of replay.orphans) {
       onReport('warn', 'messages of a queue that is gone: dropped', {
         shard,
@@ -168,4 +223,8 @@ export class ShardStore implements ShardStorage {
     }
     if (messages > 0) onReport('info', 'messages recovered', { shard, messages })
   }
+}
+
+function byAge(a: StoredSegment, b: StoredSegment): number {
+  return a.generation - b.generation || a.number - b.number
 }

@@ -6,13 +6,17 @@
 // another file number.
 //
 //   block   +0 magic "WRN1"    +4 bytes in all, without the padding to 512
-//           +8 CRC-32 of what follows    +12 number of the file    +16 sequence, low and high word
+//           +8 CRC-32 of what follows    +12 number of the file    +16 sequence
 //           +24 generation    +28 sequence numbers skipped before this block (after a failed write)
-//           +32 ops
+//           +32 all blocks with a lower sequence than this were synced before this one was written
+//           +40 sequence of the oldest block that the log still needs
+//           +48 ops
 //
 // Sequences count blocks, over all files. A generation is what is retired together: one file, or
 // several when blocks are small or messages large. An op starts with a word: its length in words
-// << 8 | its type. Positions and counts are two words, low and high.
+// << 8 | its type. Sequences, positions and counts are two words, low and high. The CRC starts from
+// a secret number of the node (its salt): nobody can publish bytes that look like a block where a
+// damaged file is searched for the next one.
 //
 //   enqueue       flags | targets << 8, sizes of exrk, extra keys, props and body, then the entry's
 //                 bytes (see shared/bus/wire.ts) padded to 4, then per target queue and position
@@ -21,7 +25,12 @@
 //   settle        queue, position, count: these are settled, as far as they are there
 //   settle bits   queue, position, then 32 words, a bit for each of the 1024 positions from there:
 //                 where it is 0 the position is settled
+//   mark          queue, position, word: what the queue remembers of the message (core/queue/marks.ts)
+//                 beside its bytes; the last one holds, until the message is settled
 //   queue deleted queue
+//   segment       generation, number: this segment is finished and needed
+//   segment dropped  generation, number: not any more
+//   delivered     queue, position: no message at or above it had been delivered when the node stopped
 //   run           queue, first position, position behind the last, messages, offset of the block where
 //                 they begin: what a segment holds of a queue
 //
@@ -33,7 +42,7 @@
 //           +16 their bytes   +20 CRC-32 of the bytes before it
 
 export const blockMagic = 0x314e5257
-export const blockHeaderBytes = 32
+export const blockHeaderBytes = 48
 export const blockAlign = 512
 /** So that a damaged sector costs no more than this, and a reader needs no more at once. */
 export const blockBytesMax: number = 1024 * 1024
@@ -48,6 +57,8 @@ export const BlockWord = {
   sequence: 4,
   generation: 6,
   skipped: 7,
+  synced: 8,
+  first: 10,
 } as const
 /** The CRC covers what lies behind it. */
 export const crcFrom = 12
@@ -59,6 +70,10 @@ export const Op = {
   settleBits: 4,
   queueDeleted: 5,
   run: 6,
+  segment: 7,
+  segmentDropped: 8,
+  delivered: 9,
+  mark: 10,
 } as const
 
 export const enqueueHeadWords = 6
@@ -72,7 +87,10 @@ export const settleWords = 6
 export const settleBitsPositions = 1024
 export const settleBitsWords: number = 4 + settleBitsPositions / 32
 export const queueDeletedWords = 2
+export const segmentWords = 3
+export const deliveredWords = 4
 export const runWords = 9
+export const markWords = 5
 export const footerMagic = 0x464e5257
 export const footerBytes: number = blockAlign
 /** Bytes of a footer in front of its checksum. */
@@ -83,6 +101,13 @@ export const segmentBlockBytes: number = 128 * 1024
 export const inParts = 128
 
 const wordRange = 0x100000000
+
+/** Bytes of the entry of the enqueue op at `words[w..]`. */
+export function entryBytes(words: Int32Array, w: number): number {
+  let bytes = 0
+  for (let i = 2; i < enqueueHeadWords; i++) bytes += words[w + i] as number
+  return bytes
+}
 
 export function lowWord(value: number): number {
   return value | 0

@@ -22,10 +22,13 @@ import {
 } from './log-wire.ts'
 import { SegmentDesk } from './segment-desk.ts'
 import {
+  deliveredWords,
   enqueueHeadWords,
   highWord,
   lowWord,
+  markWords,
   queueDeletedWords,
+  segmentWords,
   settleWords,
   targetsMax,
   targetWords,
@@ -44,6 +47,7 @@ export interface WalLogParts {
   readonly messages: MessageTable
   readonly reclaimer: SlabReclaimer
   readonly generationBytes: number
+  readonly salt: number
   /** Messages of a queue can't be read back from disk. */
   readonly onLost: (queue: number, count: number) => void
 }
@@ -52,6 +56,7 @@ export interface WalLogParts {
 export interface LogStart {
   readonly file: number
   readonly sequence: number
+  readonly first: number
   readonly generation: number
 }
 
@@ -109,6 +114,9 @@ export class WalLog implements Log {
     this.desk = new SegmentDesk({
       ...parts,
       queues: this.queues,
+      onSegment: (generation, number) =>
+        this.put([LogRecord.segment, generation, number], segmentWords),
+      onDead: (generation, number) => this.sayDropped(generation, number),
       onLost: (queue, from, count, missing) => {
         this.settle(queue, from, count)
         parts.onLost(queue.queue, missing)
@@ -138,9 +146,19 @@ export class WalLog implements Log {
   /** Recovery is done: the log thread may write. What recovery has read will be retired. */
   start(at: LogStart): void {
     this.generation = at.generation
-    const { file, sequence, generation } = at
-    this.put([LogRecord.open, file, lowWord(sequence), highWord(sequence), generation], openWords)
-    this.checkpoint = new Checkpoint(this.queues, generation - 1)
+    const { file, sequence, first, generation } = at
+    const open = [LogRecord.open, file, lowWord(sequence), highWord(sequence), generation]
+    this.put([...open, lowWord(first), highWord(first)], openWords)
+    this.checkpoint = this.checkpointOf(generation - 1)
+  }
+
+  /** The node stops in order: of which messages is it known that nobody has seen them? */
+  stop(): void {
+    for (const { queue, alive, owner } of this.queues.values()) {
+      if (alive.count === 0) continue
+      const position = owner.undeliveredFrom()
+      this.put([LogRecord.delivered, queue, lowWord(position), highWord(position)], deliveredWords)
+    }
   }
 
   openQueue(queue: number, owner: BacklogOwner): WalQueue {
@@ -222,6 +240,17 @@ export class WalLog implements Log {
     this.openNewSettle(log.queue, from, count)
   }
 
+  mark(log: QueueLog, position: number, word: number): void {
+    // Of a message that is not in the log nothing needs to be remembered.
+    if (!(log as WalQueue).alive.has(position)) return
+    this.generationSize += markWords * 4
+    this.put([LogRecord.mark, log.queue, lowWord(position), highWord(position), word], markWords)
+  }
+
+  isAlive(log: QueueLog, position: number): boolean {
+    return (log as WalQueue).alive.has(position)
+  }
+
   fetch(log: QueueLog): void {
     this.desk.fetch(log as WalQueue)
   }
@@ -245,6 +274,17 @@ export class WalLog implements Log {
     if (++this.flushes >= flushesPerCollect || !busy) this.collect()
   }
 
+  barrier(): number {
+    if (this.overflow.length > 0 && !this.drained()) return -1
+    // What follows is not merged into records that are on their way.
+    this.openRow = -1
+    this.openSettle = -1
+    this.ring.publish()
+    const { total } = this.ring
+    if (this.ring.releasedTotal() !== total) this.urge()
+    return total
+  }
+
   /** Has the log thread take what there is. */
   urge(): void {
     this.urgent = false
@@ -257,7 +297,7 @@ export class WalLog implements Log {
     if (this.settles === this.collected && this.committedUpTo === this.collectedAt) return
     this.collected = this.settles
     this.collectedAt = this.committedUpTo
-    this.desk.collect(this.ring.total, this.committedUpTo)
+    this.desk.collect(this.committedUpTo)
   }
 
   /** True when all that was appended is durable. */
@@ -354,7 +394,18 @@ export class WalLog implements Log {
     this.generation++
     this.generationSize = 0
     this.put([LogRecord.roll, this.generation], rollWords)
-    this.checkpoint = new Checkpoint(this.queues, ended)
+    this.checkpoint = this.checkpointOf(ended)
+  }
+
+  private checkpointOf(generation: number): Checkpoint {
+    return new Checkpoint(this.queues, this.desk.needed(), generation)
+  }
+
+  /** The position of the log that covers it, 0 when there is no room now. */
+  private sayDropped(generation: number, number: number): number {
+    if (this.overflow.length > 0 || !this.hasWords(segmentWords)) return 0
+    this.put([LogRecord.segmentDropped, generation, number], segmentWords)
+    return this.ring.total
   }
 
   /** Repeats a part of what is dead, so that the records that said so first may go. */

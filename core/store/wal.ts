@@ -2,7 +2,7 @@
 // that are on disk already makes a sync several times cheaper than growing a file does.
 
 import { join } from 'node:path'
-import type { BlockBuilder } from './block-builder.ts'
+import { BlockBuilder } from './block-builder.ts'
 import type { Disk } from './disk.ts'
 import { blockAlign, paddedSize, walFileBytes, walFileName } from './wal-format.ts'
 
@@ -24,6 +24,8 @@ export interface WalStart {
   /** Higher than the number of any file that there is or was. */
   readonly file: number
   readonly sequence: number
+  /** Sequence of the oldest block that recovery has read; `sequence` if there was none. */
+  readonly first: number
   readonly generation: number
   /** Files that recovery has read, oldest first: all belong to earlier generations. */
   readonly oldFiles: readonly number[]
@@ -33,6 +35,8 @@ export interface WalStart {
 interface WalFile {
   readonly number: number
   readonly generation: number
+  /** Sequence of its first block. */
+  readonly first: number
 }
 
 export class WalFiles {
@@ -40,6 +44,11 @@ export class WalFiles {
   private readonly disk: Disk
   private readonly folder: string
   private readonly files: WalFile[]
+  /** A block without ops. */
+  private readonly note: BlockBuilder
+  /** Sequence of the oldest block that is needed; what the last block that is synced said it was. */
+  private first: number
+  private firstSynced: number
   private readonly spares: string[]
   private readonly zeros: Buffer
   private number: number
@@ -58,11 +67,16 @@ export class WalFiles {
   /** The current file holds synced blocks. */
   private holdsSynced: boolean
 
-  constructor(disk: Disk, folder: string, start: WalStart) {
+  constructor(disk: Disk, folder: string, salt: number, start: WalStart) {
+    const { first } = start
     this.disk = disk
     this.folder = folder
     this.generation = start.generation
-    this.files = start.oldFiles.map((number) => ({ number, generation: start.generation - 1 }))
+    const generation = start.generation - 1
+    this.files = start.oldFiles.map((number) => ({ number, generation, first }))
+    this.note = new BlockBuilder(salt, blockAlign)
+    this.first = first
+    this.firstSynced = first
     this.spares = [...start.spares]
     this.zeros = Buffer.alloc(growthBytes)
     this.number = start.file - 1
@@ -86,7 +100,14 @@ export class WalFiles {
     // log that ends here looks different from one that was torn here.
     const end = Math.min(this.at + size + blockAlign, walFileBytes)
     this.grow(end)
-    block.finish(this.number, this.sequence, this.generation, this.skip)
+    block.finish({
+      file: this.number,
+      sequence: this.sequence,
+      generation: this.generation,
+      skipped: this.skip,
+      synced: this.durable,
+      first: this.first,
+    })
     this.unsynced = true
     this.disk.write(this.fd, block.bytes, end - this.at, this.at)
     this.at += size
@@ -100,6 +121,7 @@ export class WalFiles {
     this.disk.sync(this.fd)
     this.unsynced = false
     this.durable = this.sequence
+    this.firstSynced = this.first
     this.holdsSynced = true
   }
 
@@ -173,8 +195,9 @@ export class WalFiles {
   }
 
   private stopPreparing(): void {
-    if (this.spareFd >= 0) this.disk.close(this.spareFd)
+    const { spareFd } = this
     this.spareFd = -1
+    if (spareFd >= 0) this.disk.close(spareFd)
   }
 
   /** Files of earlier generations. */
@@ -184,8 +207,15 @@ export class WalFiles {
     return count
   }
 
-  /** Retires the files of generations up to `generation`: nothing in them is needed any more. */
+  /**
+   * Retires the files of generations up to `generation`: nothing in them is needed any more. Throws on
+   * disk errors: then it is to be called again.
+   */
   recycle(generation: number): void {
+    const kept = this.files.find((file) => file.generation > generation)
+    this.first = kept?.first ?? this.sequence
+    // Said first: a log whose oldest files are gone would look as if they were missing.
+    if (this.first !== this.firstSynced) this.say()
     for (let file = this.files[0]; file !== undefined; file = this.files[0]) {
       if (file.generation > generation || (file.number === this.number && this.fd >= 0)) return
       const path = join(this.folder, walFileName(file.number))
@@ -195,6 +225,17 @@ export class WalFiles {
         this.spares.push(spare)
       } else this.disk.remove(path)
       this.files.shift()
+    }
+  }
+
+  /** Writes and syncs a block that holds nothing but its header. */
+  private say(): void {
+    try {
+      this.append(this.note)
+      this.sync()
+    } catch (error) {
+      this.fail()
+      throw error
     }
   }
 
@@ -212,15 +253,16 @@ export class WalFiles {
     const spare = this.spares.shift()
     if (spare !== undefined) this.disk.rename(spare, path)
     this.fd = this.disk.open(path, true)
-    this.files.push({ number, generation: this.generation })
+    this.files.push({ number, generation: this.generation, first: this.sequence })
     this.disk.syncFolder(this.folder)
     this.size = this.disk.size(this.fd)
     this.at = 0
   }
 
   private leave(): void {
-    if (this.fd >= 0) this.disk.close(this.fd)
+    const { fd } = this
     this.fd = -1
+    if (fd >= 0) this.disk.close(fd)
   }
 
   private grow(end: number): void {

@@ -3,6 +3,7 @@
 import { writeSync } from 'node:fs'
 import { totalmem } from 'node:os'
 import { extname } from 'node:path'
+import type { ControlReply } from '../../shared/bus/control.ts'
 import type { Log } from '../../shared/log.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { DataDirectory } from '../store/node-directory.ts'
@@ -19,19 +20,28 @@ import { Supervisor } from './supervisor.ts'
  */
 const graceMs = 400
 
-/** Starts the node; returns when its threads have been started. The process ends by `process.exit`. */
-export async function runNode(loaded: LoadedConfig): Promise<void> {
+/** A node that runs, or is about to, in this process. */
+export interface RunningNode {
+  /** Carries out an operator's command; what is refused has `error`. */
+  admin(command: Readonly<Record<string, unknown>>): Promise<ControlReply>
+}
+
+/**
+ * Starts the node; returns when its threads have been started, undefined after the reason why not was
+ * printed. The process ends by `process.exit`.
+ */
+export async function runNode(loaded: LoadedConfig): Promise<RunningNode | undefined> {
   const { config: asked, warnings } = loaded
   const unmet = unmetRequirements(asked, process.versions.node)
   if (unmet.length > 0) {
     for (const problem of unmet) printError(problem)
     process.exitCode = 1
-    return
+    return undefined
   }
   const log = createConsoleLog(asked)
   for (const warning of warnings) log.warn(warning)
   const directory = await openDirectory(loaded)
-  if (directory === undefined) return
+  if (directory === undefined) return undefined
   reportDirectory(log, directory)
   const config = { ...asked, data_dir: directory.path, shards: directory.facts.shards }
   const watermarkBytes = highWatermarkBytes(config, availableBytes())
@@ -40,6 +50,7 @@ export async function runNode(loaded: LoadedConfig): Promise<void> {
     config,
     log,
     watermarkBytes,
+    disk: { salt: directory.facts.salt, stoppedCleanly: directory.stoppedCleanly },
     diskLimitBytes: diskLimitBytes(config, totalmem()),
     arena: reserveArena(arenaBytes(watermarkBytes, availableBytes())),
     logUrl: new URL(`../store/log-worker${ending}`, import.meta.url),
@@ -57,6 +68,7 @@ export async function runNode(loaded: LoadedConfig): Promise<void> {
   })
   stopOnSignals(supervisor)
   supervisor.start()
+  return { admin: (command) => supervisor.admin(command) }
 }
 
 /** The locked data directory, or undefined after the reason was printed. */

@@ -12,12 +12,19 @@ import { logRingWords, requestRingWords } from '../store/log-wire.ts'
 /** As large as a gateway's ring: forwarded publishes are records of the same size. */
 const peerRingWords = 64 * 1024
 
+/** What the data directory says of itself (see core/store/node-directory.ts). */
+export interface DiskFacts {
+  readonly salt: number
+  readonly stoppedCleanly: boolean
+}
+
 /** What each shard is started with, by shard index; `metadata` goes to the one with the registry. */
 export function shardStarts(
   config: Config,
   arena: ArenaMemory,
   nodeWords: SharedArrayBuffer,
   metadata: MessagePort,
+  disk: DiskFacts,
 ): ShardStart[] {
   const shards = config.shards
   const indexes = Array.from({ length: shards }, (_, index) => index)
@@ -39,7 +46,9 @@ export function shardStarts(
       requests: createRing(requestRingWords),
       replies: createRing(requestRingWords),
       bell: createDoorbell(),
+      salt: disk.salt,
     },
+    stoppedCleanly: disk.stoppedCleanly,
     metadata: shard === 0 ? metadata : undefined,
     settings: config,
   }))

@@ -5,6 +5,7 @@ import type { MessagePort } from 'node:worker_threads'
 import { MessageChannel } from 'node:worker_threads'
 import type { ArenaMemory } from '../../shared/bus/arena.ts'
 import { Arena } from '../../shared/bus/arena.ts'
+import type { ControlReply } from '../../shared/bus/control.ts'
 import { createDoorbell, Doorbell } from '../../shared/bus/doorbell.ts'
 import type { LinkMemory } from '../../shared/bus/link.ts'
 import { Alarm, createLink, createNodeWords, NodeWord } from '../../shared/bus/link.ts'
@@ -27,6 +28,7 @@ import { DiskWatch } from './disk-watch.ts'
 import type { GatewayPlan } from './gateway-plan.ts'
 import { planGateways } from './gateway-plan.ts'
 import { MemoryWatch } from './memory-watch.ts'
+import type { DiskFacts } from './shard-memory.ts'
 import { shardStarts } from './shard-memory.ts'
 import type { Thread } from './thread.ts'
 import { startThread } from './thread.ts'
@@ -45,6 +47,7 @@ export interface SupervisorOptions {
   readonly log: Log
   readonly arena: ArenaMemory
   readonly watermarkBytes: number
+  readonly disk: DiskFacts
   /** See diskLimitBytes. */
   readonly diskLimitBytes: number
   readonly shardUrl: URL
@@ -102,6 +105,9 @@ export class Supervisor {
   /** The system is asked for the free space; it may take its time. */
   private lookingAtDisk: boolean
   private phase: Phase
+  /** Who waits for the answer to a command, by its number. */
+  private readonly answers: Map<number, (reply: ControlReply) => void>
+  private lastRequest: number
   private lastLink: number
   private lastGateway: number
   private alarmTimer: NodeJS.Timeout | undefined
@@ -120,6 +126,8 @@ export class Supervisor {
     this.diskWatch = new DiskWatch(options.diskLimitBytes)
     this.lookingAtDisk = false
     this.phase = 'starting'
+    this.answers = new Map()
+    this.lastRequest = 0
     this.lastLink = 0
     this.lastGateway = 0
     this.alarmTimer = undefined
@@ -127,9 +135,9 @@ export class Supervisor {
 
   /** Starts every thread. `onReady` follows, or `exit`. */
   start(): void {
-    const { config, arena, shardUrl } = this.options
+    const { config, arena, disk, shardUrl } = this.options
     const channel = new MessageChannel()
-    const starts = shardStarts(config, arena, this.nodeWords, channel.port1)
+    const starts = shardStarts(config, arena, this.nodeWords, channel.port1, disk)
     this.startMetadata(channel.port2, starts)
     for (const start of starts) {
       this.startLog(start)
@@ -176,6 +184,16 @@ export class Supervisor {
     this.awaitStop(this.gateways, gatewayStopMs, () => {
       for (const slot of this.shards) this.postShard(slot, { mail: 'stop' })
       this.awaitStop(this.shards, shardStopMs, () => this.stopMetadata())
+    })
+  }
+
+  /** Carries out an operator's command (see AdminOp of core/topology, and core/shard/admin-commands.ts). */
+  admin(command: Readonly<Record<string, unknown>>): Promise<ControlReply> {
+    const request = ++this.lastRequest
+    const [registry] = this.shards
+    return new Promise((resolve) => {
+      this.answers.set(request, resolve)
+      if (registry !== undefined) this.postShard(registry, { mail: 'admin', request, command })
     })
   }
 
@@ -283,6 +301,9 @@ export class Supervisor {
     } else if (report.report === 'stopped') {
       slot.stopped = true
       slot.stoppedCleanly = true
+    } else if (report.report === 'answer') {
+      this.answers.get(report.request)?.(report.reply)
+      this.answers.delete(report.request)
     } else if (report.report === 'failed') this.onShardEnd(index, report.text)
     else this.onCommonReport(report)
   }

@@ -1,17 +1,18 @@
 // Who comes in, and what operators decide about users, vhosts and permissions.
 
 import type { PeerError } from '../../shared/errors.ts'
-import { channelError, connectionError } from '../../shared/errors.ts'
+import { connectionError } from '../../shared/errors.ts'
 import type { Decision, RegistryContext } from './decision.ts'
 import { decided, refused, unchanged } from './decision.ts'
+import { checkUserChannels, checkUserConnections, checkVhostConnections } from './limits.ts'
 import { hashPassword, isHashingAlgorithm, verifyPassword } from './passwords.ts'
 import { checkVhostAccess, compilePermissions, compileTopicPermissions } from './permissions.ts'
 import type { UserRecord } from './records.ts'
-import { preconditionFailed } from './refusals.ts'
-import type { AdminOp, Authenticate, OpenConnection } from './registry-op.ts'
+import { noSuch, preconditionFailed } from './refusals.ts'
+import type { AccessOp, Authenticate, OpenChannel, OpenConnection } from './registry-op.ts'
 import type { TopologyChange } from './topology-change.ts'
 
-type Admin<K extends AdminOp['op']> = Extract<AdminOp, { readonly op: K }>
+type Admin<K extends AccessOp['op']> = Extract<AccessOp, { readonly op: K }>
 
 /** Logs a user in. Reply `{ user, tags }`. */
 export function authenticate(context: RegistryContext, op: Authenticate): Decision {
@@ -42,8 +43,20 @@ export function openConnection(context: RegistryContext, op: OpenConnection): De
   if (vhost === undefined) {
     return refused(connectionError('NOT_ALLOWED', `vhost ${op.vhost} not found`))
   }
-  const denied = checkVhostAccess(context.topology.users, op.user, op.vhost)
+  const { users } = context.topology
+  const limits = users.get(op.user)?.limits ?? {}
+  const denied =
+    checkVhostConnections(vhost, op.user, op.openInVhost ?? 0) ??
+    checkUserConnections(limits, op.user, op.openOfUser ?? 0) ??
+    checkVhostAccess(users, op.user, op.vhost)
   return denied === undefined ? unchanged({ vhostId: vhost.id }) : refused(denied)
+}
+
+/** channel.open, where the user's channels are limited. */
+export function openUserChannel(context: RegistryContext, op: OpenChannel): Decision {
+  const limits = context.topology.users.get(op.user)?.limits ?? {}
+  const denied = checkUserChannels(limits, op.user, op.open)
+  return denied === undefined ? unchanged() : refused(denied)
 }
 
 /** Adds a vhost with its predeclared exchanges; one that is there stays as it is. */
@@ -77,9 +90,23 @@ export function addVhost(context: RegistryContext, op: Admin<'addVhost'>): Decis
   return decided(changes)
 }
 
+export function changeVhost(context: RegistryContext, op: Admin<'changeVhost'>): Decision {
+  const vhost = context.topology.vhosts.get(op.name)
+  if (vhost === undefined) return refused(noSuch('vhost', op.name))
+  return decided([
+    {
+      change: 'vhostChanged',
+      id: vhost.id,
+      description: op.description ?? vhost.description,
+      tags: op.tags ?? vhost.tags,
+      defaultQueueType: op.defaultQueueType ?? vhost.defaultQueueType,
+    },
+  ])
+}
+
 export function deleteVhost(context: RegistryContext, op: Admin<'deleteVhost'>): Decision {
   const vhost = context.topology.vhosts.get(op.name)
-  if (vhost === undefined) return refused(notFound('vhost', op.name))
+  if (vhost === undefined) return refused(noSuch('vhost', op.name))
   return decided([{ change: 'vhostDeleted', id: vhost.id }])
 }
 
@@ -102,7 +129,7 @@ export function addUser(context: RegistryContext, op: Admin<'addUser'>): Decisio
 
 export function changePassword(context: RegistryContext, op: Admin<'changePassword'>): Decision {
   const user = context.topology.users.get(op.name)
-  if (user === undefined) return refused(notFound('user', op.name))
+  if (user === undefined) return refused(noSuch('user', op.name))
   return addUser(context, {
     op: 'addUser',
     name: user.name,
@@ -113,13 +140,13 @@ export function changePassword(context: RegistryContext, op: Admin<'changePasswo
 
 export function setUserTags(context: RegistryContext, op: Admin<'setUserTags'>): Decision {
   const user = context.topology.users.get(op.name)
-  if (user === undefined) return refused(notFound('user', op.name))
+  if (user === undefined) return refused(noSuch('user', op.name))
   const { name, passwordHash, hashingAlgorithm } = user
   return decided([{ change: 'userSet', name, passwordHash, hashingAlgorithm, tags: op.tags }])
 }
 
 export function deleteUser(context: RegistryContext, op: Admin<'deleteUser'>): Decision {
-  if (!context.topology.users.has(op.name)) return refused(notFound('user', op.name))
+  if (!context.topology.users.has(op.name)) return refused(noSuch('user', op.name))
   return decided([{ change: 'userDeleted', name: op.name }])
 }
 
@@ -182,10 +209,6 @@ function checkUserAndVhost(
   context: RegistryContext,
   op: { readonly user: string; readonly vhost: string },
 ): PeerError | undefined {
-  if (!context.topology.users.has(op.user)) return notFound('user', op.user)
-  return context.topology.vhosts.has(op.vhost) ? undefined : notFound('vhost', op.vhost)
-}
-
-function notFound(kind: 'user' | 'vhost', name: string): PeerError {
-  return channelError('NOT_FOUND', `no ${kind} '${name}'`)
+  if (!context.topology.users.has(op.user)) return noSuch('user', op.user)
+  return context.topology.vhosts.has(op.vhost) ? undefined : noSuch('vhost', op.vhost)
 }

@@ -3,41 +3,15 @@
 
 import type { PeerError } from '../../shared/errors.ts'
 import type { FieldTable, FieldType, FieldValue } from '../../shared/message/value.ts'
-import { fieldOf, fieldTypeName, integerOf, textOf } from '../../shared/message/value.ts'
+import { fieldOf, fieldTypeName, integerOf } from '../../shared/message/value.ts'
 import { sameFieldValue } from '../routing/field-equality.ts'
 import type { QueueTypeName } from './records.ts'
 import { preconditionFailed, resourceText } from './refusals.ts'
 
-/** What the queue engine reads from a queue's arguments; undefined: not given. */
-export interface QueueSettings {
-  readonly messageTtlMs: number | undefined
-  readonly expiresMs: number | undefined
-  readonly lengthMax: number | undefined
-  readonly bytesMax: number | undefined
-  readonly overflow: 'drop-head' | 'reject-publish' | 'reject-publish-dlx'
-  readonly deadLetterExchange: string | undefined
-  readonly deadLetterRoutingKey: string | undefined
-  readonly priorityMax: number | undefined
-  readonly singleActiveConsumer: boolean
-}
-
-/** Settings of a queue that was declared without arguments. */
-export const plainSettings: QueueSettings = {
-  messageTtlMs: undefined,
-  expiresMs: undefined,
-  lengthMax: undefined,
-  bytesMax: undefined,
-  overflow: 'drop-head',
-  deadLetterExchange: undefined,
-  deadLetterRoutingKey: undefined,
-  priorityMax: undefined,
-  singleActiveConsumer: false,
-}
-
 /** The queue types there are, by the name of `x-queue-type`. Issue 4 changes `available`. */
 const queueTypes: Readonly<Record<QueueTypeName, { readonly available: boolean }>> = {
   classic: { available: true },
-  quorum: { available: false },
+  quorum: { available: true },
   stream: { available: false },
 }
 
@@ -55,23 +29,6 @@ export function queueTypeOf(name: string): QueueTypeName | undefined {
 /** The name that error texts have for a queue type. */
 export function queueTypeModule(type: QueueTypeName): string {
   return `rabbit_${type}_queue`
-}
-
-/** Typed view of checked arguments. */
-export function queueSettings(args: FieldTable): QueueSettings {
-  const overflow = textOf(fieldOf(args, 'x-overflow'))
-  const known = overflow === 'reject-publish' || overflow === 'reject-publish-dlx'
-  return {
-    messageTtlMs: numberOf(args, 'x-message-ttl'),
-    expiresMs: numberOf(args, 'x-expires'),
-    lengthMax: numberOf(args, 'x-max-length'),
-    bytesMax: numberOf(args, 'x-max-length-bytes'),
-    overflow: known ? overflow : 'drop-head',
-    deadLetterExchange: textOf(fieldOf(args, 'x-dead-letter-exchange')),
-    deadLetterRoutingKey: textOf(fieldOf(args, 'x-dead-letter-routing-key')),
-    priorityMax: numberOf(args, 'x-max-priority'),
-    singleActiveConsumer: fieldOf(args, 'x-single-active-consumer')?.value === true,
-  }
 }
 
 /** Checks the type that a declare names: undefined, or the 406. */
@@ -201,7 +158,7 @@ const queueArguments: readonly ArgumentRule[] = [
   { name: 'x-single-active-consumer', types: CQ, check: checkBool },
   { name: 'x-delivery-limit', types: Q, check: checkInteger },
   { name: 'x-quorum-initial-group-size', types: Q, check: checkPositive },
-  { name: 'x-consumer-timeout', types: Q, check: checkCount },
+  { name: 'x-consumer-timeout', types: CQS, check: checkCount },
   { name: 'x-consumer-disconnected-timeout', types: Q, check: checkCount },
   {
     name: 'x-delayed-retry-type',
@@ -233,7 +190,7 @@ const queueArguments: readonly ArgumentRule[] = [
 const consumerArguments: readonly ArgumentRule[] = [
   { name: 'x-priority', types: CQ, check: checkInteger },
   { name: 'x-cancel-on-ha-failover', types: CQS, check: checkBool },
-  { name: 'x-consumer-timeout', types: Q, check: checkCount },
+  { name: 'x-consumer-timeout', types: CQS, check: checkCount },
   { name: 'x-stream-offset', types: S, check: () => undefined },
   { name: 'x-stream-filter', types: S, check: () => undefined },
   { name: 'x-stream-match-unfiltered', types: S, check: checkBool },
@@ -269,11 +226,6 @@ function invalidArgument(key: string, name: string, vhost: string, reason: strin
   return preconditionFailed(
     `invalid arg '${key}' for ${resourceText('queue', name, vhost)}: ${reason}`,
   )
-}
-
-function numberOf(args: FieldTable, key: string): number | undefined {
-  const value = integerOf(fieldOf(args, key))
-  return value === undefined ? undefined : Number(value)
 }
 
 function checkInteger(value: FieldValue): string | undefined {

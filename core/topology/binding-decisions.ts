@@ -107,7 +107,7 @@ function checkPermitted(
   const unreadable = checkAccess(users, actor.user, vhost.name, 'exchange', source, 'read')
   if (unreadable !== undefined) return unreadable
   return isTopic(vhost.exchanges.get(source))
-    ? checkTopicAccess(users, actor.user, vhost.name, source, routingKey, 'read')
+    ? checkTopicAccess(users, actor.user, vhost.name, source, routingKey, 'read', actor.clientId)
     : undefined
 }
 

@@ -1,7 +1,7 @@
 // What the registry answers, and what it decides by.
 
 import type { PeerError } from '../../shared/errors.ts'
-import type { QueueRecord } from './records.ts'
+import type { QueueRecord, QueueTypeName } from './records.ts'
 import type { Topology } from './topology.ts'
 import type { TopologyChange } from './topology-change.ts'
 
@@ -39,9 +39,11 @@ export interface RegistrySettings {
   readonly anonymousUser: string | undefined
   /** `rabbit_password_hashing_sha256` or `_sha512`: for passwords set from now on. */
   readonly hashingAlgorithm: string
-  /** `cluster_queue_limit`, `cluster_exchange_limit`; undefined: no limit. */
+  /** `default_queue_type`: where the vhost has none. */
+  readonly defaultQueueType?: QueueTypeName | undefined
   /** `max_connections`; undefined: no limit. */
   readonly connectionCountMax?: number | undefined
+  /** `cluster_queue_limit`, `cluster_exchange_limit`; undefined: no limit. */
   readonly queueCountMax: number | undefined
   readonly exchangeCountMax: number | undefined
 }

@@ -12,10 +12,28 @@ export interface NameMatcher {
   test(name: string): boolean
 }
 
-/** Compiles a pattern, unanchored as RabbitMQ's; the empty one matches only the empty name. */
+/**
+ * Compiles a pattern, unanchored as RabbitMQ's; the empty one matches only the empty name. RE2 has no
+ * look-around, but a look-ahead right at the start (`^(?!amq\\.).*`, as operators write it) is only a
+ * second question to the same name.
+ */
 export function compilePattern(pattern: string): NameMatcher | { readonly problem: string } {
   const simple = simplePattern(pattern)
   if (simple !== undefined) return simple
+  const ahead = /^\^\(\?([!=])/.exec(pattern)
+  const end = ahead === null ? -1 : closingParenthesis(pattern, 1)
+  if (end > 0) {
+    const looked = compileRegex(`^(?:${pattern.slice(4, end)})`)
+    const rest = compilePattern(`^${pattern.slice(end + 1)}`)
+    if ('problem' in looked) return looked
+    if ('problem' in rest) return rest
+    const wanted = ahead?.[1] === '='
+    return { test: (name) => looked.test(name) === wanted && rest.test(name) }
+  }
+  return compileRegex(pattern)
+}
+
+function compileRegex(pattern: string): NameMatcher | { readonly problem: string } {
   try {
     return new RegexMatcher(RE2JS.compile(pattern))
   } catch (cause) {
@@ -29,8 +47,23 @@ export function quotePattern(literal: string): string {
   return RE2JS.quote(literal)
 }
 
+/** Where the group that opens at `open` closes; -1: nowhere. */
+function closingParenthesis(pattern: string, open: number): number {
+  let depth = 0
+  let inClass = false
+  for (let i = open; i < pattern.length; i++) {
+    const character = pattern[i]
+    if (character === '\\') i++
+    else if (inClass) inClass = character !== ']'
+    else if (character === '[') inClass = true
+    else if (character === '(') depth++
+    else if (character === ')' && --depth === 0) return i
+  }
+  return -1
+}
+
 function simplePattern(pattern: string): NameMatcher | undefined {
-  if (pattern === '.*' || pattern === '^.*' || pattern === '^.*$') return { test: () => true }
+  if (/^\^?(\.\*\$?)?$/.test(pattern) && pattern !== '') return { test: () => true }
   if (pattern === '' || pattern === '^$') return { test: (name) => name === '' }
   const literal = /^\^([\w-]+)(\$|\.\*\$?)?$/.exec(pattern)
   if (literal === null) return undefined

@@ -68,15 +68,45 @@ export function checkTopicAccess(
   exchange: string,
   key: string,
   access: 'write' | 'read',
+  clientId?: string,
 ): PeerError | undefined {
   const permission = users.get(user)?.topicPermissions.get(vhost)?.get(exchange)
-  if (permission === undefined || permission.matchers[access].test(key)) return undefined
+  if (permission === undefined || matcherFor(permission, access, clientId).test(key)) {
+    return undefined
+  }
   return channelError(
     'ACCESS_REFUSED',
     `${access} access to topic '${key}' in exchange '${exchange}' in vhost '${vhost}' ` +
       `refused for user '${user}'`,
   )
 }
+
+// `{client_id}` stands for the id of the MQTT client that asks, quoted.
+function matcherFor(
+  permission: TopicPermissionRecord,
+  access: 'write' | 'read',
+  clientId: string | undefined,
+): NameMatcher {
+  const { clients, matchers } = permission
+  if (clients === undefined || clientId === undefined) return matchers[access]
+  const known = clients.known.get(clientId)
+  if (known !== undefined) return known[access]
+  const write = compilePattern(withClient(clients.write, clientId))
+  const read = compilePattern(withClient(clients.read, clientId))
+  // They compile with any client id, since it is quoted.
+  if ('problem' in write || 'problem' in read) return matchers[access]
+  if (clients.known.size >= clientsKnownMax) clients.known.clear()
+  clients.known.set(clientId, { write, read })
+  return access === 'write' ? write : read
+}
+
+function withClient(pattern: string, clientId: string): string {
+  return pattern.replaceAll(clientVariable, () => quotePattern(clientId))
+}
+
+/** Clients whose patterns are kept compiled, per permission: a few hundred bytes each. */
+const clientsKnownMax = 10_000
+const clientVariable = '{client_id}'
 
 /** Whether `user` has topic permissions for an exchange, so that `checkTopicAccess` is needed. */
 export function hasTopicPermissions(
@@ -114,7 +144,10 @@ export function compilePermissions(patterns: PermissionPatterns): PermissionReco
   }
 }
 
-/** Compiles what `setTopicPermissions` gives; `{username}` and `{vhost}` stand for themselves, quoted. */
+/**
+ * Compiles what `setTopicPermissions` gives; `{username}` and `{vhost}` stand for themselves, quoted;
+ * `{client_id}` for the MQTT client's when one asks.
+ */
 export function compileTopicPermissions(
   user: string,
   vhost: string,
@@ -124,7 +157,15 @@ export function compileTopicPermissions(
   if ('problem' in write) return badPattern('write', patterns.write, write.problem)
   const read = topicMatcher(patterns.read, user, vhost)
   if ('problem' in read) return badPattern('read', patterns.read, read.problem)
-  return { write: patterns.write, read: patterns.read, matchers: { write, read } }
+  const byClient = patterns.write.includes(clientVariable) || patterns.read.includes(clientVariable)
+  const clients = byClient
+    ? {
+        write: expandPattern(patterns.write, user, vhost),
+        read: expandPattern(patterns.read, user, vhost),
+        known: new Map<string, { readonly write: NameMatcher; readonly read: NameMatcher }>(),
+      }
+    : undefined
+  return { write: patterns.write, read: patterns.read, matchers: { write, read }, clients }
 }
 
 function topicMatcher(
@@ -132,10 +173,16 @@ function topicMatcher(
   user: string,
   vhost: string,
 ): NameMatcher | { readonly problem: string } {
-  const expanded = pattern
+  const expanded = expandPattern(pattern, user, vhost)
+  const sample = compilePattern(withClient(expanded, 'client'))
+  // Without a client id the variable stands for itself.
+  return 'problem' in sample ? sample : compilePattern(withClient(expanded, clientVariable))
+}
+
+function expandPattern(pattern: string, user: string, vhost: string): string {
+  return pattern
     .replaceAll('{username}', () => quotePattern(user))
     .replaceAll('{vhost}', () => quotePattern(vhost))
-  return compilePattern(expanded)
 }
 
 function badPattern(access: Access, pattern: string, problem: string): string {

@@ -17,6 +17,7 @@ import {
 import { exchangesLeftUnused } from './cascade.ts'
 import type { Decision, QueueStats, RegistryContext } from './decision.ts'
 import { decided, refused, unchanged } from './decision.ts'
+import { checkVhostQueues } from './limits.ts'
 import { DIRECT_REPLY_TO, generatedName, reservedName, stripLineBreaks } from './names.ts'
 import { checkAccess, checkAnyAccess } from './permissions.ts'
 import type { QueueRecord, QueueTypeName, VhostRecord } from './records.ts'
@@ -80,9 +81,20 @@ export function deleteQueue(
   if (locked !== undefined) return refused(locked)
   if (stats === undefined) return { kind: 'needsQueueStats', queue }
   const resource = resourceText('queue', name, vhost.name)
+  if (queue.type === 'quorum' && (op.ifUnused || op.ifEmpty)) {
+    return refused(conditionalDelete(resource, op.ifUnused ? 'if-unused' : 'if-empty'))
+  }
   if (op.ifUnused && stats.consumers > 0) return refused(preconditionFailed(`${resource} in use`))
   if (op.ifEmpty && stats.messages > 0) return refused(preconditionFailed(`${resource} not empty`))
   return decided(queueDeletion([queue]), { messages: stats.messages })
+}
+
+function conditionalDelete(resource: string, flag: string): PeerError {
+  return connectionError(
+    'NOT_IMPLEMENTED',
+    `cannot delete ${resource}. queue.delete operations with ${flag} flag set are not supported ` +
+      'by quorum queues',
+  )
 }
 
 /** The connection is gone: so are its exclusive queues. */
@@ -124,7 +136,7 @@ function serverName(
   vhost: VhostRecord,
   op: QueueDeclare,
 ): string | PeerError {
-  const type = effectiveType(vhost, op)
+  const type = effectiveType(context, vhost, op)
   if (type === 'classic') return generatedName('amq.gen', context.settings.randomBytes)
   return preconditionFailed(`Cannot declare a server-named queue for type ${queueTypeModule(type)}`)
 }
@@ -155,11 +167,11 @@ function createQueue(
   op: QueueDeclare,
   actor: Actor,
 ): Decision {
-  const type = effectiveType(vhost, op)
+  const type = effectiveType(context, vhost, op)
   const serverNamed = stripLineBreaks(op.queue) === ''
   const refusal =
     (serverNamed ? undefined : reservedName('queue', name)) ??
-    checkQueueLimit(context, name) ??
+    checkQueueLimit(context, vhost, name) ??
     checkDeadLetterAccess(context, vhost, name, op.arguments, actor) ??
     checkQueueTypeArgument(name, vhost.name, op.arguments) ??
     checkQueueArguments(name, vhost.name, type, op.arguments) ??
@@ -180,11 +192,15 @@ function createQueue(
   return decided([change], { queue: name, messages: 0, consumers: 0 })
 }
 
-/** The type asked for; without one the vhost's default, where that suits the flags, else classic. */
-function effectiveType(vhost: VhostRecord, op: QueueDeclare): QueueTypeName {
+/** The type asked for; without one the vhost's or node's default, where that suits the flags, else classic. */
+function effectiveType(
+  context: RegistryContext,
+  vhost: VhostRecord,
+  op: QueueDeclare,
+): QueueTypeName {
   const asked = textOf(fieldOf(op.arguments, QUEUE_TYPE))
   if (asked !== undefined && asked !== '') return queueTypeOf(asked) ?? 'classic'
-  const preset = vhost.defaultQueueType ?? 'classic'
+  const preset = vhost.defaultQueueType ?? context.settings.defaultQueueType ?? 'classic'
   const suits = op.durable && !op.exclusive && !op.autoDelete
   return suits ? preset : 'classic'
 }
@@ -193,9 +209,15 @@ function withType(args: FieldTable, type: string): FieldTable {
   return [...args.filter(([key]) => key !== QUEUE_TYPE), [QUEUE_TYPE, { type: 'S', value: type }]]
 }
 
-function checkQueueLimit(context: RegistryContext, name: string): PeerError | undefined {
+function checkQueueLimit(
+  context: RegistryContext,
+  vhost: VhostRecord,
+  name: string,
+): PeerError | undefined {
   const max = context.settings.queueCountMax
-  if (max === undefined || context.topology.queuesById.size < max) return undefined
+  if (max === undefined || context.topology.queuesById.size < max) {
+    return checkVhostQueues(vhost, name)
+  }
   return preconditionFailed(
     `cannot declare queue '${name}': queue limit in cluster (${max}) is reached`,
   )

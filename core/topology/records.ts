@@ -4,6 +4,8 @@
 import type { FieldTable } from '../../shared/message/value.ts'
 import type { ByteMap } from '../routing/byte-map.ts'
 import type { NameMatcher } from './name-matcher.ts'
+import type { Policy, PolicySet } from './policies.ts'
+import type { QueueSettings } from './queue-settings.ts'
 
 /** The queue types by the name of `x-queue-type`. */
 export type QueueTypeName = 'classic' | 'quorum' | 'stream'
@@ -13,15 +15,24 @@ export interface VhostRecord {
   /** Unique for the life of a node, never reused. */
   readonly id: number
   readonly name: string
-  readonly description: string
-  readonly tags: readonly string[]
-  readonly defaultQueueType: QueueTypeName | undefined
+  description: string
+  tags: readonly string[]
+  defaultQueueType: QueueTypeName | undefined
+  /** By name, as `max-queues`; negative: none. */
+  limits: Limits
+  readonly policies: PolicySet
+  readonly operatorPolicies: PolicySet
+  /** Runtime parameters by component, then by name; values are JSON. */
+  readonly parameters: Map<string, Map<string, unknown>>
   readonly exchanges: Map<string, ExchangeRecord>
   readonly queues: Map<string, QueueRecord>
   /** The same as `exchanges` and `queues`, found by the bytes of a name. */
   readonly exchangesByBytes: ByteMap<ExchangeRecord>
   readonly queuesByBytes: ByteMap<QueueRecord>
 }
+
+/** Limits of a vhost or user by RabbitMQ's names; one that is negative or missing limits nothing. */
+export type Limits = Readonly<Record<string, number>>
 
 export interface QueueRecord {
   readonly kind: 'queue'
@@ -36,6 +47,11 @@ export interface QueueRecord {
   /** The connection that alone may use an exclusive queue; undefined: not exclusive. */
   readonly owner: string | undefined
   readonly arguments: FieldTable
+  /** What applies to it now. */
+  policy: Policy | undefined
+  operatorPolicy: Policy | undefined
+  /** What holds for it now: arguments and policies together. */
+  settings: QueueSettings
   /** The shard that owns its messages. */
   readonly shard: number
   /** The bindings that lead here. */
@@ -56,8 +72,10 @@ export interface ExchangeRecord {
   readonly autoDelete: boolean
   readonly internal: boolean
   readonly arguments: FieldTable
-  /** Name of the exchange that gets what matches nothing here. */
-  readonly alternate: string | undefined
+  policy: Policy | undefined
+  operatorPolicy: Policy | undefined
+  /** Name of the exchange that gets what matches nothing here, by argument or policy. */
+  alternate: string | undefined
   /** The bindings from here, by `bindingIdentity`. */
   readonly outbound: Map<string, BindingRecord>
   /** The bindings that lead here. */
@@ -93,6 +111,9 @@ export interface RouteInput {
   readonly bytes: Uint8Array
   readonly keyStart: number
   readonly keyEnd: number
+  /** The message's MQTT topic is `bytes[topicStart, topicEnd)`; end 0: the routing key tells it. */
+  readonly topicStart: number
+  readonly topicEnd: number
   readonly facts: MessageFacts
   /** The next random number, 0 to 2^32 - 1. */
   readonly random: () => number
@@ -120,6 +141,8 @@ export interface UserRecord {
   readonly passwordHash: string
   readonly hashingAlgorithm: string
   readonly tags: readonly string[]
+  /** By name, as `max-channels`; negative: none. */
+  limits: Limits
   /** By vhost name. */
   readonly permissions: Map<string, PermissionRecord>
   /** By vhost name, then by exchange name. */
@@ -145,4 +168,12 @@ export interface TopicPermissionRecord {
   readonly write: string
   readonly read: string
   readonly matchers: { readonly write: NameMatcher; readonly read: NameMatcher }
+  /** Where the patterns name `{client_id}`: the patterns with all else filled in, and those in use. */
+  readonly clients:
+    | {
+        readonly write: string
+        readonly read: string
+        readonly known: Map<string, { readonly write: NameMatcher; readonly read: NameMatcher }>
+      }
+    | undefined
 }

@@ -44,6 +44,16 @@ export function lockedQueue(queue: QueueRecord): PeerError {
   )
 }
 
+/** What an operator asks can't be: `text` whole, without a protocol's name for it. */
+export function badRequest(text: string): PeerError {
+  return { scope: 'channel', code: 400, text }
+}
+
+/** An operator names a vhost or user that there is not. */
+export function noSuch(kind: 'user' | 'vhost', name: string): PeerError {
+  return channelError('NOT_FOUND', `no ${kind} '${name}'`)
+}
+
 /** A 406 for what a declare or bind asks. */
 export function preconditionFailed(explanation: string): PeerError {
   return channelError('PRECONDITION_FAILED', explanation)

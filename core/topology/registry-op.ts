@@ -2,6 +2,7 @@
 // (shared/bus/control.ts); the second from the node itself; the third from operators.
 
 import type { FieldTable } from '../../shared/message/value.ts'
+import type { ApplyTo } from './policies.ts'
 import type { QueueTypeName } from './records.ts'
 
 /** Who asks: user and vhost of a connection, and the id by which it owns exclusive queues. */
@@ -9,6 +10,8 @@ export interface Actor {
   readonly user: string
   readonly vhost: string
   readonly owner: string
+  /** The MQTT client id. */
+  readonly clientId?: string | undefined
 }
 
 export interface ExchangeDeclare {
@@ -76,8 +79,10 @@ export interface OpenConnection {
   readonly op: 'openConnection'
   readonly user: string
   readonly vhost: string
-  /** Connections that are open on the node already. */
+  /** Connections that are open already: on the node, of the vhost, of the user. */
   readonly open?: number
+  readonly openInVhost?: number
+  readonly openOfUser?: number
 }
 
 /** Asked for a connection: `decide` needs its actor. */
@@ -97,9 +102,87 @@ export type NodeOp =
   | { readonly op: 'queueGone'; readonly queueId: number }
 
 /** From operators. Refusals have no channel to close: their scope is to be ignored. */
-export type AdminOp =
+export type AdminOp = AccessOp | PolicyOp
+
+/** What policies, parameters and limits are set by; JSON values come as they were given. */
+export type PolicyOp =
+  | {
+      /** A policy, or with `operator` an operator policy. */
+      readonly op: 'setPolicy'
+      readonly vhost: string
+      readonly operator?: boolean | undefined
+      readonly name: string
+      readonly pattern: unknown
+      readonly definition: unknown
+      readonly priority?: unknown
+      readonly applyTo?: ApplyTo | undefined
+    }
+  | {
+      readonly op: 'clearPolicy'
+      readonly vhost: string
+      readonly operator?: boolean | undefined
+      readonly name: string
+    }
+  /** Reply `{ items }`: vhost, name, pattern, apply-to, definition, priority; highest priority first. */
+  | {
+      readonly op: 'listPolicies'
+      readonly vhost?: string | undefined
+      readonly operator?: boolean | undefined
+    }
+  /** Reply `{ policy, operatorPolicy, definition }` of a queue, or of an exchange. */
+  | { readonly op: 'effectivePolicy'; readonly vhost: string; readonly queue: string }
+  | { readonly op: 'effectivePolicy'; readonly vhost: string; readonly exchange: string }
+  | {
+      readonly op: 'setParameter'
+      readonly vhost: string
+      readonly component: string
+      readonly name: string
+      readonly value: unknown
+    }
+  | {
+      readonly op: 'clearParameter'
+      readonly vhost: string
+      readonly component: string
+      readonly name: string
+    }
+  /** Reply `{ items }`: vhost, component, name, value. */
+  | {
+      readonly op: 'listParameters'
+      readonly vhost?: string | undefined
+      readonly component?: string | undefined
+    }
+  | { readonly op: 'setGlobalParameter'; readonly name: string; readonly value: unknown }
+  | { readonly op: 'clearGlobalParameter'; readonly name: string }
+  /** Reply `{ items }`: name, value. */
+  | { readonly op: 'listGlobalParameters' }
+  /** Sets the limits that are named and leaves the others; an empty object clears all. */
+  | {
+      readonly op: 'setVhostLimits'
+      readonly vhost: string
+      readonly limits: Readonly<Record<string, unknown>>
+    }
+  | {
+      readonly op: 'setUserLimits'
+      readonly user: string
+      readonly limits: Readonly<Record<string, unknown>>
+    }
+  /** Reply `{ items }`: vhost and value. */
+  | { readonly op: 'listVhostLimits'; readonly vhost?: string | undefined }
+  /** Reply `{ items }`: user and value. */
+  | { readonly op: 'listUserLimits'; readonly user?: string | undefined }
+
+/** Vhosts, users and what they may do. */
+export type AccessOp =
   | {
       readonly op: 'addVhost'
+      readonly name: string
+      readonly description?: string | undefined
+      readonly tags?: readonly string[] | undefined
+      readonly defaultQueueType?: QueueTypeName | undefined
+    }
+  /** What is undefined stays as it is. */
+  | {
+      readonly op: 'changeVhost'
       readonly name: string
       readonly description?: string | undefined
       readonly tags?: readonly string[] | undefined
@@ -142,4 +225,11 @@ export type AdminOp =
       readonly exchange?: string | undefined
     }
 
-export type RegistryOp = DeclareOp | Authenticate | OpenConnection | NodeOp | AdminOp
+/** channel.open of a user who has `open` channels already. */
+export interface OpenChannel {
+  readonly op: 'openUserChannel'
+  readonly user: string
+  readonly open: number
+}
+
+export type RegistryOp = DeclareOp | Authenticate | OpenConnection | OpenChannel | NodeOp | AdminOp

@@ -8,11 +8,13 @@ import {
   addVhost,
   authenticate,
   changePassword,
+  changeVhost,
   clearPermissions,
   clearTopicPermissions,
   deleteUser,
   deleteVhost,
   openConnection,
+  openUserChannel,
   setPermissions,
   setTopicPermissions,
   setUserTags,
@@ -22,12 +24,28 @@ import type { Decision, QueueStats, RegistryContext, RegistrySettings } from './
 import { refused } from './decision.ts'
 import { declareExchange, deleteExchange } from './exchange-decisions.ts'
 import {
+  clearGlobalParameter,
+  clearParameter,
+  clearPolicy,
+  effectivePolicy,
+  listGlobalParameters,
+  listParameters,
+  listPolicies,
+  listUserLimits,
+  listVhostLimits,
+  setGlobalParameter,
+  setParameter,
+  setPolicy,
+  setUserLimits,
+  setVhostLimits,
+} from './policy-decisions.ts'
+import {
   declareQueue,
   deleteEndedQueue,
   deleteOwnedQueues,
   deleteQueue,
 } from './queue-decisions.ts'
-import type { Actor, AdminOp, DeclareOp, RegistryOp } from './registry-op.ts'
+import type { AccessOp, Actor, AdminOp, DeclareOp, PolicyOp, RegistryOp } from './registry-op.ts'
 import type { Topology } from './topology.ts'
 import type { TopologyChange } from './topology-change.ts'
 
@@ -61,6 +79,8 @@ export class Registry {
         return authenticate(this.#context, op)
       case 'openConnection':
         return openConnection(this.#context, op)
+      case 'openUserChannel':
+        return openUserChannel(this.#context, op)
       case 'ownerGone':
         return deleteOwnedQueues(this.#context, op.owner)
       case 'queueGone':
@@ -116,8 +136,59 @@ export class Registry {
   #decideAdmin(op: AdminOp): Decision {
     const context = this.#context
     switch (op.op) {
+      case 'setPolicy':
+        return setPolicy(context, op)
+      case 'clearPolicy':
+        return clearPolicy(context, op)
+      case 'listPolicies':
+        return listPolicies(context, op)
+      case 'effectivePolicy':
+        return effectivePolicy(context, op)
+      case 'setVhostLimits':
+        return setVhostLimits(context, op)
+      case 'setUserLimits':
+        return setUserLimits(context, op)
+      case 'listVhostLimits':
+        return listVhostLimits(context, op)
+      case 'listUserLimits':
+        return listUserLimits(context, op)
+      case 'setParameter':
+      case 'clearParameter':
+      case 'listParameters':
+      case 'setGlobalParameter':
+      case 'clearGlobalParameter':
+      case 'listGlobalParameters':
+        return this.#decideParameter(op)
+      default:
+        return this.#decideAccess(op)
+    }
+  }
+
+  #decideParameter(op: ParameterOp): Decision {
+    const context = this.#context
+    switch (op.op) {
+      case 'setParameter':
+        return setParameter(context, op)
+      case 'clearParameter':
+        return clearParameter(context, op)
+      case 'listParameters':
+        return listParameters(context, op)
+      case 'setGlobalParameter':
+        return setGlobalParameter(op)
+      case 'clearGlobalParameter':
+        return clearGlobalParameter(context, op)
+      case 'listGlobalParameters':
+        return listGlobalParameters(context)
+    }
+  }
+
+  #decideAccess(op: AccessOp): Decision {
+    const context = this.#context
+    switch (op.op) {
       case 'addVhost':
         return addVhost(context, op)
+      case 'changeVhost':
+        return changeVhost(context, op)
       case 'deleteVhost':
         return deleteVhost(context, op)
       case 'addUser':
@@ -144,6 +215,11 @@ export class Registry {
     return this.#lastId
   }
 }
+
+type ParameterOp = Extract<
+  PolicyOp,
+  { readonly op: `${'set' | 'clear' | 'list'}${string}Parameter${'' | 's'}` }
+>
 
 function* changesOf(decision: Decision): Generator<TopologyChange> {
   if (decision.kind === 'refused') throw new Error(decision.error.text)

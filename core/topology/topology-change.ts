@@ -2,7 +2,8 @@
 // ones in the same order. Plain data; arguments keep their wire types.
 
 import type { FieldTable } from '../../shared/message/value.ts'
-import type { QueueTypeName } from './records.ts'
+import type { Policy } from './policies.ts'
+import type { Limits, QueueTypeName } from './records.ts'
 
 /** `vhost` is the vhost's id in what is declared, its name in what concerns users. */
 export type TopologyChange =
@@ -10,6 +11,13 @@ export type TopologyChange =
       readonly change: 'vhostAdded'
       readonly id: number
       readonly name: string
+      readonly description: string
+      readonly tags: readonly string[]
+      readonly defaultQueueType: QueueTypeName | undefined
+    }
+  | {
+      readonly change: 'vhostChanged'
+      readonly id: number
       readonly description: string
       readonly tags: readonly string[]
       readonly defaultQueueType: QueueTypeName | undefined
@@ -76,6 +84,45 @@ export type TopologyChange =
       readonly vhost: string
       readonly exchange: string | undefined
     }
+  | PolicyChange
+  | ParameterChange
+  | LimitsChange
+
+/** A policy (or, with `operator`, an operator policy) of a vhost; it applies at once. */
+export type PolicyChange =
+  | {
+      readonly change: 'policySet'
+      readonly vhost: number
+      readonly operator: boolean
+      readonly policy: Policy
+    }
+  | {
+      readonly change: 'policyCleared'
+      readonly vhost: number
+      readonly operator: boolean
+      readonly name: string
+    }
+
+/** Runtime parameters; `vhost` undefined: a global one, without a component. */
+export type ParameterChange =
+  | {
+      readonly change: 'parameterSet'
+      readonly vhost: number | undefined
+      readonly component: string
+      readonly name: string
+      readonly value: unknown
+    }
+  | {
+      readonly change: 'parameterCleared'
+      readonly vhost: number | undefined
+      readonly component: string
+      readonly name: string
+    }
+
+/** All limits of a vhost or user, in place of those before. */
+export type LimitsChange =
+  | { readonly change: 'vhostLimitsSet'; readonly vhost: number; readonly limits: Limits }
+  | { readonly change: 'userLimitsSet'; readonly user: string; readonly limits: Limits }
 
 export interface BindingChange {
   readonly change: 'bound' | 'unbound'

@@ -3,12 +3,14 @@
 
 import { assert } from '../../shared/assert.ts'
 import type { FieldTable } from '../../shared/message/value.ts'
-import { fieldOf, textOf } from '../../shared/message/value.ts'
 import { ByteMap } from '../routing/byte-map.ts'
 import { exchangeTypeOf } from '../routing/exchange-types.ts'
 import { canonicalTable } from '../routing/field-equality.ts'
 import { DefaultTable } from '../routing/key-tables.ts'
 import { compilePermissions, compileTopicPermissions } from './permissions.ts'
+import { PolicySet } from './policies.ts'
+import { assignExchangePolicies, assignQueuePolicies } from './policy-assignment.ts'
+import { queueSettings } from './queue-settings.ts'
 import type {
   BindingRecord,
   BindingTable,
@@ -18,12 +20,20 @@ import type {
   UserRecord,
   VhostRecord,
 } from './records.ts'
-import type { BindingChange, TopologyChange } from './topology-change.ts'
+import type {
+  BindingChange,
+  LimitsChange,
+  ParameterChange,
+  PolicyChange,
+  TopologyChange,
+} from './topology-change.ts'
 
 /** What a shard has to do about a change, beyond having it applied. */
 export type TopologyEffect =
   | { readonly effect: 'queueCreated'; readonly queue: QueueRecord }
   | { readonly effect: 'queueDeleted'; readonly queue: QueueRecord }
+  /** Its settings are others than before. */
+  | { readonly effect: 'queueConfigured'; readonly queue: QueueRecord }
   | { readonly effect: 'vhostDeleted'; readonly vhost: VhostRecord }
   /** The user may be allowed more or less than before. */
   | { readonly effect: 'accessChanged'; readonly user: string }
@@ -52,6 +62,8 @@ export class Topology {
   /** Exclusive queues by the connection that owns them. */
   readonly queuesByOwner: Map<string, Set<QueueRecord>> = new Map()
   readonly users: Map<string, UserRecord> = new Map()
+  /** Values are JSON. */
+  readonly globalParameters: Map<string, unknown> = new Map()
   /** The largest id of a vhost, exchange or queue so far. */
   lastId = 0
 
@@ -61,6 +73,8 @@ export class Topology {
     switch (change.change) {
       case 'vhostAdded':
         return this.#addVhost(change)
+      case 'vhostChanged':
+        return this.#changeVhost(change)
       case 'vhostDeleted':
         return this.#deleteVhost(change.id)
       case 'exchangeDeclared':
@@ -75,9 +89,53 @@ export class Topology {
         return this.#bind(change)
       case 'unbound':
         return this.#unbind(change)
+      case 'policySet':
+      case 'policyCleared':
+        return this.#applyPolicy(change)
+      case 'parameterSet':
+      case 'parameterCleared':
+        return this.#applyParameter(change)
+      case 'vhostLimitsSet':
+      case 'userLimitsSet':
+        return this.#setLimits(change)
       default:
         return this.#applyAccess(change)
     }
+  }
+
+  #applyPolicy(change: PolicyChange): readonly TopologyEffect[] {
+    const vhost = this.#vhost(change.vhost)
+    const set = change.operator ? vhost.operatorPolicies : vhost.policies
+    if (change.change === 'policySet') set.set(change.policy)
+    else set.delete(change.name)
+    for (const exchange of vhost.exchanges.values()) assignExchangePolicies(exchange)
+    const effects: TopologyEffect[] = []
+    for (const queue of vhost.queues.values()) {
+      if (assignQueuePolicies(queue)) effects.push({ effect: 'queueConfigured', queue })
+    }
+    return effects
+  }
+
+  #applyParameter(change: ParameterChange): readonly TopologyEffect[] {
+    const { vhost, component, name } = change
+    const value = change.change === 'parameterSet' ? change.value : undefined
+    if (vhost === undefined) setOrDelete(this.globalParameters, name, value)
+    else {
+      const { parameters } = this.#vhost(vhost)
+      const ofComponent = parameters.get(component) ?? new Map<string, unknown>()
+      setOrDelete(ofComponent, name, value)
+      parameters.set(component, ofComponent)
+    }
+    return nothingToDo
+  }
+
+  #setLimits(change: LimitsChange): readonly TopologyEffect[] {
+    if (change.change === 'vhostLimitsSet') this.#vhost(change.vhost).limits = change.limits
+    else {
+      const user = this.users.get(change.user)
+      if (user !== undefined) user.limits = change.limits
+    }
+    return nothingToDo
   }
 
   #applyAccess(change: AccessChange): readonly TopologyEffect[] {
@@ -117,6 +175,10 @@ export class Topology {
       description: change.description,
       tags: change.tags,
       defaultQueueType: change.defaultQueueType,
+      limits: {},
+      policies: new PolicySet(),
+      operatorPolicies: new PolicySet(),
+      parameters: new Map(),
       exchanges: new Map(),
       queues: new Map(),
       exchangesByBytes: new ByteMap(),
@@ -127,6 +189,14 @@ export class Topology {
     this.lastId = Math.max(this.lastId, vhost.id)
     // The default exchange has the id of its vhost: nobody declares it.
     addExchange(vhost, vhost.id, '', 'direct', new DefaultTable(vhost.queuesByBytes))
+    return nothingToDo
+  }
+
+  #changeVhost(change: Change<'vhostChanged'>): readonly TopologyEffect[] {
+    const vhost = this.#vhost(change.id)
+    vhost.description = change.description
+    vhost.tags = change.tags
+    vhost.defaultQueueType = change.defaultQueueType
     return nothingToDo
   }
 
@@ -178,11 +248,15 @@ export class Topology {
       autoDelete: change.autoDelete,
       owner: change.owner,
       arguments: change.arguments,
+      policy: undefined,
+      operatorPolicy: undefined,
+      settings: queueSettings(change.arguments, change.type),
       shard: change.shard,
       inbound: new Set(),
       deleted: false,
       routeMark: 0,
     }
+    assignQueuePolicies(queue)
     vhost.queues.set(queue.name, queue)
     vhost.queuesByBytes.set(queue.name, queue)
     this.queuesById.set(queue.id, queue)
@@ -253,6 +327,7 @@ export class Topology {
       passwordHash: change.passwordHash,
       hashingAlgorithm: change.hashingAlgorithm,
       tags: change.tags,
+      limits: old?.limits ?? {},
       permissions: old?.permissions ?? new Map(),
       topicPermissions: old?.topicPermissions ?? new Map(),
     })
@@ -280,7 +355,10 @@ export class Topology {
 type AccessChange = Exclude<
   TopologyChange,
   | BindingChange
-  | Change<'vhostAdded' | 'vhostDeleted' | 'exchangeDeclared' | 'exchangeDeleted'>
+  | PolicyChange
+  | ParameterChange
+  | LimitsChange
+  | Change<'vhostAdded' | 'vhostChanged' | 'vhostDeleted' | 'exchangeDeclared' | 'exchangeDeleted'>
   | Change<'queueDeclared' | 'queueDeleted'>
 >
 
@@ -316,15 +394,23 @@ function addExchange(
     autoDelete: flags.autoDelete,
     internal: flags.internal,
     arguments: flags.arguments,
-    alternate: textOf(fieldOf(flags.arguments, 'alternate-exchange')),
+    policy: undefined,
+    operatorPolicy: undefined,
+    alternate: undefined,
     outbound: new Map(),
     inbound: new Set(),
     table,
     deleted: false,
     routeMark: 0,
   }
+  assignExchangePolicies(exchange)
   vhost.exchanges.set(name, exchange)
   vhost.exchangesByBytes.set(name, exchange)
+}
+
+function setOrDelete(map: Map<string, unknown>, key: string, value: unknown): void {
+  if (value === undefined) map.delete(key)
+  else map.set(key, value)
 }
 
 function targetOf(vhost: VhostRecord, change: BindingChange): RouteTarget | undefined {

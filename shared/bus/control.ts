@@ -25,6 +25,8 @@ export type ControlOp =
       readonly owner: string
       readonly user: string
       readonly vhost: string
+      /** The MQTT client id: what `{client_id}` in topic permissions stands for. */
+      readonly clientId?: string
       /** Bytes that may be on their way to this connection's socket, per shard. */
       readonly window: number
     }
@@ -35,7 +37,7 @@ export type ControlOp =
    * registry's shard refuses a user who may no longer use the vhost.
    */
   | { readonly op: 'recheckAccess'; readonly connection: number }
-  /** [all], notice. */
+  /** [all] A notice; as a request, [registry] refuses it where the user has too many channels. */
   | { readonly op: 'openChannel'; readonly connection: number; readonly channel: number }
   /** [all] Reply when unacknowledged messages are back in their queues. */
   | { readonly op: 'closeChannel'; readonly channel: number }
@@ -120,6 +122,8 @@ export type ControlOp =
        * once; the delivery-count begins at 0. For any `noAck`.
        */
       readonly credited?: boolean
+      /** Deliveries say where in the queue their message is: the same place as long as it is there. */
+      readonly positions?: boolean
       readonly arguments: WireArguments
     }
   /** [owner] Reply after the last delivery. */
@@ -131,6 +135,29 @@ export type ControlOp =
       readonly queue: string
       readonly noAck: boolean
     }
+  /**
+   * [registry] Reply `{}` once the connection is the only one of its vhost that goes by `name`. Who
+   * did before hears `claimWanted` and gives it up by closing.
+   */
+  | { readonly op: 'claim'; readonly connection: number; readonly name: string }
+  /** [any] Reply `{ refused }`: for each question a PeerError, or null where the user may. */
+  | {
+      readonly op: 'checkAccess'
+      readonly connection: number
+      readonly questions: readonly AccessQuestion[]
+    }
+  /** [owner] Reply when what the channel has settled there is as durable as its messages were. */
+  | { readonly op: 'sync'; readonly channel: number }
+  /** [all] `sink` is a consumer slot: see core/shard/sinks.ts. */
+  | { readonly op: 'openSink'; readonly sink: number; readonly vhost: string }
+  /** [all] Reply when it holds. `filter`: MQTT topic filter. */
+  | {
+      readonly op: 'bindSink' | 'unbindSink'
+      readonly sink: number
+      readonly exchange: string
+      readonly filter: string
+    }
+  | KeyedOp
   /** [any shard] Reply `{}` if the connection may publish to `exchange`, and `queue`, if given, is there. */
   | {
       readonly op: 'checkTarget'
@@ -151,6 +178,46 @@ export type ControlOp =
     }
   /** [registry] The internal API: see core/topology. Reply as there. */
   | { readonly op: 'admin'; readonly command: Readonly<Record<string, unknown>> }
+
+/** The keyed store: what gateways keep, in tables of rows ordered by the bytes of their keys. [registry] */
+export type KeyedOp =
+  /** Reply `{}` when it is on disk, whole. A value of null takes the row away. */
+  | {
+      readonly op: 'keyedWrite'
+      readonly table: string
+      readonly rows: readonly (readonly [key: Uint8Array, value: Uint8Array | null])[]
+    }
+  /** Reply `{ values }`: of each key its value, or null. */
+  | { readonly op: 'keyedGet'; readonly table: string; readonly keys: readonly Uint8Array[] }
+  /**
+   * Reply `{ rows, next }`: some of the rows whose keys begin with `prefix`, [key, value] each, in
+   * their order; `next` is null when that was all, else what to give as `after` to go on. What is
+   * behind the prefix is a path, levels parted by a zero byte; `filter` says which are wanted, as an
+   * MQTT topic filter does (null: all).
+   */
+  | {
+      readonly op: 'keyedScan'
+      readonly table: string
+      readonly prefix: Uint8Array
+      readonly filter: string | null
+      readonly after: Uint8Array | null
+      /** Bytes of rows after which an answer ends. */
+      readonly bytesMax: number
+    }
+
+/** Something that a connection's user may do or not. `topic`: write or read a key of a topic exchange. */
+export type AccessQuestion =
+  | {
+      readonly kind: 'queue' | 'exchange'
+      readonly name: string
+      readonly access: 'configure' | 'write' | 'read'
+    }
+  | {
+      readonly kind: 'topic'
+      readonly exchange: string
+      readonly key: string
+      readonly access: 'write' | 'read'
+    }
 
 /** An error that the session turns into its protocol's own. `text` is whole: `NOT_FOUND - no queue ...`. */
 export interface PeerError {
@@ -182,6 +249,10 @@ export type ShardEvent =
     }
   /** The queue is gone (or may no longer be read). */
   | { readonly event: 'consumerCancelled'; readonly consumer: number }
+  /** Another connection claims the name that this one holds. */
+  | { readonly event: 'claimWanted'; readonly connection: number }
+  /** A delivery of the channel was not settled in time: the channel is to be closed. */
+  | { readonly event: 'deliveryTimeout'; readonly channel: number; readonly timeoutMs: number }
   /** An operator closes the connection, or its vhost went. */
   | { readonly event: 'connectionClosed'; readonly connection: number; readonly error: PeerError }
 

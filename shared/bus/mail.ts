@@ -3,6 +3,7 @@
 
 import type { MessagePort } from 'node:worker_threads'
 import type { ArenaMemory } from './arena.ts'
+import type { ControlReply } from './control.ts'
 import type { LinkMemory } from './link.ts'
 
 /** `workerData` of a shard thread. `settings` is the resolved configuration (plain object). */
@@ -17,17 +18,21 @@ export interface ShardStart {
   readonly toShards: readonly (SharedArrayBuffer | undefined)[]
   readonly fromShards: readonly (SharedArrayBuffer | undefined)[]
   readonly log: LogMemory
+  /** The process before this one stopped in order. */
+  readonly stoppedCleanly: boolean
   /** To the thread that keeps the metadata; undefined on shards other than the registry's. */
   readonly metadata: MessagePort | undefined
   readonly settings: unknown
 }
 
-/** The rings between a shard and its log thread, and that thread's doorbell. */
+/** What a shard and its log thread share: rings, and that thread's doorbell. */
 export interface LogMemory {
   readonly ring: SharedArrayBuffer
   readonly requests: SharedArrayBuffer
   readonly replies: SharedArrayBuffer
   readonly bell: SharedArrayBuffer
+  /** What checksums on disk start from (see core/store/wal-format.ts). */
+  readonly salt: number
 }
 
 /** `workerData` of a shard's log thread. */
@@ -50,6 +55,12 @@ export type ShardMail =
       readonly name: string
     }
   | { readonly mail: 'gatewayLost'; readonly link: number }
+  /** To the registry's shard: an operator's command, as the bus op `admin`; an `answer` follows. */
+  | {
+      readonly mail: 'admin'
+      readonly request: number
+      readonly command: Readonly<Record<string, unknown>>
+    }
   | { readonly mail: 'stop' }
 
 /** `workerData` of a gateway thread. */
@@ -82,6 +93,7 @@ export type ThreadReport =
       readonly address: string
       readonly port: number
     }
+  | { readonly report: 'answer'; readonly request: number; readonly reply: ControlReply }
   /** Gateways: every listener is open. */
   | { readonly report: 'serving' }
   | { readonly report: 'failed'; readonly text: string }

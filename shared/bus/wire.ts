@@ -1,12 +1,13 @@
 // The hot records of the bus. Each is Int32 words; word 0 = length << 8 | type (see ring.ts).
 //
-// An *entry* is a message's bytes in a slab, contiguous: [exrk][props][body].
-//   exrk   exchange shortstr, routing-key shortstr (len byte + bytes each), as on the 0-9-1 wire;
-//          with flag extraKeys also: count byte, then that many shortstrs (from CC and BCC)
-//   props  property flags and property list of the 0-9-1 content header, verbatim
+// An *entry* is a message's bytes in a slab, contiguous: [exrk][extra][props][body].
+//   exrk   exchange shortstr, routing-key shortstr (len byte + bytes each), as on the 0-9-1 wire
+//   extra  nothing, or: count byte, then that many shortstrs (from CC and BCC), then the native part
+//          of a protocol that has one (message/native-part.ts)
+//   props  property flags and property list of a 0-9-1 content header, whatever protocol published it
 // Every record that carries an entry has the same seven words, at an offset that differs by record:
 //   +0 slab  +1 offset  +2 exrk size | (without extra keys: deliver copies this many bytes)
-//   +3 extra keys size  +4 props size  +5 body size  +6 further extents
+//   +3 extra size  +4 props size  +5 body size  +6 further extents
 // followed by three words (slab, offset, size) per further extent of the body. The first extent
 // holds exrk, extra keys and props whole, and what of the body fits behind them.
 
@@ -21,7 +22,10 @@ export const Record = {
   credit: 4,
   /** Gateway -> shard: tokens of a channel with global prefetch. [1] channel [2] count */
   grant: 5,
-  /** Shard -> gateway. [1] consumer [2] delivery id [3] flags [4..10] entry, extents */
+  /**
+   * Shard -> gateway. [1] consumer [2] delivery id [3] flags [4..10] entry, extents, then for a
+   * consumer that asked for positions: its message's place in the queue, low and high word
+   */
   deliver: 6,
   /** Shard -> gateway: answer to `get`. [1] request id [2] delivery id [3] flags [4..10] entry [last] ready messages left */
   got: 7,
@@ -105,6 +109,14 @@ export function priorityOf(flags: number): number {
   return (flags >>> priorityShift) & 255
 }
 
+/**
+ * In the flags of deliver and got, from queues that count: bits 12-21 deliveries of the message that
+ * failed, bits 22-31 those that came back in all. Counts stop at 1023.
+ */
+export const failedShift = 12
+export const acquiredShift = 22
+export const deliveredCountMax = 1023
+
 /** Outcomes of settle. */
 export const Outcome = {
   /** Processed: forget it. */
@@ -113,6 +125,8 @@ export const Outcome = {
   requeue: 1,
   /** Dead-letter or drop. */
   discard: 2,
+  /** As requeue, and the delivery counts as failed where a queue limits those. */
+  requeueFailed: 3,
 } as const
 
 export const publishEntryAt = 3

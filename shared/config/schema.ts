@@ -361,6 +361,33 @@ export const settings = {
     default: [],
     doc: 'Further virtual hosts, one name each; one that is missing is made at every start.',
   },
+  consumer_timeout: {
+    type: 'duration',
+    default: 1800000,
+    min: 0,
+    max: 315360000000,
+    doc: 'How long a consumer may hold a delivery without acknowledging it; then its channel is closed. 0 allows any time. The argument `x-consumer-timeout` of a queue or consumer wins.',
+  },
+  default_queue_type: {
+    type: 'enum',
+    values: ['classic', 'quorum', 'stream'],
+    default: 'classic',
+    doc: 'Type of queues that are declared without one, where their virtual host has no default of its own.',
+  },
+  cluster_queue_limit: {
+    type: 'integer',
+    default: 'infinity',
+    min: 0,
+    max: 1000000000,
+    doc: 'Queues on this node.',
+  },
+  cluster_exchange_limit: {
+    type: 'integer',
+    default: 'infinity',
+    min: 0,
+    max: 1000000000,
+    doc: 'Exchanges on this node, the predeclared ones included.',
+  },
   default_user: {
     type: 'string',
     default: 'guest',

@@ -22,7 +22,16 @@ export interface Broker {
   portOf(protocol: string): number
   /** Undefined for a broker that the tests did not start. */
   readonly process: WarrenProcess | undefined
+  /** Carries out an operator's command; only where the broker was started with `admin`. */
+  admin(command: AdminCommand): Promise<AdminReply>
   stop(): Promise<void>
+}
+
+/** See AdminOp in core/topology/registry-op.ts, and core/shard/admin-commands.ts. */
+export type AdminCommand = Readonly<Record<string, unknown>>
+
+export type AdminReply = Readonly<Record<string, unknown>> & {
+  readonly error?: { readonly code: number; readonly text: string }
 }
 
 export interface Exit {
@@ -46,12 +55,16 @@ export interface StartOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Stays after the stop; without it, a new one that goes. */
   readonly dataDir?: string
+  /** The broker takes operators' commands from the test. */
+  readonly admin?: boolean
 }
 
 const MAIN = fileURLToPath(new URL('../../dist/core/main.js', import.meta.url))
+const ADMIN_NODE = fileURLToPath(new URL('./admin-node.js', import.meta.url))
 const READY_TIMEOUT_MS = 15_000
 // A broker stops within 5 s by contract; what takes longer is killed and fails the test.
 const STOP_TIMEOUT_MS = 7000
+const ANSWER_TIMEOUT_MS = 10_000
 
 /** The broker named by WARREN_TEST_BROKER, if there is one. */
 export function externalBroker(): Broker | undefined {
@@ -61,7 +74,14 @@ export function externalBroker(): Broker | undefined {
   const portOf = (): number => {
     throw new Error('the ports of an external broker are not known')
   }
-  return { host, port: Number(port), portOf, process: undefined, stop: async () => {} }
+  return {
+    host,
+    port: Number(port),
+    portOf,
+    process: undefined,
+    admin: noDoor,
+    stop: async () => {},
+  }
 }
 
 /** Starts Warren on a free loopback port and waits until it serves. */
@@ -73,8 +93,9 @@ export async function startWarren(options: StartOptions = {}): Promise<Broker> {
     ...(options.listen ?? []).map(freeListener),
     ...(options.settings ?? []),
   ]
+  const door = options.admin === true ? new AdminDoor(dataDir, settings, options.env) : undefined
   const args = ['start', '--data-dir', dataDir, ...settings.flatMap((item) => ['--set', item])]
-  const child = runWarren(args, options.env)
+  const child = door?.process ?? runWarren(args, options.env)
   try {
     await waitUntilReady(child)
   } catch (error) {
@@ -97,7 +118,42 @@ export async function startWarren(options: StartOptions = {}): Promise<Broker> {
     if (found === undefined) throw new Error(`no listener ${protocol} was announced`)
     return found
   }
-  return { host: '127.0.0.1', port, portOf, process: child, stop }
+  const admin = door === undefined ? noDoor : (command: AdminCommand) => door.ask(command)
+  return { host: '127.0.0.1', port, portOf, process: child, admin, stop }
+}
+
+function noDoor(): Promise<AdminReply> {
+  throw new Error('this broker was not started with the option admin')
+}
+
+/** A broker process that answers commands. */
+class AdminDoor {
+  readonly process: WarrenProcess
+  readonly #child: ChildProcess
+  readonly #waiting: Map<number, (reply: AdminReply) => void> = new Map()
+  #last = 0
+
+  constructor(dataDir: string, settings: readonly string[], env: StartOptions['env'] = {}) {
+    this.#child = spawn(process.execPath, [ADMIN_NODE, dataDir, ...settings], {
+      env: { ...process.env, ...amqpOnly, ...env },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      serialization: 'advanced',
+    })
+    this.process = watch(this.#child)
+    this.#child.on('message', ({ request, reply }: { request: number; reply: AdminReply }) => {
+      this.#waiting.get(request)?.(reply)
+      this.#waiting.delete(request)
+    })
+  }
+
+  ask(command: AdminCommand): Promise<AdminReply> {
+    const request = ++this.#last
+    const answer = new Promise<AdminReply>((resolve) => {
+      this.#waiting.set(request, resolve)
+    })
+    this.#child.send({ request, command })
+    return within(`the answer to ${String(command['op'])}`, answer, ANSWER_TIMEOUT_MS)
+  }
 }
 
 /**

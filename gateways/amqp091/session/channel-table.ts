@@ -3,6 +3,7 @@
 import type { PeerError } from '../../../shared/errors.ts'
 import { methodIds } from '../codec/method.ts'
 import { tooManyChannels } from '../mapping/refusals.ts'
+import { registryShard } from './ask.ts'
 import { Channel } from './channel.ts'
 import type { ConnectionContext } from './connection-context.ts'
 
@@ -34,8 +35,16 @@ export class ChannelTable {
     const count = this.channels.size
     if (this.max !== 0 && count >= this.max) return tooManyChannels(count, this.max)
     this.lastNumber = -1
-    this.channels.set(number, new Channel(this.context, number, (channel) => this.forget(channel)))
-    this.context.send(number, { kind: 'channel.open-ok' })
+    const { context } = this
+    const channel = new Channel(context, number, (forgotten) => this.forget(forgotten))
+    this.channels.set(number, channel)
+    context.await(channel)
+    channel.start(registryShard, ({ error }) => {
+      if (!context.answered(channel)) return
+      if (error === undefined) context.send(number, { kind: 'channel.open-ok' })
+      else context.fail(error, open.classId, open.methodId)
+      context.sendLate()
+    })
     return undefined
   }
 
@@ -67,5 +76,6 @@ export class ChannelTable {
   }
 }
 
+const open = methodIds('channel.open')
 const close = methodIds('channel.close')
 const closeOk = methodIds('channel.close-ok')

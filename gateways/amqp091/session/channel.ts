@@ -1,7 +1,7 @@
 // One channel: what it is, what the shards tell it, and how it ends. What clients ask of it is in
 // channel-methods.ts and the files beside it.
 
-import type { ShardEvent } from '../../../shared/bus/control.ts'
+import type { ControlReply, ShardEvent } from '../../../shared/bus/control.ts'
 import type { ChannelSink, GatewayLink } from '../../../shared/bus/gateway-port.ts'
 import { NodeWord } from '../../../shared/bus/link.ts'
 import { EntryFlag } from '../../../shared/bus/wire.ts'
@@ -11,6 +11,7 @@ import { mixHash, placeQueue } from '../../../shared/placement.ts'
 import { ClassId } from '../codec/constants.ts'
 import { encodeAck, encodeNack, SETTLE_FRAME_SIZE } from '../codec/frame-writer.ts'
 import { methodKind } from '../codec/method.ts'
+import { deliveryTimedOut } from '../mapping/refusals.ts'
 import type { AcknowledgingChannel } from './acknowledgement.ts'
 import type { ConnectionContext } from './connection-context.ts'
 import type { Consumer, DeliveringChannel } from './consumer.ts'
@@ -19,7 +20,7 @@ import { ContentAssembly } from './content.ts'
 import { writeReturn } from './delivery.ts'
 import { GlobalPrefetch } from './global-prefetch.ts'
 import type { OperatingChannel } from './operation.ts'
-import { notifyAll, requestAll, Traffic } from './operation.ts'
+import { requestAll, Traffic } from './operation.ts'
 import { Transaction } from './transaction.ts'
 import { UnackedTags } from './unacked-tags.ts'
 
@@ -58,7 +59,7 @@ export class Channel
   private released: boolean
   private readonly onForgotten: (channel: Channel) => void
 
-  /** Opens the channel on all shards. `onForgotten`: its number may be used again. */
+  /** `onForgotten`: its number may be used again. */
   constructor(context: ConnectionContext, number: number, onForgotten: (channel: Channel) => void) {
     this.context = context
     this.onForgotten = onForgotten
@@ -79,11 +80,16 @@ export class Channel
     this.link = undefined
     this.confirmed = 0
     this.released = false
-    notifyAll(context.port, {
-      op: 'openChannel',
-      connection: context.slot,
-      channel: this.slot,
-    })
+  }
+
+  /** Opens it on all shards; `onReply` gets the answer of the registry's. */
+  start(registryShard: number, onReply: (reply: ControlReply) => void): void {
+    const { port, slot } = this.context
+    const op = { op: 'openChannel', connection: slot, channel: this.slot } as const
+    for (let shard = 0; shard < port.shardCount; shard++) {
+      if (shard === registryShard) port.request(shard, op, { onReply })
+      else port.notify(shard, op)
+    }
   }
 
   // HOT: once per publish
@@ -120,6 +126,10 @@ export class Channel
 
   onError(event: Extract<ShardEvent, { event: 'channelError' }>): void {
     this.fail(event.error, ClassId.basic, basicPublish)
+  }
+
+  onTimeout(timeoutMs: number): void {
+    this.fail(deliveryTimedOut(this.number, timeoutMs), 0, 0)
   }
 
   onWant(link: GatewayLink): void {

@@ -11,7 +11,7 @@ import type { Holder } from '../../../core/queue/holder.ts'
 import { Unacked } from '../../../core/queue/unacked.ts'
 import { ShardClock } from '../../../core/time/clock.ts'
 import { TimerWheel } from '../../../core/time/timer-wheel.ts'
-import { plainSettings } from '../../../core/topology/arguments.ts'
+import { plainSettings } from '../../../core/topology/queue-settings.ts'
 import { Arena, createArena } from '../../../shared/bus/arena.ts'
 import { createDoorbell, Doorbell } from '../../../shared/bus/doorbell.ts'
 import { Lane } from '../../../shared/bus/lane.ts'
@@ -67,6 +67,7 @@ class Bench {
       clock: new ShardClock(),
       timers: new TimerWheel(),
       deaths: { add: (queue, row, position) => queue.buried(row, position) },
+      unused: () => {},
       wake: () => {
         this.woken = true
       },

@@ -2,6 +2,8 @@ import { describe, expect, test } from 'vitest'
 import type { Route } from '../../../core/routing/router.ts'
 import { newRoute, noFacts, Router } from '../../../core/routing/router.ts'
 import type { MessageFacts } from '../../../core/topology/records.ts'
+import { EntryForm } from '../../../shared/bus/wire.ts'
+import { foldTopic, MqttFlag, topicFilterArgument } from '../../../shared/message/native-part.ts'
 import type { FieldTable } from '../../../shared/message/value.ts'
 import type { Node } from '../topology/fixture.ts'
 import {
@@ -40,8 +42,23 @@ function routed(
   const extra = [Buffer.from([extraKeys.length]), ...extraKeys.map(shortstr)]
   const bytes = Buffer.concat([junk, shortstr(exchange), shortstr(key), ...extra])
   const extraAt = 3 + shortstr(exchange).length + shortstr(key).length
-  router.route(node.vhost, bytes, 3, extraKeys.length === 0 ? -1 : extraAt, message, route)
+  const extraSize = extraKeys.length === 0 ? 0 : bytes.length - extraAt
+  router.route(node.vhost, bytes, 3, extraAt, extraSize, message, route)
   return route
+}
+
+/** Routes what an MQTT client publishes; `ownTopic`: the native part has the topic. */
+function routedTopic(node: Node, topic: string, key: string, ownTopic: boolean): string[] {
+  const route = newRoute()
+  const text = Buffer.from(topic)
+  const native = ownTopic
+    ? [Buffer.of(0, EntryForm.mqtt, MqttFlag.topic, text.length >> 8, text.length & 255), text]
+    : [Buffer.of(0, EntryForm.mqtt, 0)]
+  const exrk = Buffer.concat([shortstr('amq.topic'), shortstr(key)])
+  const bytes = Buffer.concat([exrk, ...native, Buffer.alloc(8)])
+  const extraSize = bytes.length - exrk.length
+  router.route(node.vhost, bytes, 0, exrk.length, extraSize, noFacts, route)
+  return names(route)
 }
 
 function names(route: Route): string[] {
@@ -53,6 +70,51 @@ function nodeWith(queues: readonly string[]): Node {
   for (const queue of queues) node.must(queueDeclare(queue))
   return node
 }
+
+describe('topic exchange, MQTT topic filters', () => {
+  const node = nodeWith(['plain', 'filter', 'wild'])
+  const bind = (queue: string, filter: string): void => {
+    const args = table({ [topicFilterArgument]: filter })
+    bindQueue(node, queue, 'amq.topic', foldTopic(filter), args)
+  }
+  bindQueue(node, 'plain', 'amq.topic', 'a.*.c')
+  bind('filter', 'a/+/c')
+  bind('wild', '+/#')
+
+  test('match the topic as published, dots and all', () => {
+    expect(routedTopic(node, 'a/b/c', 'a.b.c', false)).toEqual(['filter', 'plain', 'wild'])
+    expect(routedTopic(node, 'a/b.b/c', 'a.b.b.c', true)).toEqual(['filter', 'wild'])
+    expect(routedTopic(node, 'a.b/c', 'a.b.c', true)).toEqual(['plain', 'wild'])
+  })
+
+  test('match the routing key of what other protocols publish', () => {
+    expect(names(routed(node, 'amq.topic', 'a.b.c'))).toEqual(['filter', 'plain', 'wild'])
+  })
+
+  test('match the routing key of a message that got another one than its topic', () => {
+    expect(routedTopic(node, 'x.y/z', 'a.b.c', true)).toEqual(['filter', 'plain', 'wild'])
+  })
+
+  test('in front do not match topics that begin with $', () => {
+    expect(routedTopic(node, '$SYS/x', '$SYS.x', false)).toEqual([])
+    expect(routedTopic(node, '', '', false)).toEqual(['wild'])
+  })
+
+  test('a topic longer than a routing key is matched whole', () => {
+    const long = `${'x'.repeat(300)}/b/c`
+    bind('filter', `${'x'.repeat(300)}/+/c`)
+    expect(routedTopic(node, long, 'x'.repeat(255), true)).toEqual(['filter', 'wild'])
+    expect(routedTopic(node, `${long}/d`, 'x'.repeat(255), true)).toEqual(['wild'])
+  })
+
+  test('are refused where they are not what the binding key says', () => {
+    const op = { op: 'queueBind', queue: 'plain', exchange: 'amq.topic' } as const
+    const args = table({ [topicFilterArgument]: 'secret/#' })
+    expect(node.refusal({ ...op, routingKey: 'a.b', arguments: args })).toBe(
+      "channel 406 PRECONDITION_FAILED - Topic filter 'secret/#' does not become the binding key 'a.b'",
+    )
+  })
+})
 
 describe('default exchange', () => {
   test('routes to the queue of that name', () => {

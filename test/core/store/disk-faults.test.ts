@@ -164,6 +164,36 @@ test('retiring starts again after the disk has refused a segment', () => {
   expect(new StoreBench(folder, [1], { ...options, disk: nodeDisk }).drain(1)).toEqual(bodies)
 })
 
+test('a file of the log that cannot be given back does not cost what others held', () => {
+  const folder = newFolder()
+  const { disk, failing } = faultyDisk()
+  let renames = 0
+  let fails = false
+  const options = { queueMemoryBudget: 0, generationBytes: 40_000 }
+  const second: Disk = {
+    ...disk,
+    rename: (from, to) => {
+      if (fails && ++renames === 2) throw new Error('EIO: made to fail')
+      nodeDisk.rename(from, to)
+    },
+  }
+  const store = new StoreBench(folder, [1], { ...options, disk: second })
+  // A generation of two files, since the first cannot be trusted any more.
+  const bodies = Array.from({ length: 60 }, (_, i) => `m${i}`.padEnd(1000))
+  for (const [i, body] of bodies.entries()) {
+    publish(store, body)
+    if (i === 15) {
+      failing.add('sync')
+      store.commit()
+      failing.clear()
+      fails = true
+    }
+    store.commit()
+  }
+  expect(renames).toBeGreaterThan(1)
+  expect(new StoreBench(folder, [1], options).drain(1)).toEqual(bodies)
+})
+
 test('a settle alone waits for the next message, and shares its sync', () => {
   const { disk, calls } = faultyDisk()
   const store = new StoreBench(newFolder(), [1], { disk, retires: false, settleWaitMs: 60_000 })

@@ -2,6 +2,7 @@
 
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { afterEach, describe, expect, test } from 'vitest'
+import { BlockBuilder } from '../../../core/store/block-builder.ts'
 import { Outcome } from '../../../shared/bus/wire.ts'
 import {
   blockOffsets,
@@ -24,7 +25,7 @@ function publishEach(store: StoreBench, queue: number, bodies: readonly string[]
 
 /** A store whose log keeps everything, so that there is something to damage. */
 function keeping(folder: string): StoreBench {
-  return new StoreBench(folder, [1], { retires: false })
+  return new StoreBench(folder, [1, 2], { retires: false })
 }
 
 function firstFile(folder: string): string {
@@ -101,6 +102,40 @@ describe('a restart', () => {
   })
 })
 
+describe('a recovered message', () => {
+  function fill(store: StoreBench): void {
+    for (const body of ['a', 'b', 'c', 'd']) store.publish(1, body)
+    expect(store.get(1)).toBe('a')
+    expect(store.get(1)).toBe('b')
+    store.settle(Outcome.complete)
+    store.commit()
+  }
+
+  function redelivered(store: StoreBench): boolean[] {
+    return ['b', 'c', 'd'].map((body) => {
+      expect(store.get(1)).toBe(body)
+      return store.redelivered
+    })
+  }
+
+  // RabbitMQ 4.0: rabbit_variable_queue keeps next_deliver_seq_id in its recovery terms.
+  test('is marked as redelivered only if it was delivered, after an orderly stop', () => {
+    const folder = newFolder()
+    const before = new StoreBench(folder, [1])
+    fill(before)
+    before.log.stop()
+    before.commit()
+    const after = new StoreBench(folder, [1], { stoppedCleanly: true })
+    expect(redelivered(after)).toEqual([true, false, false])
+  })
+
+  test('is marked as redelivered after a crash', () => {
+    const folder = newFolder()
+    fill(new StoreBench(folder, [1]))
+    expect(redelivered(new StoreBench(folder, [1]))).toEqual([true, true, true])
+  })
+})
+
 describe('recovery finds', () => {
   test('a torn tail: what was synced before it is there, the rest is moved aside', () => {
     const folder = newFolder()
@@ -165,6 +200,94 @@ describe('recovery finds', () => {
     expect(after.reports.some(({ level }) => level === 'error')).toBe(true)
   })
 
+  test('a commit that was torn in its middle: all of it is cut, once', () => {
+    const folder = newFolder()
+    const before = keeping(folder)
+    publishEach(before, 1, ['a', 'b'])
+    // One commit, several blocks: a copy of the message first, then its end.
+    expect(before.get(1)).toBe('a')
+    before.publish(2, `copy ${'a'.repeat(1_500_000)}`)
+    before.settle(Outcome.complete)
+    before.commit()
+    const file = firstFile(folder)
+    const [torn = 0, behind] = blockOffsets(file).slice(-2)
+    expect(behind).toBeDefined()
+    damage(file, (bytes) => {
+      bytes.fill(0, torn, torn + 4096)
+    })
+    const after = keeping(folder)
+    expect(after.drain(1)).toEqual(['a', 'b'])
+    expect(after.drain(2)).toEqual([])
+    expect(after.reports.map(({ level }) => level)).toEqual(['warn', 'info'])
+    expect(after.reports[0]?.fields).toMatchObject({ offset: torn })
+    publishEach(after, 1, ['c'])
+    const again = keeping(folder)
+    expect(again.drain(1)).toEqual(['a', 'b', 'c'])
+    expect(again.reports.map(({ level }) => level)).toEqual(['info'])
+  })
+
+  test('a damaged part of a large message: that one is lost, not given with holes', () => {
+    const folder = newFolder()
+    const before = keeping(folder)
+    publishEach(before, 1, ['a', 'b'.repeat(3_000_000), 'c', 'd'.repeat(2_000_000), 'e'])
+    const file = firstFile(folder)
+    damage(file, (bytes) => {
+      const at = bytes.indexOf('bbbbbbbb', 1_500_000)
+      bytes[at] = 0
+    })
+    const after = keeping(folder)
+    expect(after.drain(1)).toEqual(['a', 'c', 'd'.repeat(2_000_000), 'e'])
+    expect(after.reports.map(({ text }) => text)).toContain(
+      'messages of which a part is damaged: they are lost',
+    )
+  })
+
+  test('bytes in a damaged message that look like a block: they are none', () => {
+    const folder = newFolder()
+    const before = keeping(folder)
+    publishEach(before, 1, ['a'])
+    const file = firstFile(folder)
+    const sequence = blockOffsets(file).length + 1
+    // What a publisher can make who knows all but the salt: a block that settles everything.
+    const forged = new BlockBuilder(0, 512)
+    forged.words.set([(6 << 8) | 3, 1, 0, 0, 1000, 0], forged.at)
+    forged.at += 6
+    forged.finish({ file: 1, sequence, generation: 1, skipped: 0, synced: sequence, first: 1 })
+    publishEach(before, 1, [
+      'x'.repeat(512 - 48 - 24 - 5) + forged.bytes.toString('latin1', 0, 512),
+      'b',
+    ])
+    const at = blockOffsets(file).at(-3) ?? 0
+    damage(file, (bytes) => {
+      bytes[at + 20] = 77
+    })
+    expect(keeping(folder).drain(1)).toEqual(['a', 'b'])
+  })
+
+  test('that the oldest file is missing', () => {
+    const folder = newFolder()
+    for (const body of ['a', 'b', 'c']) publishEach(keeping(folder), 1, [body])
+    rmSync(walFiles(folder)[0] ?? '')
+    const after = keeping(folder)
+    expect(after.drain(1)).toEqual(['b', 'c'])
+    expect(after.reports[0]).toMatchObject({
+      level: 'error',
+      text: 'a part of the log is missing',
+      fields: { size: 2 },
+    })
+  })
+
+  test('no damage where old files were retired', () => {
+    const folder = newFolder()
+    for (let round = 0; round < 4; round++) {
+      const store = new StoreBench(folder, [1], { generationBytes: 20_000 })
+      for (let i = 0; i < 50; i++) publishEach(store, 1, [`${round} ${'x'.repeat(1000)}`])
+      expect(store.reports.filter(({ level }) => level !== 'info')).toEqual([])
+    }
+    const file = new StoreBench(folder, [1])
+    expect(file.drain(1)).toHaveLength(200)
+  })
+
   test('a missing file: what is in the others, and a report', () => {
     const folder = newFolder()
     publishEach(keeping(folder), 1, ['a'])
@@ -180,17 +303,17 @@ describe('recovery finds', () => {
 
   test('messages of a queue whose deletion was not logged: dropped and reported', () => {
     const folder = newFolder()
-    publishEach(new StoreBench(folder, [1, 2]), 2, ['a', 'b'])
+    publishEach(new StoreBench(folder, [1, 7]), 7, ['a', 'b'])
     const after = keeping(folder)
     expect(after.state.messages.count).toBe(0)
-    expect(after.reports[0]).toMatchObject({ level: 'warn', fields: { queue: 2, messages: 2 } })
+    expect(after.reports[0]).toMatchObject({ level: 'warn', fields: { queue: 7, messages: 2 } })
   })
 
   test('a queue without messages, as when it was just declared', () => {
     const folder = newFolder()
     keeping(folder).commit()
-    const after = new StoreBench(folder, [1, 2])
-    expect(after.drain(2)).toEqual([])
+    const after = new StoreBench(folder, [1, 2, 3])
+    expect(after.drain(3)).toEqual([])
     expect(after.reports).toEqual([])
   })
 

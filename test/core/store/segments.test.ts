@@ -1,12 +1,12 @@
 // What leaves the log and memory: segments, reading back, giving space back; and a model that
 // everything is compared with.
 
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
-import { segmentFolder } from '../../../core/store/layout.ts'
+import { asideFolder, segmentFolder } from '../../../core/store/layout.ts'
 import { Outcome } from '../../../shared/bus/wire.ts'
-import { newFolder, removeFolders, StoreBench, walFiles } from './store-bench.ts'
+import { damage, newFolder, removeFolders, StoreBench, walFiles } from './store-bench.ts'
 
 afterEach(removeFolders)
 
@@ -142,6 +142,75 @@ describe('a backlog', () => {
         fields: { queue: 1, messages: 30_000 - found.length },
       }),
     )
+  })
+
+  test('leaves transient messages in memory, in their place, and does not call them redelivered', () => {
+    const store = new StoreBench(newFolder(), [1], small)
+    const bodies = numbers(3000)
+    for (const [i, body] of bodies.entries()) {
+      store.publish(1, body, i % 10 !== 5)
+      if (i % 100 === 99) store.commit()
+    }
+    expect(store.state.messages.count).toBeLessThan(2000)
+    for (const body of bodies) {
+      expect(store.get(1)).toBe(body)
+      expect(store.redelivered, body).toBe(false)
+    }
+  })
+
+  test('whose segment has lost its end is read all the same', () => {
+    const folder = newFolder()
+    publishAll(new StoreBench(folder, [1, 2], small), 1, numbers(10_000))
+    const name = join(segmentFolder(folder), segments(folder)[2] ?? '')
+    damage(name, (bytes) => bytes.subarray(0, bytes.length - 600))
+    const after = new StoreBench(folder, [1, 2], small)
+    expect(after.reports.map(({ text }) => text)).toContain(
+      'a segment is damaged at its end: what is whole in it is used',
+    )
+    expect(after.drain(1)).toEqual(numbers(10_000))
+  })
+
+  test('whose segment is missing: the rest, and a report', () => {
+    const folder = newFolder()
+    publishAll(new StoreBench(folder, [1], small), 1, numbers(10_000))
+    const name = segments(folder)[1] ?? ''
+    rmSync(join(segmentFolder(folder), name))
+    const after = new StoreBench(folder, [1], small)
+    expect(after.reports).toContainEqual({
+      level: 'error',
+      text: 'a segment is missing: its messages are lost',
+      fields: { name },
+    })
+    const found = after.drain(1)
+    expect(found.length).toBeLessThan(10_000)
+    expect(found.at(-1)).toBe('m9999')
+    // It is told once.
+    expect(new StoreBench(folder, [1], small).reports.map(({ level }) => level)).toEqual(['info'])
+  })
+
+  test('of queues that nobody knows is moved aside, not removed', () => {
+    const folder = newFolder()
+    publishAll(new StoreBench(folder, [1], small), 1, numbers(5000))
+    const before = segments(folder)
+    const after = new StoreBench(folder, [2], small)
+    expect(segments(folder)).toEqual([])
+    expect(readdirSync(asideFolder(folder)).sort()).toEqual(before)
+    expect(after.reports[0]).toMatchObject({ level: 'warn', fields: { queues: [1] } })
+  })
+
+  test('is whole when a generation ends before the one before it is retired', () => {
+    const folder = newFolder()
+    const ids = Array.from({ length: 30_000 }, (_, i) => i + 1)
+    const store = new StoreBench(folder, ids, { ...small, generationBytes: 20_000 })
+    // The log thread rests while one generation's checkpoint is said, and the next begins.
+    const bodies = numbers(60)
+    for (const body of bodies) {
+      store.publish(30_000, body.padEnd(1000))
+      store.log.flush()
+    }
+    store.thread.turn()
+    const after = new StoreBench(folder, ids, small)
+    expect(after.drain(30_000).map((body) => body.trimEnd())).toEqual(bodies)
   })
 
   test('in an unfinished segment is still in the log', () => {

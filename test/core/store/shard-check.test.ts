@@ -10,6 +10,7 @@ import {
   newFolder,
   removeFolders,
   StoreBench,
+  salt,
   walFiles,
 } from './store-bench.ts'
 
@@ -22,7 +23,7 @@ const queues: ReadonlyMap<number, StoredQueue> = new Map([
 function check(folder: string): { notes: string[]; problems: string[] } {
   const notes: string[] = []
   const problems: string[] = []
-  checkShard(folder, queues, {
+  checkShard(folder, queues, salt, {
     note: (text) => notes.push(text),
     problem: (text) => problems.push(text),
   })
@@ -64,10 +65,15 @@ test('finds a damaged block in a segment', () => {
 test('finds a damaged block in the log, and leaves it where it is', () => {
   const folder = newFolder()
   fill(folder)
-  const file = walFiles(folder).at(-1) ?? ''
+  const store = new StoreBench(folder, [1], { retires: false })
+  for (const body of ['x', 'y', 'z']) {
+    store.publish(1, body)
+    store.commit()
+  }
+  const file = walFiles(folder).find((name) => blockOffsets(name).length > 2) ?? ''
   const at = blockOffsets(file)[1] ?? 0
   damage(file, (bytes) => {
-    bytes[at + 50] = (bytes[at + 50] as number) ^ 1
+    bytes[at + 20] = (bytes[at + 20] as number) ^ 1
     return bytes
   })
   expect(check(folder).problems.join()).toContain(`at ${at}`)

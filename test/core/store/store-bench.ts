@@ -18,11 +18,15 @@ import { listWal } from '../../../core/store/recovery.ts'
 import { ShardStore } from '../../../core/store/shard-store.ts'
 import { WalFiles } from '../../../core/store/wal.ts'
 import type { WalLog } from '../../../core/store/wal-log.ts'
+import { plainSettings } from '../../../core/topology/queue-settings.ts'
 import { createArena } from '../../../shared/bus/arena.ts'
 import { createDoorbell, Doorbell } from '../../../shared/bus/doorbell.ts'
 import { Lane } from '../../../shared/bus/lane.ts'
 import { createRing, RingReader, RingWriter } from '../../../shared/bus/ring.ts'
 import { EntryFlag, entryWords, extentWords, Outcome } from '../../../shared/bus/wire.ts'
+
+/** Of checksums (see wal-format.ts). */
+export const salt = 0x5eed5a17
 
 const arenaBytes = 256 * 1024 * 1024
 
@@ -31,6 +35,7 @@ export interface StoreOptions {
   readonly queueMemoryBudget?: number
   readonly generationBytes?: number
   readonly settleWaitMs?: number
+  readonly stoppedCleanly?: boolean
   /** False: old generations stay in the log. */
   readonly retires?: boolean
 }
@@ -63,6 +68,8 @@ export class StoreBench {
   readonly store: ShardStore
   readonly reports: Report[] = []
   readonly trouble: unknown[] = []
+  /** Whether the message that `get` gave last was marked as redelivered. */
+  redelivered = false
   private readonly channel: ConsumerChannel
   private readonly reader: RingReader
 
@@ -76,6 +83,7 @@ export class StoreBench {
       generationBytes = 1 << 30,
       settleWaitMs = 0,
       retires = true,
+      stoppedCleanly = false,
     }: StoreOptions = {},
   ) {
     this.folder = folder
@@ -93,6 +101,8 @@ export class StoreBench {
       replies,
       queueMemoryBudget,
       generationBytes,
+      salt,
+      stoppedCleanly,
       bell,
       shardBell,
       onReport: (level, text, fields) =>
@@ -112,6 +122,7 @@ export class StoreBench {
       replies: new RingWriter(replies),
       arena: this.state.arena,
       disk,
+      salt,
       folders: {
         wal: walFolder(folder),
         segments: segmentFolder(folder),
@@ -123,12 +134,13 @@ export class StoreBench {
       ring: new RingReader(ring),
       shardBell: new Doorbell(shardBell),
       settleWaitMs,
+      salt,
       arena: this.state.arena,
       background,
-      openWal: (file, sequence, generation) => {
+      openWal: (place) => {
         const wal = walFolder(folder)
-        const { files, spares } = listWal(disk, wal)
-        return new WalFiles(disk, wal, { file, sequence, generation, oldFiles: files, spares })
+        const { files: oldFiles, spares } = listWal(disk, wal)
+        return new WalFiles(disk, wal, salt, { ...place, oldFiles, spares })
       },
       onTrouble: (cause) => this.trouble.push(cause),
       onRelief: () => this.trouble.splice(0),
@@ -152,7 +164,7 @@ export class StoreBench {
 
   /** Metadata has a queue with this id. */
   declare(id: number): ClassicQueue {
-    this.state.createQueue({ id, durable: true, arguments: [] } as never)
+    this.state.createQueue({ id, durable: true, arguments: [], settings: plainSettings } as never)
     return this.queue(id)
   }
 
@@ -254,6 +266,7 @@ export class StoreBench {
     this.reader.look()
     const i = this.reader.next()
     const { words } = this.reader
+    this.redelivered = ((words[i + 3] as number) & EntryFlag.redelivered) !== 0
     const e = i + 4
     const all: Buffer[] = []
     let left = (words[e + 2] as number) + (words[e + 4] as number) + (words[e + 5] as number)

@@ -1,7 +1,7 @@
 // Rows of the metadata in memory, in place of LMDB.
 
 import { collectRows } from '../../../core/store/metadata-rows.ts'
-import type { MetadataStore } from '../../../core/store/metadata-store.ts'
+import { NoMetadata } from '../../../core/store/metadata-store.ts'
 import type { Restoration } from '../../../core/store/restoration.ts'
 import { restore } from '../../../core/store/restoration.ts'
 import { eachRow, RowBatch } from '../../../core/store/row-batch.ts'
@@ -9,15 +9,15 @@ import { Topology } from '../../../core/topology/topology.ts'
 import type { TopologyChange } from '../../../core/topology/topology-change.ts'
 
 /** A disk that is written to when the test says so. */
-export class StoredRows implements MetadataStore {
-  durableUpTo = 0
+export class StoredRows extends NoMetadata {
+  override durableUpTo = 0
   /** By key, as hexadecimal text. */
   readonly rows: Map<string, Uint8Array> = new Map()
   /** How many batches were written. */
   written = 0
   private waiting: Uint8Array[] = []
 
-  write(rows: Uint8Array): number {
+  override write(rows: Uint8Array): number {
     this.waiting.push(rows)
     this.written++
     return this.written

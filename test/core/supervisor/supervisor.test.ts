@@ -30,6 +30,7 @@ function run(script: string, ...set: string[]): Run {
     }),
     arena: createArena(0),
     watermarkBytes: 2 ** 40,
+    disk: { salt: 1, stoppedCleanly: false },
     diskLimitBytes: 0,
     shardUrl: new URL('./fixtures/shard.js', import.meta.url),
     logUrl: new URL('./fixtures/log.js', import.meta.url),

@@ -291,9 +291,9 @@ describe('queue.declare and queue.delete', () => {
     },
     {
       title: 'a type that is to come',
-      op: queueDeclare('new', { arguments: table({ 'x-queue-type': 'quorum' }) }),
+      op: queueDeclare('new', { arguments: table({ 'x-queue-type': 'stream' }) }),
       text:
-        "connection 540 NOT_IMPLEMENTED - queue type 'quorum' is not available in this version " +
+        "connection 540 NOT_IMPLEMENTED - queue type 'stream' is not available in this version " +
         'of Warren yet',
     },
     {
