@@ -4,6 +4,7 @@ import type { DecodeError } from '../../../shared/bytes/decode-error.ts'
 import type { PeerError } from '../../../shared/errors.ts'
 import { ReplyCode } from '../../../shared/errors.ts'
 import { FaultCode } from '../codec/fault.ts'
+import type { Composite } from '../codec/spec.ts'
 import type { AmqpMap } from '../codec/value.ts'
 
 /** What the peer is told: a composite of kind `error`. */
@@ -37,6 +38,12 @@ export const Condition = {
 
 export function amqpError(condition: string, description: string, info?: AmqpMap): AmqpError {
   return { condition, description, info }
+}
+
+/** An error as a field of a performative. */
+export function toComposite(error: AmqpError): Composite<'error'> {
+  const { condition, description, info } = error
+  return { kind: 'error', condition, description, info }
 }
 
 const BY_CODE: Readonly<Record<number, string>> = {

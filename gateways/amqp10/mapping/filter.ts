@@ -16,7 +16,8 @@ export function parseFilter(filter: AmqpMap | undefined): ParsedFilter {
   const table: FieldEntry[] = []
   const effective: (readonly [AmqpValue, AmqpValue])[] = []
   for (const [key, value] of filter) {
-    const argument = value.type === 'described' ? argumentOf(value.descriptor, value.value) : undefined
+    const argument =
+      value.type === 'described' ? argumentOf(value.descriptor, value.value) : undefined
     if (argument === undefined) continue
     table.push(argument)
     effective.push([key, value])

@@ -146,7 +146,8 @@ export function readLocation(
   if (match === null) return undefined
   const [, src = '', kind, dst = '', key = '', hash = ''] = match
   const [source, destination, routingKey] = [src, dst, key].map(unquote)
-  if (source === undefined || destination === undefined || routingKey === undefined) return undefined
+  if (source === undefined || destination === undefined || routingKey === undefined)
+    return undefined
   const destinationKind = kind === 'q' ? 'queue' : 'exchange'
   return { source, destination, destinationKind, routingKey, hash }
 }
@@ -155,7 +156,10 @@ export function readLocation(
 export function hashOf(table: FieldTable): string {
   if (table.length === 0) return ''
   const writer = new Writer(256)
-  writeTable(writer, [...table].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)))
+  writeTable(
+    writer,
+    [...table].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)),
+  )
   return createHash('sha256').update(writer.finish()).digest('base64url').slice(0, 12)
 }
 
@@ -163,6 +167,5 @@ export function hashOf(table: FieldTable): string {
 export function listBody(values: readonly AmqpValue[]): AmqpValue {
   return { type: 'list', value: values }
 }
-
 
 const LOCATION = /^src=([\w\-.~%]+);dst([eq])=([\w\-.~%]+);key=([\w\-.~%]*);args=([\w-]*)$/

@@ -52,11 +52,18 @@ export function readRequest(bytes: Uint8Array): ManagementRequest | undefined {
 }
 
 /** The bytes of a response. */
-export function encodeResponse(messageId: AmqpValue, { status, body }: ManagementResponse): Uint8Array {
+export function encodeResponse(
+  messageId: AmqpValue,
+  { status, body }: ManagementResponse,
+): Uint8Array {
   const writer = new Writer(256)
   const properties: AmqpValue[] = [NULL, NULL, NULL, utf8(String(status)), NULL, messageId]
   writeSection(writer, Descriptor.properties, { type: 'list', value: properties })
-  writeSection(writer, Descriptor.applicationProperties, stringMap({ 'http:response': utf8('1.1') }))
+  writeSection(
+    writer,
+    Descriptor.applicationProperties,
+    stringMap({ 'http:response': utf8('1.1') }),
+  )
   writeSection(writer, Descriptor.value, body)
   return writer.finish()
 }

@@ -55,7 +55,9 @@ export function readCredentials(
 // RFC 4616: authorization identity, NUL, user, NUL, password. Acting for another user is not offered,
 // so the first may only be left out or be the same.
 function readPlain(response: Uint8Array): Credentials | undefined {
-  const [authorization, user, password, ...more] = Buffer.from(response).toString('utf8').split('\0')
+  const [authorization, user, password, ...more] = Buffer.from(response)
+    .toString('utf8')
+    .split('\0')
   if (user === undefined || password === undefined || more.length > 0) return undefined
   return authorization === '' || authorization === user ? { user, password } : undefined
 }

@@ -4,11 +4,11 @@ import { composite } from '../codec/composite.ts'
 import { textOf } from '../codec/value.ts'
 import type { AmqpError } from '../mapping/conditions.ts'
 import { amqpError, Condition } from '../mapping/conditions.ts'
-import type { Attach } from './attach.ts'
-import { propertyOf, terminusOf } from './attach.ts'
+import type { Attach } from './attach-frame.ts'
+import { propertyOf, terminusOf } from './attach-frame.ts'
 import { SndSettleMode } from './incoming-link.ts'
 import { ManagementLink } from './management-link.ts'
-import type { Amqp10Session } from './session.ts'
+import type { SessionState } from './session-state.ts'
 
 const managementAddress = '/management'
 
@@ -21,7 +21,7 @@ export function isManagement(frame: Attach): boolean {
   )
 }
 
-export function attachManagement(session: Amqp10Session, frame: Attach): AmqpError | undefined {
+export function attachManagement(session: SessionState, frame: Attach): AmqpError | undefined {
   const { name, handle, role, source, target } = frame
   if (propertyOf(frame, 'paired')?.value !== true) {
     return amqpError(

@@ -13,8 +13,8 @@ import { amqpError, Condition, fromPeerError, isAccessRefusal } from '../mapping
 import type { ParsedFilter } from '../mapping/filter.ts'
 import { parseFilter } from '../mapping/filter.ts'
 import { OUTCOMES } from '../mapping/outcome.ts'
-import type { Attach } from './attach.ts'
-import { propertyOf, refuseAttach, terminusOf } from './attach.ts'
+import type { Attach } from './attach-frame.ts'
+import { propertyOf, refuseAttach, terminusOf } from './attach-frame.ts'
 import { declareThen, queueDeclare } from './attach-target.ts'
 import {
   dynamicNodeProperties,
@@ -25,16 +25,17 @@ import {
 import { SndSettleMode } from './incoming-link.ts'
 import { perform } from './operation.ts'
 import { OutgoingLink } from './outgoing-link.ts'
-import type { Amqp10Session } from './session.ts'
+import type { SessionState } from './session-state.ts'
 
 type Source = Composite<'source'>
 
 /** The pseudo queue of direct reply-to. */
 const replyToName = 'amq.rabbitmq.reply-to'
 
-export function attachSource(session: Amqp10Session, frame: Attach): AmqpError | undefined {
+export function attachSource(session: SessionState, frame: Attach): AmqpError | undefined {
   const source = terminusOf(frame, 'source')
-  if (source === undefined) return amqpError(Condition.invalidField, 'Attach refused: source_required')
+  if (source === undefined)
+    return amqpError(Condition.invalidField, 'Attach refused: source_required')
   if (source.dynamic === true) return attachDynamic(session, frame, source)
   const unsupported = source.outcomes?.find((outcome) => !OUTCOMES.includes(outcome))
   if (unsupported !== undefined) {
@@ -61,7 +62,7 @@ interface Wanted {
 }
 
 function attachV1(
-  session: Amqp10Session,
+  session: SessionState,
   frame: Attach,
   source: Source,
   address: string,
@@ -73,7 +74,8 @@ function attachV1(
     )
   }
   const found = parseAddressV1(address)
-  if (found === undefined || (found.kind === 'queue' && found.name === '')) return badAddress(address)
+  if (found === undefined || (found.kind === 'queue' && found.name === ''))
+    return badAddress(address)
   const durable = (source.durable ?? 0) > 0
   if (found.kind === 'queue') {
     const wanted = { queue: found.name, source, dynamic: false }
@@ -95,13 +97,15 @@ function attachV1(
     arguments: [],
   } as const
   declareThen(session, frame, queueDeclare(session, queue, durable, !durable), () =>
-    declareThen(session, frame, bind, () => consume(session, frame, { queue, source, dynamic: false })),
+    declareThen(session, frame, bind, () =>
+      consume(session, frame, { queue, source, dynamic: false }),
+    ),
   )
   return undefined
 }
 
 function attachDynamic(
-  session: Amqp10Session,
+  session: SessionState,
   frame: Attach,
   source: Source,
 ): AmqpError | undefined {
@@ -147,7 +151,7 @@ function isVolatile(frame: Attach, source: Source): boolean {
   )
 }
 
-function consume(session: Amqp10Session, frame: Attach, wanted: Wanted): void {
+function consume(session: SessionState, frame: Attach, wanted: Wanted): void {
   const { context } = session
   const { shardCount } = context.port
   const replies = wanted.queue === replyToName
@@ -202,7 +206,7 @@ function argumentsOf(frame: Attach, filter: ParsedFilter): WireArguments {
 }
 
 function answerReplyTo(
-  session: Amqp10Session,
+  session: SessionState,
   frame: Attach,
   link: OutgoingLink,
   wanted: Wanted,
@@ -215,7 +219,7 @@ function answerReplyTo(
 
 // The kind of the queue decides which filters hold, and what the link can do.
 function describe(
-  session: Amqp10Session,
+  session: SessionState,
   frame: Attach,
   link: OutgoingLink,
   wanted: Wanted,
@@ -245,7 +249,7 @@ function describe(
 }
 
 function answer(
-  session: Amqp10Session,
+  session: SessionState,
   frame: Attach,
   source: CompositeFields<'source'>,
   offeredCapabilities: readonly string[] | undefined,
@@ -267,4 +271,3 @@ function answer(
 }
 
 const streamCapabilities: readonly string[] = ['AMQP_FILTEX_PROP_V1_0', 'AMQP_FILTEX_SQL_V1_0']
-

@@ -9,17 +9,18 @@ import { textOf, utf8 } from '../codec/value.ts'
 import { isVersion2, parseAddressV1, parseTarget, queueAddress } from '../mapping/address.ts'
 import type { AmqpError } from '../mapping/conditions.ts'
 import { amqpError, Condition, fromPeerError, isAccessRefusal } from '../mapping/conditions.ts'
-import type { Attach } from './attach.ts'
-import { refuseAttach, terminusOf } from './attach.ts'
+import type { Attach } from './attach-frame.ts'
+import { refuseAttach, terminusOf } from './attach-frame.ts'
 import { dynamicNodeProperties, dynamicQueueName, temporaryQueue } from './dynamic-node.ts'
 import type { Destination } from './incoming-link.ts'
 import { IncomingLink, SndSettleMode } from './incoming-link.ts'
 import { perform, registryShard } from './operation.ts'
-import type { Amqp10Session } from './session.ts'
+import type { SessionState } from './session-state.ts'
 
-export function attachTarget(session: Amqp10Session, frame: Attach): AmqpError | undefined {
+export function attachTarget(session: SessionState, frame: Attach): AmqpError | undefined {
   const target = terminusOf(frame, 'target')
-  if (target === undefined) return amqpError(Condition.invalidField, 'attach of a sender without target')
+  if (target === undefined)
+    return amqpError(Condition.invalidField, 'attach of a sender without target')
   if (target.dynamic === true) return attachDynamic(session, frame, target)
   const { address } = target
   if (address === undefined) {
@@ -42,7 +43,7 @@ interface Wanted extends Destination {
   readonly declare: string | undefined
 }
 
-function destinationOf(session: Amqp10Session, address: string): Wanted | AmqpError | undefined {
+function destinationOf(session: SessionState, address: string): Wanted | AmqpError | undefined {
   if (isVersion2(address)) {
     const target = parseTarget(address)
     if (target === undefined || utf8Size(target.exchange) > 255) return undefined
@@ -57,7 +58,12 @@ function destinationOf(session: Amqp10Session, address: string): Wanted | AmqpEr
   const found = parseAddressV1(address)
   if (found === undefined || utf8Size(found.name) > 255) return undefined
   if (found.kind === 'exchange') {
-    return { exchange: found.name, routingKey: found.routingKey, queue: undefined, declare: undefined }
+    return {
+      exchange: found.name,
+      routingKey: found.routingKey,
+      queue: undefined,
+      declare: undefined,
+    }
   }
   const queue = found.name === '' ? undefined : found.name
   const declare = found.declares ? queue : undefined
@@ -65,7 +71,7 @@ function destinationOf(session: Amqp10Session, address: string): Wanted | AmqpEr
 }
 
 function declareV1(
-  session: Amqp10Session,
+  session: SessionState,
   frame: Attach,
   destination: Destination,
   queue: string,
@@ -78,7 +84,7 @@ function declareV1(
 
 /** A declare of a queue of its own kind: a default classic queue. */
 export function queueDeclare(
-  session: Amqp10Session,
+  session: SessionState,
   queue: string,
   durable: boolean,
   exclusive: boolean,
@@ -97,7 +103,7 @@ export function queueDeclare(
 
 /** Declares, then goes on; a refusal is told. */
 export function declareThen(
-  session: Amqp10Session,
+  session: SessionState,
   frame: Attach,
   op: ControlOp,
   next: () => void,
@@ -109,7 +115,7 @@ export function declareThen(
   })
 }
 
-function check(session: Amqp10Session, frame: Attach, destination: Destination): void {
+function check(session: SessionState, frame: Attach, destination: Destination): void {
   const { exchange, queue } = destination
   const op = { op: 'checkTarget', connection: session.context.slot, exchange, queue } as const
   perform(session, registryShard, op, ({ error }) => {
@@ -124,7 +130,7 @@ function check(session: Amqp10Session, frame: Attach, destination: Destination):
 }
 
 function attachDynamic(
-  session: Amqp10Session,
+  session: SessionState,
   frame: Attach,
   target: Composite<'target'>,
 ): AmqpError | undefined {
@@ -149,7 +155,7 @@ function attachDynamic(
 }
 
 function accept(
-  session: Amqp10Session,
+  session: SessionState,
   frame: Attach,
   destination: Destination | undefined,
   target: Described | undefined,

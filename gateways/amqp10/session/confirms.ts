@@ -3,16 +3,16 @@
 import { composite } from '../codec/composite.ts'
 import { DISPOSITION_SIZE_MAX, encodeDisposition } from '../codec/frame-writer.ts'
 import { Descriptor } from '../codec/spec.ts'
+import { toComposite } from '../mapping/conditions.ts'
 import type { ConnectionContext } from './connection-context.ts'
 import type { IncomingLink } from './incoming-link.ts'
 import { advance } from './serial-number.ts'
-import type { Amqp10Session, Link } from './session.ts'
-import { toComposite } from './session.ts'
+import type { Link, SessionState } from './session-state.ts'
 import type { UnconfirmedQueue } from './unconfirmed.ts'
 
 // HOT: once per batch of confirms
 /** The first `count` publishes are confirmed: tells the client their outcomes. */
-export function sendConfirms(session: Amqp10Session, count: number): void {
+export function sendConfirms(session: SessionState, count: number): void {
   const { unconfirmed, links } = session
   if (session.open) {
     let from = 0
@@ -23,7 +23,7 @@ export function sendConfirms(session: Amqp10Session, count: number): void {
   if (session.doomed.length > 0) detachDoomed(session)
 }
 
-function detachDoomed(session: Amqp10Session): void {
+function detachDoomed(session: SessionState): void {
   const told = session.doomed.filter(
     ({ sequence }) => ((session.unconfirmed.sequence - sequence) | 0) > 0,
   )
@@ -44,7 +44,9 @@ function sendRun(
   if (outcome === 0 || unconfirmed.handleAt(from) < 0) return from + 1
   if (outcome === Descriptor.rejected) {
     const error = unconfirmed.errorAt(from)
-    const state = composite('rejected', { error: error === undefined ? undefined : toComposite(error) })
+    const state = composite('rejected', {
+      error: error === undefined ? undefined : toComposite(error),
+    })
     context.send(channel, 'disposition', { role: true, first, settled: true, state })
     return from + 1
   }

@@ -2,10 +2,10 @@
 
 import { perform, registryShard, settleDown } from './operation.ts'
 import type { OutgoingLink } from './outgoing-link.ts'
-import type { Amqp10Session, Link } from './session.ts'
+import type { OpenLink, SessionState } from './session-state.ts'
 
 /** The client detaches: answered when its messages are where they belong, or back in their queue. */
-export function detachByClient(session: Amqp10Session, handle: number): void {
+export function detachByClient(session: SessionState, handle: number): void {
   const link = session.links[handle]
   if (link === undefined) return
   if (link.kind === 'closing') {
@@ -30,7 +30,7 @@ export function detachByClient(session: Amqp10Session, handle: number): void {
 }
 
 /** What a link holds goes: parts of messages, deliveries that are not settled. */
-export function dropLink(session: Amqp10Session, link: Exclude<Link, { kind: 'closing' }>): void {
+export function dropLink(session: SessionState, link: OpenLink): void {
   link.live = false
   if (link.kind === 'management') {
     link.close()
@@ -58,7 +58,7 @@ export function dropLink(session: Amqp10Session, link: Exclude<Link, { kind: 'cl
   unsettled.trim()
 }
 
-function detachOutgoing(session: Amqp10Session, link: OutgoingLink): void {
+function detachOutgoing(session: SessionState, link: OutgoingLink): void {
   const { handle } = link
   dropLink(session, link)
   const op = { op: 'cancel', channel: session.slot, consumer: link.slot } as const
@@ -71,12 +71,12 @@ function detachOutgoing(session: Amqp10Session, link: OutgoingLink): void {
   })
 }
 
-function deleteQueue(session: Amqp10Session, queue: string, done: () => void): void {
+function deleteQueue(session: SessionState, queue: string, done: () => void): void {
   const connection = session.context.slot
   const op = { op: 'queueDelete', connection, queue, ifUnused: false, ifEmpty: false } as const
   perform(session, registryShard, op, done)
 }
 
-function answer(session: Amqp10Session, handle: number): void {
+function answer(session: SessionState, handle: number): void {
   session.context.send(session.channel, 'detach', { handle, closed: true })
 }

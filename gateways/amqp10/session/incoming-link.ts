@@ -142,7 +142,14 @@ export class IncomingLink {
     const settled = decoder.settled === 1
     const error = this.check(decoder, settled, payloadSize)
     if (error !== undefined) return error
-    return this.publish(decoder, decoder.bytes, payloadAt, payloadAt + payloadSize, deliveryId, settled)
+    return this.publish(
+      decoder,
+      decoder.bytes,
+      payloadAt,
+      payloadAt + payloadSize,
+      deliveryId,
+      settled,
+    )
   }
 
   private onPart(decoder: FrameDecoder): number | AmqpError {
@@ -281,8 +288,7 @@ export class IncomingLink {
     const { destination } = this
     if (destination !== undefined) {
       const { subjectAt, subjectSize } = incoming
-      const key =
-        subjectAt < 0 ? '' : decodeUtf8Lossy(bytes, subjectAt, subjectAt + subjectSize)
+      const key = subjectAt < 0 ? '' : decodeUtf8Lossy(bytes, subjectAt, subjectAt + subjectSize)
       return { ...destination, routingKey: utf8Size(key) > 255 ? '' : key }
     }
     const { toAt, toSize } = incoming
@@ -313,7 +319,8 @@ export class IncomingLink {
       return Taken.ok
     }
     const { bytes, tagAt, tagSize } = decoder
-    const tag = tagAt < 0 ? new Uint8Array(0) : Uint8Array.prototype.slice.call(bytes, tagAt, tagAt + tagSize)
+    const tag =
+      tagAt < 0 ? new Uint8Array(0) : Uint8Array.prototype.slice.call(bytes, tagAt, tagAt + tagSize)
     return { ...error, info: [[symbol('delivery-tag'), binary(tag)]] }
   }
 

@@ -35,7 +35,7 @@ export class IncomingWindow {
 
   /** What a flow says. */
   size(): number {
-    return this.left > 0 ? this.left : 0
+    return Math.max(this.left, 0)
   }
 
   /** Shuts the window for an alarm, or opens it. True when that is a change, to be told. */

@@ -6,13 +6,20 @@ import { ABSENT } from '../codec/frame.ts'
 import type { AmqpError } from '../mapping/conditions.ts'
 import { amqpError, Condition } from '../mapping/conditions.ts'
 import { encodeResponse, readRequest } from '../mapping/management-message.ts'
+import type { ManagedSession } from './management.ts'
 import { manage } from './management.ts'
-import type { SendingLink } from './outgoing-transfers.ts'
+import type { OutgoingTransfers, SendingLink } from './outgoing-transfers.ts'
 import { advance, distance } from './serial-number.ts'
-import type { Amqp10Session } from './session.ts'
 
 /** Requests that a client may send before it has seen a flow. */
 const creditMax = 8
+
+/** The session of a pair. */
+export interface ManagementOwner extends ManagedSession {
+  readonly transfers: OutgoingTransfers
+  readonly pairs: ManagementPairs
+  sendFlow(handle: number, deliveryCount: number, credit: number): void
+}
 
 /** By link name: the halves of each pair, undefined where one is not attached. */
 export type ManagementPairs = Map<string, { in?: ManagementLink; out?: ManagementLink }>
@@ -32,12 +39,12 @@ export class ManagementLink implements SendingLink {
   live: boolean
   deliveryCount: number
   credit: number
-  private readonly session: Amqp10Session
+  private readonly session: ManagementOwner
   private readonly parts: Uint8Array[]
   private size: number
 
   constructor(
-    session: Amqp10Session,
+    session: ManagementOwner,
     name: string,
     handle: number,
     incoming: boolean,
@@ -180,4 +187,3 @@ function tryRead(bytes: Uint8Array): Exclude<ReturnType<typeof readRequest>, und
 
 /** Argument maps are small; nothing larger is kept for a request. */
 const requestBytesMax: number = 1024 * 1024
-

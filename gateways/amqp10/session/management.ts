@@ -42,9 +42,12 @@ type Handler = (session: ManagedSession, request: ManagementRequest, done: Done)
 export function manage(session: ManagedSession, request: ManagementRequest, done: Done): void {
   const { method, path } = request
   const route = ROUTES.find(
-    (each) => each.path.length === path.length && each.path.every((p, i) => p === '*' || p === path[i]),
+    (each) =>
+      each.path.length === path.length && each.path.every((p, i) => p === '*' || p === path[i]),
   )
-  const handler = ROUTES.find((each) => each.path === route?.path && each.method === method)?.handler
+  const handler = ROUTES.find(
+    (each) => each.path === route?.path && each.method === method,
+  )?.handler
   if (route === undefined) done(failure(404, `no such path: /${path.join('/')}`))
   else if (handler === undefined) done(failure(405, `${method} is not allowed here`))
   else handler(session, request, done)
@@ -287,7 +290,9 @@ function changeBinding(
 function listBindings(
   session: ManagedSession,
   ends: Omit<BindingEnds, 'routingKey'> & { readonly routingKey: string | undefined },
-  next: (bindings: readonly { readonly routingKey: string; readonly arguments: FieldTable }[]) => void,
+  next: (
+    bindings: readonly { readonly routingKey: string; readonly arguments: FieldTable }[],
+  ) => void,
 ): void {
   const op: ControlOp = { op: 'listBindings', connection: session.context.slot, ...ends }
   perform(session, registryShard, op, (reply) => next(reply['bindings'] as never))

@@ -29,7 +29,8 @@ export class Traffic {
   takeFences(): number[] {
     const fences: number[] = []
     for (let shard = 0; shard < this.settled.length; shard++) {
-      if (this.settled[shard] === 1 || (this.published && shard === this.ingress)) fences.push(shard)
+      if (this.settled[shard] === 1 || (this.published && shard === this.ingress))
+        fences.push(shard)
     }
     this.published = false
     this.settled.fill(0)
@@ -92,7 +93,8 @@ export function fence({ context, slot, traffic }: Operator, next: () => void): v
     left--
     if (left === 0) next()
   }
-  for (const shard of fences) context.port.request(shard, { op: 'fence', channel: slot }, { onReply })
+  for (const shard of fences)
+    context.port.request(shard, { op: 'fence', channel: slot }, { onReply })
 }
 
 /** Sends `op` to every shard; `next` gets the first refusal once all have answered. */

@@ -7,7 +7,12 @@
 import type { GatewayLink } from '../../../shared/bus/gateway-port.ts'
 import { deliveryCost, entryWords, extentWords } from '../../../shared/bus/wire.ts'
 import { copyBytes } from '../../../shared/bytes/copy.ts'
-import { encodeFlow, encodeTransfer, FLOW_SIZE_MAX, TRANSFER_SIZE_MAX } from '../codec/frame-writer.ts'
+import {
+  encodeFlow,
+  encodeTransfer,
+  FLOW_SIZE_MAX,
+  TRANSFER_SIZE_MAX,
+} from '../codec/frame-writer.ts'
 import { MessageOut } from '../mapping/message-out.ts'
 import { BodyLayout } from '../mapping/native-part.ts'
 import type { ConnectionContext } from './connection-context.ts'
@@ -98,7 +103,7 @@ export class OutgoingTransfers {
 
   /** The client's flow: `nextIncomingId` -1 where it has not seen our begin. False: it is ahead of us. */
   setWindow(nextIncomingId: number, size: number): boolean {
-    const from = nextIncomingId < 0 ? 0 : nextIncomingId
+    const from = Math.max(nextIncomingId, 0)
     const unseen = distance(this.nextOutgoingId, from)
     if (unseen < 0) return false
     this.window = Math.max(0, size - unseen)
@@ -128,7 +133,16 @@ export class OutgoingTransfers {
     const extents = (from.words[at + 6] as number) * extentWords
     const words = from.words.slice(at, at + entryWords + extents)
     pinAll(from, words)
-    this.pending.push({ kind: 'delivery', link, from, words, busId, flags, deliveryId: -1, sent: 0 })
+    this.pending.push({
+      kind: 'delivery',
+      link,
+      from,
+      words,
+      busId,
+      flags,
+      deliveryId: -1,
+      sent: 0,
+    })
     this.pump()
   }
 

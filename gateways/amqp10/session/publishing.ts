@@ -51,7 +51,13 @@ export class Publishing implements Unsent {
    * Publishes the message that `incoming` has converted from `bytes`, to the exchange and routing
    * key in `exrk`. False: there is no room for it now, and nothing has happened; come again.
    */
-  publish(link: GatewayLink, exrk: Uint8Array, exrkSize: number, bytes: Uint8Array, flags: number): boolean {
+  publish(
+    link: GatewayLink,
+    exrk: Uint8Array,
+    exrkSize: number,
+    bytes: Uint8Array,
+    flags: number,
+  ): boolean {
     const { scan, props, extra } = incoming
     const layout = bodyLayoutOf(scan)
     let bodyAt = scan.dataAt
@@ -69,16 +75,15 @@ export class Publishing implements Unsent {
     const prefix = exrkSize + extra.at + props.at
     const { context } = this.session
     const { slabs } = link
-    if (prefix + bodySize > wholeMax) return this.publishLarge(link, exrk, exrkSize, body, bodyAt, bodySize, flags)
+    if (prefix + bodySize > wholeMax)
+      return this.publishLarge(link, exrk, exrkSize, body, bodyAt, bodySize, flags)
     if (!slabs.take(prefix + bodySize)) return this.stuck()
     const { slab, at } = slabs
     const to = context.port.arena.slab(slab)
     this.writePrefix(to, at, exrk, exrkSize)
     copyBytes(body, bodyAt, to, at + prefix, bodySize)
     const all = flags | incomingFlags()
-    if (
-      link.publish(this.session.slot, all, slab, at, exrkSize, extra.at, props.at, bodySize)
-    ) {
+    if (link.publish(this.session.slot, all, slab, at, exrkSize, extra.at, props.at, bodySize)) {
       this.session.onPublished()
       return true
     }
@@ -95,7 +100,17 @@ export class Publishing implements Unsent {
     const sent =
       extents.length === 0
         ? link.publish(slot, flags, slab, at, exrkSize, extraSize, propsSize, bodySize)
-        : link.publishExtents(slot, flags, slab, at, exrkSize, extraSize, propsSize, bodySize, extents)
+        : link.publishExtents(
+            slot,
+            flags,
+            slab,
+            at,
+            exrkSize,
+            extraSize,
+            propsSize,
+            bodySize,
+            extents,
+          )
     if (!sent) return false
     this.link = undefined
     this.extents = noExtents

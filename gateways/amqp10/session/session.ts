@@ -13,43 +13,33 @@ import { encodeFlow, FLOW_SIZE_MAX } from '../codec/frame-writer.ts'
 import type { Composite } from '../codec/spec.ts'
 import { Descriptor } from '../codec/spec.ts'
 import type { AmqpError } from '../mapping/conditions.ts'
-import { amqpError, Condition, fromPeerError, isAccessRefusal } from '../mapping/conditions.ts'
+import {
+  amqpError,
+  Condition,
+  fromPeerError,
+  isAccessRefusal,
+  toComposite,
+} from '../mapping/conditions.ts'
 import { overflowError } from '../mapping/outcome.ts'
-import { detachByClient, dropLink } from './detach.ts'
-import type { ConnectionContext } from './connection-context.ts'
 import { sendConfirms } from './confirms.ts'
-import type { IncomingLink, IncomingLinkOwner } from './incoming-link.ts'
+import type { ConnectionContext } from './connection-context.ts'
+import { detachByClient, dropLink } from './detach.ts'
+import type { IncomingLink } from './incoming-link.ts'
 import { Taken } from './incoming-link.ts'
 import { IncomingWindow } from './incoming-window.ts'
-import type { ManagementLink, ManagementPairs } from './management-link.ts'
+import type { ManagementPairs } from './management-link.ts'
 import { newManagementPairs } from './management-link.ts'
-import type { Operator } from './operation.ts'
 import { fence, notifyAll, requestAll, Traffic } from './operation.ts'
-import type { OutgoingLink, OutgoingLinkOwner } from './outgoing-link.ts'
+import type { OutgoingLink } from './outgoing-link.ts'
 import { OutgoingTransfers } from './outgoing-transfers.ts'
 import type { PublishingSession } from './publishing.ts'
 import { Publishing } from './publishing.ts'
+import type { DoomedLink, Link, OpenLink, SessionState } from './session-state.ts'
 import { settleDeliveries } from './settling.ts'
 import { UnconfirmedQueue } from './unconfirmed.ts'
 import { UnsettledMap } from './unsettled-map.ts'
 
-/** A link that we have detached: the client's detach is to come. */
-export interface ClosingLink {
-  readonly kind: 'closing'
-}
-
-/** A link that is to be detached behind the outcome of the publish with that number. */
-export interface DoomedLink {
-  readonly link: IncomingLink
-  readonly error: AmqpError
-  readonly sequence: number
-}
-
-export type Link = IncomingLink | OutgoingLink | ManagementLink | ClosingLink
-
-export class Amqp10Session
-  implements ChannelSink, Operator, IncomingLinkOwner, OutgoingLinkOwner, PublishingSession
-{
+export class Amqp10Session implements ChannelSink, SessionState, PublishingSession {
   readonly context: ConnectionContext
   /** The channel number, ours as the client's. */
   readonly channel: number
@@ -127,9 +117,7 @@ export class Amqp10Session
   onTransfer(decoder: FrameDecoder): boolean {
     const link = this.links[decoder.handle]
     if (link === undefined) {
-      this.fail(
-        amqpError(Condition.unattachedHandle, `Unknown link handle: ${decoder.handle}`),
-      )
+      this.fail(amqpError(Condition.unattachedHandle, `Unknown link handle: ${decoder.handle}`))
       return true
     }
     if (link.kind === 'incoming') {
@@ -287,12 +275,15 @@ export class Amqp10Session
   /** OutgoingLinkOwner. */
   onTooLarge(link: OutgoingLink, size: number): void {
     const limit = `maximum message size (${link.messageSizeMax} bytes)`
-    this.detach(link, amqpError(Condition.messageSizeExceeded, `message size (${size} bytes) > ${limit}`))
+    this.detach(
+      link,
+      amqpError(Condition.messageSizeExceeded, `message size (${size} bytes) > ${limit}`),
+    )
   }
 
   /** Ends a link for an error. */
-  detach(link: Link, error: AmqpError): void {
-    if (link.kind === 'closing' || !this.open || this.links[link.handle] !== link) return
+  detach(link: OpenLink, error: AmqpError): void {
+    if (!this.open || this.links[link.handle] !== link) return
     const { log, peer } = this.context.host
     log.warn(`detaching link ${link.handle} of ${peer.name}: ${error.description}`)
     this.tellDetached(link.handle, error)
@@ -414,10 +405,4 @@ export class Amqp10Session
     this.link = port.link(shard)
     return this.link
   }
-}
-
-/** An error as a field of a performative. */
-export function toComposite(error: AmqpError): Composite<'error'> {
-  const { condition, description, info } = error
-  return { kind: 'error', condition, description, info }
 }

@@ -11,11 +11,11 @@ import { decodeValue } from '../codec/value-reader.ts'
 import { amqpError, Condition } from '../mapping/conditions.ts'
 import { modifiedOutcome } from '../mapping/outcome.ts'
 import { distance } from './serial-number.ts'
-import type { Amqp10Session } from './session.ts'
+import type { SessionState } from './session-state.ts'
 
 // HOT: once per disposition
 /** Settles the deliveries that a disposition names. */
-export function settleDeliveries(session: Amqp10Session, decoder: FrameDecoder): void {
+export function settleDeliveries(session: SessionState, decoder: FrameDecoder): void {
   const { first, last, state, settled } = decoder
   // No final state: nothing has come of them yet.
   if (state === Descriptor.received || (state === ABSENT && settled !== 1)) return
@@ -35,7 +35,7 @@ export function settleDeliveries(session: Amqp10Session, decoder: FrameDecoder):
 }
 
 // -1: the session has ended for it.
-function outcomeOf(session: Amqp10Session, decoder: FrameDecoder): number {
+function outcomeOf(session: SessionState, decoder: FrameDecoder): number {
   switch (decoder.state) {
     case Descriptor.accepted:
       return Outcome.complete
@@ -60,7 +60,7 @@ function outcomeOf(session: Amqp10Session, decoder: FrameDecoder): number {
 }
 
 // HOT: once per disposition
-function settleRange(session: Amqp10Session, first: number, last: number, outcome: number): void {
+function settleRange(session: SessionState, first: number, last: number, outcome: number): void {
   const { unsettled, context, traffic, slot } = session
   let place = unsettled.firstPlace(first)
   if (place < 0 || distance(last, first) < 0) return
@@ -80,7 +80,7 @@ function settleRange(session: Amqp10Session, first: number, last: number, outcom
 
 // All up to `last`: one record per shard, since bus ids rise with delivery-ids per shard.
 function settleFromOldest(
-  session: Amqp10Session,
+  session: SessionState,
   from: number,
   last: number,
   outcome: number,
