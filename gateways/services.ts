@@ -31,8 +31,14 @@ const amqp: Load = async () => {
 /** `AMQP 3 1 0 0`: AMQP 1.0 begins with its SASL layer. */
 const amqp10Head: readonly number[] = [0x41, 0x4d, 0x51, 0x50, 3, 1, 0, 0]
 
+const stomp: Load = async () => (await import('./stomp/index.ts')).stomp
+
 const rows: Readonly<Partial<Record<string, ServiceRow>>> = {
   amqp: { load: amqp, web: {} },
+  stomp: {
+    load: stomp,
+    web: { 'v12.stomp': stomp, 'v11.stomp': stomp, 'v10.stomp': stomp, amqp },
+  },
 }
 
 /**

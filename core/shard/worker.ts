@@ -35,6 +35,7 @@ const storage = new ShardStore({
   stoppedCleanly: start.stoppedCleanly,
   queueMemoryBudget: config.queue_memory_budget,
   shardBell: start.bells[start.shard] as SharedArrayBuffer,
+  onReaderNeeded: () => report({ report: 'readerNeeded' }),
   onReport: (level, msg, fields) => report({ report: 'log', level, msg, fields }),
 })
 const metadata =

@@ -8,7 +8,8 @@ import { EntrySource } from '../message/entry-source.ts'
 import { BlockBuilder } from './block-builder.ts'
 import { DeadPositions } from './dead-positions.ts'
 import type { LogBackground } from './log-background.ts'
-import { enqueueEntryAt, LogRecord } from './log-wire.ts'
+import { enqueueEntryAt, LogRecord, StreamRecord } from './log-wire.ts'
+import type { StreamWriters } from './stream-writers.ts'
 import type { WalFiles } from './wal.ts'
 import {
   enqueueHeadWords,
@@ -28,6 +29,7 @@ export interface LogThreadParts {
   readonly settleWaitMs: number
   readonly arena: Arena
   readonly background: LogBackground
+  readonly streams: StreamWriters
   readonly salt: number
   /** Makes the files once the shard has said where writing goes on. */
   readonly openWal: (at: LogPlace) => WalFiles
@@ -89,7 +91,7 @@ export class LogThread {
    * refused: nothing is lost then, the next turn tries again.
    */
   turn(): 'busy' | 'idle' | 'waiting' | 'failed' {
-    const { background } = this.parts
+    const { background, streams } = this.parts
     let any = false
     let waits = false
     try {
@@ -105,6 +107,8 @@ export class LogThread {
       return 'failed'
     }
     if (background.serve()) any = true
+    if (this.wal !== undefined) streams.retain()
+    if (streams.announce()) any = true
     if (this.wal !== undefined && background.step(this.wal, this.written)) any = true
     if (background.failure !== undefined) this.tell(background.failure)
     else if (any && this.troubled) {
@@ -143,7 +147,10 @@ export class LogThread {
     this.written = 0
     this.take()
     this.writeBlock()
+    this.parts.streams.write(this.ring.words)
     this.wal?.sync()
+    this.parts.streams.sync()
+    this.parts.streams.announce()
     this.startRetiring()
     this.deadBefore = this.dead
     this.ring.release()
@@ -165,6 +172,7 @@ export class LogThread {
     this.toRetire = -1
     this.dead = this.deadBefore
     this.wal?.fail()
+    this.parts.streams.fail()
     this.tell(error)
   }
 
@@ -185,7 +193,9 @@ export class LogThread {
       if (type === LogRecord.enqueue) this.enqueue(words, i)
       else if (type === LogRecord.target) this.target(words, i)
       else if (type < LogRecord.enqueue) this.copyOp(words, i)
-      else this.control(words, i, type)
+      else if (type >= StreamRecord.entry) {
+        this.written += this.parts.streams.take(words, i, type)
+      } else this.control(words, i, type)
     }
   }
 

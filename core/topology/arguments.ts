@@ -8,22 +8,11 @@ import { sameFieldValue } from '../routing/field-equality.ts'
 import type { QueueTypeName } from './records.ts'
 import { preconditionFailed, resourceText } from './refusals.ts'
 
-/** The queue types there are, by the name of `x-queue-type`. Issue 4 changes `available`. */
-const queueTypes: Readonly<Record<QueueTypeName, { readonly available: boolean }>> = {
-  classic: { available: true },
-  quorum: { available: true },
-  stream: { available: false },
-}
-
-/** Whether queues of this type can be made; if not, the explanation of the 540. */
-export function checkAvailable(type: QueueTypeName): string | undefined {
-  if (queueTypes[type].available) return undefined
-  return `queue type '${type}' is not available in this version of Warren yet`
-}
+const queueTypes: readonly QueueTypeName[] = ['classic', 'quorum', 'stream']
 
 /** The queue type of that name, undefined where there is none. */
 export function queueTypeOf(name: string): QueueTypeName | undefined {
-  return Object.hasOwn(queueTypes, name) ? (name as QueueTypeName) : undefined
+  return queueTypes.find((type) => type === name)
 }
 
 /** The name that error texts have for a queue type. */
