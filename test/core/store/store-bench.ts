@@ -20,7 +20,8 @@ import { createStreamMemory } from '../../../core/store/stream-reader-wire.ts'
 import { StreamWriters } from '../../../core/store/stream-writers.ts'
 import { WalFiles } from '../../../core/store/wal.ts'
 import type { WalLog } from '../../../core/store/wal-log.ts'
-import { plainSettings } from '../../../core/topology/queue-settings.ts'
+import type { QueueSettings } from '../../../core/topology/queue-settings.ts'
+import { plainSettings, queueSettings } from '../../../core/topology/queue-settings.ts'
 import { createArena } from '../../../shared/bus/arena.ts'
 import { createDoorbell, Doorbell } from '../../../shared/bus/doorbell.ts'
 import { Lane } from '../../../shared/bus/lane.ts'
@@ -38,6 +39,8 @@ export interface StoreOptions {
   readonly generationBytes?: number
   readonly settleWaitMs?: number
   readonly stoppedCleanly?: boolean
+  /** Its queues are quorum queues: they count deliveries. */
+  readonly quorum?: boolean
   /** False: old generations stay in the log. */
   readonly retires?: boolean
 }
@@ -72,6 +75,7 @@ export class StoreBench {
   readonly trouble: unknown[] = []
   /** Whether the message that `get` gave last was marked as redelivered. */
   redelivered = false
+  private readonly settings: QueueSettings
   private readonly channel: ConsumerChannel
   private readonly reader: RingReader
 
@@ -86,9 +90,11 @@ export class StoreBench {
       settleWaitMs = 0,
       retires = true,
       stoppedCleanly = false,
+      quorum = false,
     }: StoreOptions = {},
   ) {
     this.folder = folder
+    this.settings = quorum ? queueSettings([], 'quorum') : plainSettings
     const arena = createArena(arenaBytes)
     const ring = createRing(logRingWords)
     const bell = createDoorbell()
@@ -176,7 +182,7 @@ export class StoreBench {
 
   /** Metadata has a queue with this id. */
   declare(id: number): ClassicQueue {
-    this.state.createQueue({ id, durable: true, arguments: [], settings: plainSettings } as never)
+    this.state.createQueue({ id, durable: true, arguments: [], settings: this.settings } as never)
     return this.queue(id)
   }
 
