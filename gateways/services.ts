@@ -26,8 +26,14 @@ const amqp: Load = async () => {
   )
 }
 
+const stomp: Load = async () => (await import('./stomp/index.ts')).stomp
+
 const rows: Readonly<Partial<Record<string, ServiceRow>>> = {
   amqp: { load: amqp, web: {} },
+  stomp: {
+    load: stomp,
+    web: { 'v12.stomp': stomp, 'v11.stomp': stomp, 'v10.stomp': stomp, amqp },
+  },
 }
 
 /**

@@ -4,6 +4,7 @@
 // nothing: all is committed at the end of the batch that appended it.
 
 import type { Marks } from '../queue/marks.ts'
+import type { StreamLog, StreamOwner, StreamSettings } from './stream-log.ts'
 
 /** Of a queue with priorities, the messages of each level have positions from `level * levelSpan` on. */
 export const levelSpan: number = 2 ** 45
@@ -52,6 +53,8 @@ export interface Log {
   openQueue(queue: number, owner: BacklogOwner, level: number): QueueLog
   /** The queue is deleted, with all that it holds. */
   deleteQueue(log: QueueLog): void
+  /** A stream is there; `name` is its queue's. */
+  openStream(queue: number, name: string, settings: StreamSettings, owner: StreamOwner): StreamLog
   /**
    * True when a message with `extents` further extents may be put into `queues` durable queues now.
    * When false, the shard's doorbell rings once that may have changed.
@@ -95,6 +98,20 @@ export class MemoryLog implements Log {
 
   openQueue(queue: number, _owner: BacklogOwner, _level: number): QueueLog {
     return { queue }
+  }
+
+  /** Positions only: nothing can be read back. */
+  openStream(): StreamLog {
+    return {
+      folder: '',
+      append: () => ++this.appended,
+      appendBatch: () => ++this.appended,
+      writer: () => 1,
+      storeOffset: () => {},
+      configure: () => {},
+      openCursor: () => ({ allow: () => {}, close: () => {} }),
+      delete: () => {},
+    }
   }
 
   fetch(_log: QueueLog): void {}

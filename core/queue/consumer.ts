@@ -62,6 +62,7 @@ export interface ConsumerOptions {
   readonly credited?: boolean
   /** Its deliveries say the place in the queue. */
   readonly positions?: boolean
+  readonly timeoutMs?: number | undefined
 }
 
 export class Consumer implements Holder {
@@ -74,6 +75,8 @@ export class Consumer implements Holder {
   readonly exclusive: boolean
   readonly prefetch: number
   readonly priority: number
+  /** How long it may hold a delivery; 0: any time, undefined: as its queue says. */
+  readonly timeoutMs: number | undefined
   /** The credit of a credited consumer. */
   readonly link: LinkCredit | undefined
   readonly positions: boolean
@@ -94,6 +97,7 @@ export class Consumer implements Holder {
     this.exclusive = options.exclusive
     this.prefetch = options.noAck ? 0 : options.prefetch
     this.priority = options.priority
+    this.timeoutMs = options.timeoutMs
     this.link = options.credited === true ? new LinkCredit() : undefined
     this.positions = options.positions === true
     this.slot = 0

@@ -76,6 +76,8 @@ export class ShardChannel implements ConsumerChannel, Forwarder {
   /** A publish was refused: nothing counts until the channel is closed. */
   failed: boolean
   closed: boolean
+  /** It has held a delivery for too long, and its gateway was told. */
+  timedOut: boolean
   /** The keys of the last publish and where they led. */
   readonly lastKey: Uint8Array
   lastKeySize: number
@@ -92,6 +94,7 @@ export class ShardChannel implements ConsumerChannel, Forwarder {
   constructor(
     id: number,
     connection: ShardConnection,
+    clock: { readonly now: number },
     onConfirmed: (channel: ShardChannel) => void,
   ) {
     this.onConfirmed = onConfirmed
@@ -99,7 +102,7 @@ export class ShardChannel implements ConsumerChannel, Forwarder {
     this.connection = connection
     this.outlet = connection.end
     this.window = connection
-    this.unacked = new Unacked()
+    this.unacked = new Unacked(clock)
     this.consumers = new Set()
     this.starved = []
     this.confirms = new ConfirmTracker()
@@ -110,6 +113,7 @@ export class ShardChannel implements ConsumerChannel, Forwarder {
     this.waitsForLog = false
     this.failed = false
     this.closed = false
+    this.timedOut = false
     this.lastKey = new Uint8Array(keyBytesMax)
     this.lastKeySize = -1
     this.lastRoute = undefined

@@ -8,6 +8,7 @@ import { fieldOf, fieldTypeName, integerOf } from '../../shared/message/value.ts
 import { Consumer } from '../queue/consumer.ts'
 import type { Holder } from '../queue/holder.ts'
 import type { Queue } from '../queue/queue.ts'
+import { StreamQueue } from '../stream/stream-queue.ts'
 import { checkAccess } from '../topology/permissions.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { checkExclusive, noQueue, preconditionFailed, resourceText } from '../topology/refusals.ts'
@@ -15,6 +16,7 @@ import type { ShardChannel, ShardConnection } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { ReplyQueues } from './reply-queues.ts'
 import type { ShardState } from './shard-state.ts'
+import { streamGetRefusal, streamPurgeRefusal, streamReadOptions } from './stream-consume.ts'
 
 type Op<K extends ControlOp['op']> = Extract<ControlOp, { op: K }>
 
@@ -72,7 +74,7 @@ export function consume(
     return
   }
   const quorum = found.record.type === 'quorum'
-  const exclusive = op.exclusive && !quorum
+  const exclusive = op.exclusive && !quorum && !(found.queue instanceof StreamQueue)
   const priority = priorityOf(op.arguments, found.record)
   const refused =
     typeof priority === 'number'
@@ -89,14 +91,25 @@ export function consume(
     exclusive,
     prefetch: quorum && op.prefetch === 0 && op.credited !== true ? quorumPrefetch : op.prefetch,
     priority: priority as number,
+    timeoutMs: timeoutOf(op.arguments),
     credited: op.credited === true,
     positions: op.positions === true,
   })
+  if (found.queue instanceof StreamQueue) {
+    const { tokenMode } = channel
+    const options = streamReadOptions(found.record, op, tokenMode, state.clock.wall)
+    if ('code' in options) {
+      state.refuse(end, request, options)
+      return
+    }
+    found.queue.prepare(consumer, options)
+  }
   state.reply(end, request, {})
   addConsumer(state, end, found.queue, consumer)
 }
 
 function addConsumer(state: ShardState, end: GatewayEnd, queue: Queue, consumer: Consumer): void {
+  if (!consumer.noAck) state.timeouts.watch(queue.id, consumer.timeoutMs)
   consumer.slot = state.holders.add(consumer)
   end.consumers[consumer.id] = consumer
   end.channels[consumer.channel.id]?.consumers.add(consumer)
@@ -112,6 +125,11 @@ function priorityOf(args: FieldTable, queue: QueueRecord): number | PeerError {
   const resource = resourceText('queue', queue.name, queue.vhost.name)
   const reason = `"expected integer, got ${fieldTypeName(field.type)}"`
   return preconditionFailed(`invalid arg 'x-priority' for ${resource}: ${reason}`)
+}
+
+function timeoutOf(args: FieldTable): number | undefined {
+  const ms = integerOf(fieldOf(args, 'x-consumer-timeout'))
+  return ms === undefined || ms < 0 ? undefined : Number(ms)
 }
 
 /** Quorum queues know no prefetch of a whole channel. */
@@ -158,6 +176,10 @@ export function get(state: ShardState, end: GatewayEnd, request: number, op: Op<
     state.refuse(end, request, found)
     return true
   }
+  if (found.queue instanceof StreamQueue) {
+    state.refuse(end, request, streamGetRefusal(found.record))
+    return true
+  }
   if (found.queue.consumers.all.size > 0) {
     for (const consumer of found.queue.consumers.all) {
       if (!consumer.exclusive) continue
@@ -172,6 +194,7 @@ export function get(state: ShardState, end: GatewayEnd, request: number, op: Op<
     state.refuse(end, request, channelError('RESOURCE_LOCKED', text))
     return true
   }
+  if (!op.noAck) state.timeouts.watch(found.queue.id, undefined)
   const outcome = found.queue.get(channel, getterOf(state, found.queue), request, op.noAck)
   if (outcome === 'empty') return sayEmpty(end, request)
   return outcome === 'sent'
@@ -210,5 +233,7 @@ export function purge(
   if (connection === undefined) return
   const found = readable(state, connection, op.queue)
   if ('code' in found) state.refuse(end, request, found)
-  else state.reply(end, request, { messages: found.queue.purge() })
+  else if (found.queue instanceof StreamQueue) {
+    state.refuse(end, request, streamPurgeRefusal(found.record))
+  } else state.reply(end, request, { messages: found.queue.purge() })
 }

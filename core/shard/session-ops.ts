@@ -44,7 +44,7 @@ export function openConnection(
 export function openChannel(state: ShardState, end: GatewayEnd, op: Op<'openChannel'>): void {
   const connection = end.connections[op.connection]
   if (connection === undefined) return
-  const channel = new ShardChannel(op.channel, connection, state.confirmed)
+  const channel = new ShardChannel(op.channel, connection, state.clock, state.confirmed)
   state.usage.userChannels.add(connection.user)
   connection.channels.add(channel)
   end.channels[op.channel] = channel

@@ -30,6 +30,8 @@ export interface ShardOptions {
   readonly metadata: MetadataStore
   /** The next random number, 0 to 2^32 - 1. */
   readonly random: () => number
+  /** How long a consumer may hold a delivery where its queue says nothing; 0 or undefined: any time. */
+  readonly deliveryTimeoutMs?: number
   /** Without it nobody is told. */
   readonly report?: ShardReport
 }
@@ -59,6 +61,7 @@ export class Shard {
       options.storage,
       random,
       options.report ?? (() => {}),
+      options.deliveryTimeoutMs,
     )
     this.control = new ControlDesk(this.state, options.registry, options.storage, options.metadata)
     this.publisher = new Publisher(
@@ -227,8 +230,8 @@ export class Shard {
     const extents = words[e + 6] as number
     const idsAt = e + entryWords + extents * extentWords
     const count = words[idsAt] as number
-    if ((flags & EntryFlag.persistent) !== 0 && !this.state.log.hasRoom(extents + 1, count))
-      return false
+    const isLogged = (flags & EntryFlag.persistent) !== 0 || this.goesToStream(words, idsAt, count)
+    if (isLogged && !this.state.log.hasRoom(extents + 1, count)) return false
     this.starved = !this.state.copier.copy(words, e)
     if (this.starved) return false
     let row = -1
@@ -248,6 +251,13 @@ export class Shard {
       if (refused) peer.arrivals.refuse(sequence)
     }
     return true
+  }
+
+  private goesToStream(words: Int32Array, idsAt: number, count: number): boolean {
+    for (let k = 1; k <= count; k++) {
+      if (this.state.queues.get(words[idsAt + k] as number)?.logsAll === true) return true
+    }
+    return false
   }
 
   // The shard that a reply came from knows no more than its key says, which may be guessed.

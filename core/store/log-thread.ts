@@ -8,7 +8,8 @@ import { EntrySource } from '../message/entry-source.ts'
 import { BlockBuilder } from './block-builder.ts'
 import { DeadPositions } from './dead-positions.ts'
 import type { LogBackground } from './log-background.ts'
-import { enqueueEntryAt, LogRecord } from './log-wire.ts'
+import { enqueueEntryAt, LogRecord, StreamRecord } from './log-wire.ts'
+import type { StreamWriters } from './stream-writers.ts'
 import type { WalFiles } from './wal.ts'
 import {
   enqueueHeadWords,
@@ -31,6 +32,7 @@ export interface LogThreadParts {
   readonly settleWaitMs: number
   readonly arena: Arena
   readonly background: LogBackground
+  readonly streams: StreamWriters
   readonly salt: number
   /** Makes the files once the shard has said where writing goes on. */
   readonly openWal: (at: LogPlace) => WalFiles
@@ -92,7 +94,7 @@ export class LogThread {
    * refused: nothing is lost then, the next turn tries again.
    */
   turn(): 'busy' | 'idle' | 'waiting' | 'failed' {
-    const { background } = this.parts
+    const { background, streams } = this.parts
     let any = false
     let waits = false
     try {
@@ -108,6 +110,8 @@ export class LogThread {
       return 'failed'
     }
     if (background.serve()) any = true
+    if (this.wal !== undefined) streams.retain()
+    if (streams.announce()) any = true
     if (this.wal !== undefined && background.step(this.wal, this.written)) any = true
     if (background.failure !== undefined) this.tell(background.failure)
     else if (any && this.troubled) {
@@ -146,7 +150,10 @@ export class LogThread {
     this.written = 0
     this.take()
     this.writeBlock()
+    this.parts.streams.write(this.ring.words)
     this.wal?.sync()
+    this.parts.streams.sync()
+    this.parts.streams.announce()
     this.startRetiring()
     this.deadBefore = this.dead
     this.ring.release()
@@ -168,6 +175,7 @@ export class LogThread {
     this.toRetire = -1
     this.dead = this.deadBefore
     this.wal?.fail()
+    this.parts.streams.fail()
     this.tell(error)
   }
 
@@ -190,7 +198,9 @@ export class LogThread {
       else if (type < LogRecord.enqueue) this.copyOp(words, i)
       else if (type === LogRecord.enqueueTimed) this.enqueue(words, i)
       else if (type === LogRecord.targetTimed) this.target(words, i)
-      else this.control(words, i, type)
+      else if (type >= StreamRecord.entry) {
+        this.written += this.parts.streams.take(words, i, type)
+      } else this.control(words, i, type)
     }
   }
 

@@ -25,6 +25,40 @@ export const LogRecord = {
   targetTimed: 25,
 } as const
 
+/** Further records of that ring, about streams. `stream` is the id of a stream's queue. */
+export const StreamRecord = {
+  /** [1] stream [2] flags [3..9] entry, extents */
+  entry: 32,
+  /**
+   * [1] stream [2] body bytes left out [3] entries [4] messages [5] writer, 0: none [6..7] sequence
+   * [8..14] entry (see Record.streamPublish)
+   */
+  batch: 33,
+  /** The stream is there, or has new settings. [1] stream, then `streamSettingWords` words */
+  open: 34,
+  /** [1] stream [2] number of the writer [3] bytes of its reference, and these */
+  writer: 35,
+  /** [1] stream [2..3] offset [4] bytes of the name, and these */
+  offset: 36,
+  /** [1] stream */
+  deleted: 37,
+} as const
+
+/** Bytes limit (2 words, -1 -1: none), age limit in ms (2, likewise), segment bytes (2), filter bytes. */
+export const streamSettingWords = 7
+export const streamEntryAt = 3
+export const streamBatchEntryAt = 8
+
+/** Log thread -> shard, in a ring of its own. */
+export const StreamReply = {
+  /** Synced up to here. [1] stream [2..3] next [4..5] last chunk [6..7] segment [8..9] position [10..11] first */
+  advanced: 1,
+} as const
+
+export const streamAdvancedWords = 12
+/** Some 1300 streams that advance in one commit. */
+export const streamReplyRingWords: number = 16 * 1024
+
 /** A second ring, for what does not wait for the disk to take writes. */
 export const LogRequest = {
   /** [1] request [2] generation [3] number of the segment [4..5] offset [6] slab [7] at [8] bytes */

@@ -12,6 +12,7 @@ import { asideFolder, segmentFolder, walFolder } from './layout.ts'
 import { LogBackground } from './log-background.ts'
 import { LogThread } from './log-thread.ts'
 import { listWal } from './recovery.ts'
+import { StreamWriters } from './stream-writers.ts'
 import { WalFiles } from './wal.ts'
 
 /** A disk that refused a write is asked again after this. */
@@ -48,6 +49,13 @@ const log = new LogThread({
       segments: segmentFolder(start.folder),
       aside: asideFolder(start.folder),
     },
+  }),
+  streams: new StreamWriters({
+    arena,
+    disk: nodeDisk,
+    folder: start.folder,
+    replies: new RingWriter(memory.streams.replies),
+    clock: () => Date.now(),
   }),
   openWal: (place) => {
     const { files: oldFiles, spares } = listWal(nodeDisk, folder)

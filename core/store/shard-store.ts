@@ -3,6 +3,8 @@
 import { basename, join } from 'node:path'
 import { assert } from '../../shared/assert.ts'
 import { Doorbell } from '../../shared/bus/doorbell.ts'
+import { Lane } from '../../shared/bus/lane.ts'
+import type { StreamMemory } from '../../shared/bus/mail.ts'
 import { RingReader, RingWriter } from '../../shared/bus/ring.ts'
 import { levelOf } from '../log/log.ts'
 import type { ShardState } from '../shard/shard-state.ts'
@@ -16,6 +18,8 @@ import { Replay } from './replay.ts'
 import type { SegmentListing, StoredSegment } from './segment-reader.ts'
 import { listSegments, salvageSegment } from './segment-reader.ts'
 import { isUnfinished, missingSegments } from './segment-state.ts'
+import { StreamDesk } from './stream-desk.ts'
+import { recoverStreams } from './stream-recovery.ts'
 import { WalLog } from './wal-log.ts'
 import { queueOfKey } from './wal-queue.ts'
 
@@ -38,6 +42,9 @@ export interface ShardStoreParts {
   readonly bell: SharedArrayBuffer
   /** Of the shard: rung by the log thread. */
   readonly shardBell: SharedArrayBuffer
+  readonly streams: StreamMemory
+  /** A stream is read for the first time: there must be a thread that does it. */
+  readonly onReaderNeeded: () => void
   readonly onReport: (level: 'info' | 'warn' | 'error', text: string, fields: object) => void
 }
 
@@ -68,7 +75,24 @@ export class ShardStore implements ShardStorage {
       onLost: (queue, messages) =>
         onReport('error', 'messages could not be read back: they are lost', { queue, messages }),
     })
+    this.log.streams = this.createStreamDesk(this.log, memory)
     return this.log
+  }
+
+  private createStreamDesk(log: WalLog, memory: ShardMemory): StreamDesk {
+    const { bell, folder, streams, onReaderNeeded } = this.parts
+    const readerBell = new Doorbell(streams.readerBell)
+    return new StreamDesk({
+      appender: log,
+      folder,
+      replies: new RingReader(streams.replies),
+      logBell: new Doorbell(bell),
+      toReader: new Lane(new RingWriter(streams.toReader), readerBell),
+      fromReader: new RingReader(streams.fromReader),
+      readerBell,
+      reclaimer: memory.reclaimer,
+      onReaderNeeded,
+    })
   }
 
   recover(state: ShardState): void {
@@ -86,6 +110,7 @@ export class ShardStore implements ShardStorage {
     }
     const end = new WalRecovery(this.place(asideFolder(folder)), replay).run()
     const messages = this.putBack(log, replay)
+    this.recoverStreams(log)
     let last = -1
     for (const segment of segments) {
       last = Math.max(last, segment.generation)
@@ -101,6 +126,12 @@ export class ShardStore implements ShardStorage {
       this.parts.onReport('error', 'a segment is missing: its messages are lost', { name })
     }
     this.report(state.shard, end, replay, messages)
+  }
+
+  private recoverStreams(log: WalLog): void {
+    const { disk, folder, stoppedCleanly, onReport } = this.parts
+    if (log.streams === undefined) return
+    recoverStreams(disk, folder, log.streams, !stoppedCleanly, onReport)
   }
 
   private place(aside: string | undefined): RecoveryPlace {

@@ -10,6 +10,7 @@ import type { SlabReclaimer } from '../../shared/bus/slab-reclaimer.ts'
 import type { SlabWriter } from '../../shared/bus/slab-writer.ts'
 import { EntryFlag, entryWords, extentWords } from '../../shared/bus/wire.ts'
 import type { BacklogOwner, Log, QueueLog } from '../log/log.ts'
+import type { StreamLog, StreamOwner, StreamSettings } from '../log/stream-log.ts'
 import type { MessageTable } from '../message/message-table.ts'
 import { Checkpoint } from './checkpoint.ts'
 import {
@@ -22,6 +23,7 @@ import {
   targetRecordWords,
 } from './log-wire.ts'
 import { SegmentDesk } from './segment-desk.ts'
+import type { StreamAppender, StreamDesk } from './stream-desk.ts'
 import {
   deliveredWords,
   enqueueHeadWords,
@@ -71,10 +73,14 @@ const keptFlags: number = EntryFlag.persistent | EntryFlag.headers | EntryFlag.d
 /** Identifies the ring to the reclaimer: gateway links count up from 1, shards down from -1. */
 const referenceId = 0
 
-export class WalLog implements Log {
+export class WalLog implements Log, StreamAppender {
   committedUpTo: number
   readonly queues: Map<number, WalQueue>
   readonly desk: SegmentDesk
+  /** Set once, right after construction: streams append through this. */
+  streams: StreamDesk | undefined
+  /** StreamAppender: of the ring. */
+  readonly words: Int32Array
   private readonly ring: RingWriter
   private readonly bell: Doorbell
   private readonly messages: MessageTable
@@ -111,6 +117,8 @@ export class WalLog implements Log {
     this.messages = messages
     // The log thread holds no slab beyond the records that name it.
     this.lastReference = reclaimer.watch(referenceId, ring, new Int32Array(arena.slabCount))
+    this.streams = undefined
+    this.words = ring.words
     this.queues = new Map()
     this.desk = new SegmentDesk({
       ...parts,
@@ -252,6 +260,39 @@ export class WalLog implements Log {
     this.openNewSettle(log.queue, from, count)
   }
 
+  openStream(queue: number, name: string, settings: StreamSettings, owner: StreamOwner): StreamLog {
+    assert(this.streams !== undefined, 'the store has made the desk of streams')
+    return this.streams.open(queue, name, settings, owner)
+  }
+
+  // HOT: once per message published to a stream
+  reserveEntry(words: number): number {
+    const index = this.ring.reserve(words)
+    assert(index >= 0, 'whoever appends has asked for room')
+    return index
+  }
+
+  // HOT: once per message published to a stream
+  commitEntry(index: number, words: number, e: number, bytes: number): number {
+    const { ring } = this
+    this.openRow = -1
+    this.openSettle = -1
+    ring.commit(words)
+    const { total } = ring
+    this.lastReference[ring.words[e] as number] = total
+    const extentsEnd = index + words
+    for (let i = e + entryWords; i < extentsEnd; i += extentWords) {
+      this.lastReference[ring.words[i] as number] = total
+    }
+    this.urgent = true
+    this.unsynced.add(bytes, total)
+    return total
+  }
+
+  putRecord(words: readonly number[]): void {
+    this.put(words, words.length)
+  }
+
   mark(log: QueueLog, position: number, word: number): void {
     // Of a message that is not in the log nothing needs to be remembered.
     if (!(log as WalQueue).alive.has(position)) return
@@ -268,10 +309,12 @@ export class WalLog implements Log {
   }
 
   poll(): boolean {
-    return this.desk.poll()
+    const any = this.streams?.poll() === true
+    return this.desk.poll() || any
   }
 
   flush(): void {
+    this.streams?.flush()
     this.openRow = -1
     this.openSettle = -1
     if (this.overflow.length > 0) this.drained()

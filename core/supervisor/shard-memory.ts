@@ -8,6 +8,7 @@ import type { ShardStart } from '../../shared/bus/mail.ts'
 import { createRing } from '../../shared/bus/ring.ts'
 import type { Config } from '../../shared/config/schema.ts'
 import { logRingWords, requestRingWords } from '../store/log-wire.ts'
+import { createStreamMemory } from '../store/stream-reader-wire.ts'
 
 /** As large as a gateway's ring: forwarded publishes are records of the same size. */
 const peerRingWords = 64 * 1024
@@ -47,6 +48,7 @@ export function shardStarts(
       replies: createRing(requestRingWords),
       bell: createDoorbell(),
       salt: disk.salt,
+      streams: createStreamMemory(),
     },
     stoppedCleanly: disk.stoppedCleanly,
     metadata: shard === 0 ? metadata : undefined,

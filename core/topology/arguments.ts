@@ -8,22 +8,11 @@ import { sameFieldValue } from '../routing/field-equality.ts'
 import type { QueueTypeName } from './records.ts'
 import { preconditionFailed, resourceText } from './refusals.ts'
 
-/** The queue types there are, by the name of `x-queue-type`. Issue 4 changes `available`. */
-const queueTypes: Readonly<Record<QueueTypeName, { readonly available: boolean }>> = {
-  classic: { available: true },
-  quorum: { available: true },
-  stream: { available: false },
-}
-
-/** Whether queues of this type can be made; if not, the explanation of the 540. */
-export function checkAvailable(type: QueueTypeName): string | undefined {
-  if (queueTypes[type].available) return undefined
-  return `queue type '${type}' is not available in this version of Warren yet`
-}
+const queueTypes: readonly QueueTypeName[] = ['classic', 'quorum', 'stream']
 
 /** The queue type of that name, undefined where there is none. */
 export function queueTypeOf(name: string): QueueTypeName | undefined {
-  return Object.hasOwn(queueTypes, name) ? (name as QueueTypeName) : undefined
+  return queueTypes.find((type) => type === name)
 }
 
 /** The name that error texts have for a queue type. */
@@ -158,7 +147,7 @@ const queueArguments: readonly ArgumentRule[] = [
   { name: 'x-single-active-consumer', types: CQ, check: checkBool },
   { name: 'x-delivery-limit', types: Q, check: checkInteger },
   { name: 'x-quorum-initial-group-size', types: Q, check: checkPositive },
-  { name: 'x-consumer-timeout', types: Q, check: checkCount },
+  { name: 'x-consumer-timeout', types: CQS, check: checkCount },
   { name: 'x-consumer-disconnected-timeout', types: Q, check: checkCount },
   {
     name: 'x-delayed-retry-type',
@@ -190,7 +179,7 @@ const queueArguments: readonly ArgumentRule[] = [
 const consumerArguments: readonly ArgumentRule[] = [
   { name: 'x-priority', types: CQ, check: checkInteger },
   { name: 'x-cancel-on-ha-failover', types: CQS, check: checkBool },
-  { name: 'x-consumer-timeout', types: Q, check: checkCount },
+  { name: 'x-consumer-timeout', types: CQS, check: checkCount },
   { name: 'x-stream-offset', types: S, check: () => undefined },
   { name: 'x-stream-filter', types: S, check: () => undefined },
   { name: 'x-stream-match-unfiltered', types: S, check: checkBool },

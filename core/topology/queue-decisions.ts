@@ -6,7 +6,6 @@ import type { FieldTable } from '../../shared/message/value.ts'
 import { fieldOf, fieldTypeName, textOf } from '../../shared/message/value.ts'
 import { placeQueue } from '../../shared/placement.ts'
 import {
-  checkAvailable,
   checkQueueArguments,
   checkQueueEquivalence,
   checkQueueTypeArgument,
@@ -254,8 +253,6 @@ function checkFlags(
   type: QueueTypeName,
   op: QueueDeclare,
 ): PeerError | undefined {
-  const unavailable = checkAvailable(type)
-  if (unavailable !== undefined) return connectionError('NOT_IMPLEMENTED', unavailable)
   if (type !== 'classic') {
     const resource = resourceText('queue', name, vhost.name)
     if (op.exclusive)

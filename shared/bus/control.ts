@@ -251,6 +251,8 @@ export type ShardEvent =
   | { readonly event: 'consumerCancelled'; readonly consumer: number }
   /** Another connection claims the name that this one holds. */
   | { readonly event: 'claimWanted'; readonly connection: number }
+  /** A delivery of the channel was not settled in time: the channel is to be closed. */
+  | { readonly event: 'deliveryTimeout'; readonly channel: number; readonly timeoutMs: number }
   /** An operator closes the connection, or its vhost went. */
   | { readonly event: 'connectionClosed'; readonly connection: number; readonly error: PeerError }
 

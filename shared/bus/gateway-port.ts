@@ -41,6 +41,8 @@ export interface ChannelSink {
   onRefused?(event: Extract<ShardEvent, { event: 'publishRefused' }>): void
   /** A publish was refused: see ShardEvent channelError. */
   onError(event: Extract<ShardEvent, { event: 'channelError' }>): void
+  /** A delivery was held for longer than `timeoutMs`. A protocol without such a rule need not care. */
+  onTimeout?(timeoutMs: number): void
   /** Global prefetch: the shard has messages but no token. */
   onWant(link: GatewayLink): void
   /** Global prefetch: tokens come back. */
@@ -409,6 +411,8 @@ export class GatewayPort {
 
   private onEvent(event: ShardEvent): void {
     if (event.event === 'channelError') this.channels.get(event.channel)?.onError(event)
+    else if (event.event === 'deliveryTimeout')
+      this.channels.get(event.channel)?.onTimeout?.(event.timeoutMs)
     else if (event.event === 'publishRefused') this.channels.get(event.channel)?.onRefused?.(event)
     else if (event.event === 'consumerCancelled') this.consumers.get(event.consumer)?.onCancelled()
     else if (event.event === 'claimWanted')

@@ -33,6 +33,24 @@ export interface LogMemory {
   readonly bell: SharedArrayBuffer
   /** What checksums on disk start from (see core/store/wal-format.ts). */
   readonly salt: number
+  readonly streams: StreamMemory
+}
+
+/** What a shard shares with its log thread, and with the thread that reads, about streams. */
+export interface StreamMemory {
+  /** Log thread -> shard. */
+  readonly replies: SharedArrayBuffer
+  readonly toReader: SharedArrayBuffer
+  readonly fromReader: SharedArrayBuffer
+  readonly readerBell: SharedArrayBuffer
+}
+
+/** `workerData` of the thread that reads the streams of a shard. */
+export interface StreamReaderStart {
+  readonly shard: number
+  readonly arena: ArenaMemory
+  readonly streams: StreamMemory
+  readonly shardBell: SharedArrayBuffer
 }
 
 /** `workerData` of a shard's log thread. */
@@ -98,6 +116,8 @@ export type ThreadReport =
   | { readonly report: 'serving' }
   | { readonly report: 'failed'; readonly text: string }
   | { readonly report: 'stopped' }
+  /** Of a shard: its streams are read, which wants a thread. */
+  | { readonly report: 'readerNeeded' }
   | {
       readonly report: 'log'
       readonly level: 'debug' | 'info' | 'warn' | 'error'

@@ -167,6 +167,73 @@ export const settings = {
     default: false,
     doc: 'HTTP Basic authentication of the WebSocket request gives the default login.',
   },
+  'stomp.default_vhost': {
+    type: 'string',
+    default: '/',
+    doc: 'Virtual host of STOMP clients that name none.',
+  },
+  'stomp.default_user': {
+    type: 'string',
+    default: 'guest',
+    doc: 'User of STOMP clients that give no login; empty: they are refused.',
+  },
+  'stomp.default_pass': {
+    type: 'string',
+    default: 'guest',
+    secret: true,
+    doc: 'Password that goes with `stomp.default_user`.',
+  },
+  'stomp.implicit_connect': {
+    type: 'boolean',
+    default: false,
+    doc: 'Log STOMP clients in as the default user when they send frames without CONNECT.',
+  },
+  'stomp.ssl_cert_login': {
+    type: 'boolean',
+    default: false,
+    doc: 'STOMP clients that give no login are the user of their checked certificate.',
+  },
+  'stomp.default_topic_exchange': {
+    type: 'string',
+    default: 'amq.topic',
+    doc: 'Exchange behind the STOMP destinations `/topic/...`.',
+  },
+  'stomp.default_nack_requeue': {
+    type: 'boolean',
+    default: true,
+    doc: 'Whether a NACK without the header `requeue` puts the message back.',
+  },
+  'stomp.trailing_lf': {
+    type: 'boolean',
+    default: true,
+    doc: 'Send a line feed behind each STOMP frame.',
+  },
+  'stomp.hide_server_info': {
+    type: 'boolean',
+    default: false,
+    doc: 'Leave the header `server` out of CONNECTED.',
+  },
+  'stomp.login_timeout': {
+    type: 'duration',
+    default: 10000,
+    min: 1,
+    max: 3600000,
+    doc: 'How long a STOMP client may take to log in.',
+  },
+  'stomp.max_frame_size': {
+    type: 'bytes',
+    default: 4194304,
+    min: 1024,
+    max: 268435456,
+    doc: 'Largest STOMP frame; a larger one ends the connection.',
+  },
+  'stomp.max_frame_size_unauthenticated': {
+    type: 'bytes',
+    default: 65536,
+    min: 1024,
+    max: 16777216,
+    doc: 'Largest STOMP frame before the login.',
+  },
   'tcp_listen_options.backlog': {
     type: 'integer',
     default: 128,
@@ -332,6 +399,13 @@ export const settings = {
     type: 'list',
     default: [],
     doc: 'Further virtual hosts, one name each; one that is missing is made at every start.',
+  },
+  consumer_timeout: {
+    type: 'duration',
+    default: 1800000,
+    min: 0,
+    max: 315360000000,
+    doc: 'How long a consumer may hold a delivery without acknowledging it; then its channel is closed. 0 allows any time. The argument `x-consumer-timeout` of a queue or consumer wins.',
   },
   default_queue_type: {
     type: 'enum',

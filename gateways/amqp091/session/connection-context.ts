@@ -2,6 +2,8 @@
 
 import type { GatewayPort } from '../../../shared/bus/gateway-port.ts'
 import { Alarm, NodeWord } from '../../../shared/bus/link.ts'
+import { SettleBacklog } from '../../../shared/bus/settle-backlog.ts'
+import { Window } from '../../../shared/bus/window.ts'
 import { Writer } from '../../../shared/bytes/writer.ts'
 import type { PeerError } from '../../../shared/errors.ts'
 import type { Outbox, SessionHost } from '../../host/protocol.ts'
@@ -10,8 +12,6 @@ import { encodeMethodFrame } from '../codec/method.ts'
 import type { ClientCapabilities } from '../mapping/server-properties.ts'
 import type { AmqpSettings } from '../mapping/settings.ts'
 import { copyOut } from './copy-out.ts'
-import { SettleBacklog } from './settle-backlog.ts'
-import { Window } from './window.ts'
 
 /** Reasons, as bits, why the connection takes no more bytes. */
 export const Wait = {

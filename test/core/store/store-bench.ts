@@ -16,6 +16,8 @@ import { LogThread } from '../../../core/store/log-thread.ts'
 import { logRingWords, requestRingWords } from '../../../core/store/log-wire.ts'
 import { listWal } from '../../../core/store/recovery.ts'
 import { ShardStore } from '../../../core/store/shard-store.ts'
+import { createStreamMemory } from '../../../core/store/stream-reader-wire.ts'
+import { StreamWriters } from '../../../core/store/stream-writers.ts'
 import { WalFiles } from '../../../core/store/wal.ts'
 import type { WalLog } from '../../../core/store/wal-log.ts'
 import { plainSettings } from '../../../core/topology/queue-settings.ts'
@@ -93,6 +95,7 @@ export class StoreBench {
     const shardBell = createDoorbell()
     const requests = createRing(requestRingWords)
     const replies = createRing(requestRingWords)
+    const streams = createStreamMemory()
     this.store = new ShardStore({
       disk,
       folder,
@@ -105,6 +108,8 @@ export class StoreBench {
       stoppedCleanly,
       bell,
       shardBell,
+      streams,
+      onReaderNeeded: () => {},
       onReport: (level, text, fields) =>
         this.reports.push({ level, text, fields: fields as Report['fields'] }),
     })
@@ -137,6 +142,13 @@ export class StoreBench {
       salt,
       arena: this.state.arena,
       background,
+      streams: new StreamWriters({
+        arena: this.state.arena,
+        disk,
+        folder,
+        replies: new RingWriter(streams.replies),
+        clock: () => Date.now(),
+      }),
       openWal: (place) => {
         const wal = walFolder(folder)
         const { files: oldFiles, spares } = listWal(disk, wal)

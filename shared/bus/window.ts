@@ -1,7 +1,7 @@
 // Gives the shards back what their deliveries took from the connection's window.
 
-import type { GatewayPort } from '../../../shared/bus/gateway-port.ts'
-import { connectionWindow } from '../../../shared/bus/wire.ts'
+import type { GatewayPort } from './gateway-port.ts'
+import { connectionWindow } from './wire.ts'
 
 /**
  * Bytes per shard that were written to the outbox and not yet given back. A shard stops to deliver

@@ -1,7 +1,7 @@
 // Settlements that found their ring full. The session stops reading until they are gone, so that
 // there are never more than one frame (or one transaction) can bring.
 
-import type { GatewayPort } from '../../../shared/bus/gateway-port.ts'
+import type { GatewayPort } from './gateway-port.ts'
 
 export class SettleBacklog {
   private readonly port: GatewayPort
