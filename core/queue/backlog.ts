@@ -14,8 +14,6 @@ export interface BacklogQueue {
   /** Why the message was dying when the node stopped; undefined: it was not. */
   dyingOf(position: number): DeathReason | undefined
   die(row: number, position: number, reason: DeathReason): void
-  /** After a restart: a message waits again. */
-  restored(row: number): void
   restoreExpiry(position: number, at: number): void
   restoreMark(position: number, word: number): void
   restoreLevel(level: number): void
@@ -59,7 +57,6 @@ export class Backlog implements BacklogOwner {
       return
     }
     this.list.restore(row, position)
-    this.queue.restored(row)
   }
 
   restoreStored(count: number, from: number, to: number, bytes: number): void {
@@ -68,6 +65,7 @@ export class Backlog implements BacklogOwner {
 
   restoreEnd(next: number, deliveredTo: number): void {
     this.list.startAt(next, deliveredTo)
+    this.queue.readBack()
   }
 
   restoreExpiry(position: number, at: number): void {

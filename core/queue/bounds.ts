@@ -166,12 +166,6 @@ export class Bounds implements ExpiryOwner, TimerOwner {
     this.expiry.set(position, Math.max(1, this.context.clock.fromWall(wallAt)), true)
   }
 
-  /** After a restart: a message waits again. */
-  restored(row: number): void {
-    if (this.limit?.countsBytes !== true) return
-    this.limit.bytes += this.context.messages.bodySize[row] as number
-  }
-
   /** What was on disk only may have had other sizes than was thought. */
   recount(): void {
     if (this.limit?.countsBytes !== true) return

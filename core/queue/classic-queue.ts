@@ -409,11 +409,6 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   }
 
   /** BacklogQueue. */
-  restored(row: number): void {
-    this.bounds?.restored(row)
-  }
-
-  /** BacklogQueue. */
   restoreExpiry(position: number, at: number): void {
     this.bounds ??= new Bounds(this, this.context, this.settings)
     this.bounds.restoreExpiry(position, at)
