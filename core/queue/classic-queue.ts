@@ -20,10 +20,16 @@ import type { BacklogQueue } from './backlog.ts'
 import { Backlog } from './backlog.ts'
 import type { BoundedQueue } from './bounds.ts'
 import { Bounds, needsBounds } from './bounds.ts'
+<<<<<<< HEAD
+=======
+import type { WaitingMessage } from './browse.ts'
+import { browse, takeOut } from './browse.ts'
+>>>>>>> main
 import type { Consumer, ConsumerChannel } from './consumer.ts'
 import { Block, ConsumerRing } from './consumer.ts'
 import type { DeathReason, DeathSink, DyingQueue } from './death.ts'
 import { DeliveryCounts } from './delivery-counts.ts'
+import { commitDelivery } from './delivery-record.ts'
 import type { Holder } from './holder.ts'
 import { Lease } from './lease.ts'
 import type { Marks } from './marks.ts'
@@ -261,6 +267,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   /** Takes one message for `basic.get` into `request`. False when there is none, or (then nothing changed) no room. */
   get(channel: ConsumerChannel, getter: Holder, request: number, noAck: boolean): GetOutcome {
     this.used()
+    if (this.consumers.paused) return 'empty'
     this.bounds?.expireHead()
     const first = this.ready.first()
     if (this.ready.levelToRead() >= 0) this.fetch()
@@ -282,7 +289,11 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
       (this.counts === undefined ? 0 : this.counts.flagsOf(ready.takenPosition))
     this.context.messages.writeEntry(first, words, index + 4)
     words[index + size - 1] = this.ready.size()
+<<<<<<< HEAD
     this.sender.commit(channel.outlet, size, first, extents)
+=======
+    commitDelivery(channel.outlet, size, this.context.messages.slab[first] as number, extents)
+>>>>>>> main
     if (this.owed.length > 0) this.context.wake(this)
     if (noAck) this.drop(first, ready.takenPosition)
     else {
@@ -481,6 +492,45 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     if (log !== undefined) this.context.log.fetch(log)
   }
 
+  /** The first `count` messages in memory that wait, from position `from` on. */
+  browse(from: number, count: number): WaitingMessage[] {
+    return browse(this.ready, from, count)
+  }
+
+  /** Messages that are on disk only. */
+  onDiskCount(): number {
+    return this.ready.stored.onDisk
+  }
+
+  /** Takes one message that waits in memory out, to be `buried` or `unburied`. False when it is not there. */
+  takeAt(position: number): boolean {
+    const row = takeOut(this.ready, position)
+    if (row < 0) return false
+    this.bounds?.left(row)
+    this.dyingCount++
+    return true
+  }
+
+  /** The message could not go: it waits again. */
+  unburied(row: number, position: number): void {
+    this.dyingCount--
+    if (this.deleted) {
+      this.context.messages.release(row)
+      return
+    }
+    if (this.bounds?.returned(row, position) === true) {
+      this.die(row, position, 'expired')
+      return
+    }
+    this.ready.giveBack(row, position)
+    this.context.wake(this)
+  }
+
+  /** Reads on where much of what was read back has gone. */
+  readAhead(): void {
+    if (this.ready.wantsMore()) this.fetch()
+  }
+
   buried(row: number, position: number): void {
     this.dyingCount--
     if (this.deleted) this.context.messages.release(row)
@@ -551,6 +601,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     const flags =
       (returned ? EntryFlag.redelivered : 0) |
       (this.counts === undefined ? 0 : this.counts.flagsOf(position))
+<<<<<<< HEAD
     this.sender.sendRow(c, row, position, flags)
     if (c.noAck) this.drop(row, position)
     else this.unackedCount++
@@ -585,6 +636,25 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   private logOf(position: number): QueueLog | undefined {
     return this.backlogs[levelOf(position)]?.log
   }
+=======
+    messages.writeEntry(row, words, index + 4)
+    channel.window.bytes -= deliveryCost(
+      messages.exrkSize[row] as number,
+      messages.propsSize[row] as number,
+      messages.bodySize[row] as number,
+    )
+    commitDelivery(outlet, size, this.context.messages.slab[row] as number, extents)
+    if (c.link?.spend()) this.consumers.block(c, Block.credit)
+    if (c.noAck) {
+      this.drop(row, position)
+      return
+    }
+    this.unackedCount++
+    c.unacked++
+    if (channel.tokenMode) channel.tokens--
+    if (c.prefetch !== 0 && c.unacked >= c.prefetch) this.consumers.block(c, Block.prefetch)
+  }
+>>>>>>> main
 }
 
 /** The priority of a publish. */

@@ -120,6 +120,18 @@ export class ReadyList implements WaitingList {
     this.returned.removeIf(go)
   }
 
+  each(from: number, most: number, onMessage: (row: number, position: number) => void): void {
+    this.returned.each(from, onMessage)
+    this.stored.each(from, most, onMessage)
+    let left = most
+    for (let i = Math.max(0, from - this.base); i < this.count && left > 0; i++) {
+      const row = this.ring[(this.head + i) & (this.ring.length - 1)] as number
+      if (row < 0) continue
+      left--
+      onMessage(row, this.base + i)
+    }
+  }
+
   bytes(messages: MessageTable): number {
     let bytes = this.stored.bytes(messages) + this.returned.bytes(messages)
     for (let i = 0; i < this.count; i++) {

@@ -35,6 +35,8 @@ export interface WaitingList {
   returnedCount(): number
   /** Takes those that came back and are to `go` out. */
   removeReturned(go: (row: number, position: number) => boolean): void
+  /** Visits those in memory from position `from` on, in no order; all of the first `most` at least. */
+  each(from: number, most: number, onMessage: (row: number, position: number) => void): void
   /** Bytes of the bodies of all messages; a guess for those on disk only, after a restart. */
   bytes(messages: MessageTable): number
 }
