@@ -20,11 +20,8 @@ import type { BacklogQueue } from './backlog.ts'
 import { Backlog } from './backlog.ts'
 import type { BoundedQueue } from './bounds.ts'
 import { Bounds, needsBounds } from './bounds.ts'
-<<<<<<< HEAD
-=======
 import type { WaitingMessage } from './browse.ts'
 import { browse, takeOut } from './browse.ts'
->>>>>>> main
 import type { Consumer, ConsumerChannel } from './consumer.ts'
 import { Block, ConsumerRing } from './consumer.ts'
 import type { DeathReason, DeathSink, DyingQueue } from './death.ts'
@@ -289,11 +286,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
       (this.counts === undefined ? 0 : this.counts.flagsOf(ready.takenPosition))
     this.context.messages.writeEntry(first, words, index + 4)
     words[index + size - 1] = this.ready.size()
-<<<<<<< HEAD
-    this.sender.commit(channel.outlet, size, first, extents)
-=======
     commitDelivery(channel.outlet, size, this.context.messages.slab[first] as number, extents)
->>>>>>> main
     if (this.owed.length > 0) this.context.wake(this)
     if (noAck) this.drop(first, ready.takenPosition)
     else {
@@ -499,7 +492,9 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
 
   /** Messages that are on disk only. */
   onDiskCount(): number {
-    return this.ready.stored.onDisk
+    let count = 0
+    for (const backlog of this.backlogs) count += backlog?.list.stored.onDisk ?? 0
+    return count
   }
 
   /** Takes one message that waits in memory out, to be `buried` or `unburied`. False when it is not there. */
@@ -528,7 +523,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
 
   /** Reads on where much of what was read back has gone. */
   readAhead(): void {
-    if (this.ready.wantsMore()) this.fetch()
+    this.fetch()
   }
 
   buried(row: number, position: number): void {
@@ -601,7 +596,6 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     const flags =
       (returned ? EntryFlag.redelivered : 0) |
       (this.counts === undefined ? 0 : this.counts.flagsOf(position))
-<<<<<<< HEAD
     this.sender.sendRow(c, row, position, flags)
     if (c.noAck) this.drop(row, position)
     else this.unackedCount++
@@ -636,25 +630,6 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   private logOf(position: number): QueueLog | undefined {
     return this.backlogs[levelOf(position)]?.log
   }
-=======
-    messages.writeEntry(row, words, index + 4)
-    channel.window.bytes -= deliveryCost(
-      messages.exrkSize[row] as number,
-      messages.propsSize[row] as number,
-      messages.bodySize[row] as number,
-    )
-    commitDelivery(outlet, size, this.context.messages.slab[row] as number, extents)
-    if (c.link?.spend()) this.consumers.block(c, Block.credit)
-    if (c.noAck) {
-      this.drop(row, position)
-      return
-    }
-    this.unackedCount++
-    c.unacked++
-    if (channel.tokenMode) channel.tokens--
-    if (c.prefetch !== 0 && c.unacked >= c.prefetch) this.consumers.block(c, Block.prefetch)
-  }
->>>>>>> main
 }
 
 /** The priority of a publish. */

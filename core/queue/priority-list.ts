@@ -108,6 +108,10 @@ export class PriorityList implements WaitingList {
     for (const list of this.levels) list?.removeReturned(go)
   }
 
+  each(from: number, most: number, onMessage: (row: number, position: number) => void): void {
+    for (const list of this.levels) list?.each(from, most, onMessage)
+  }
+
   bytes(messages: MessageTable): number {
     let bytes = 0
     for (const list of this.levels) bytes += list?.bytes(messages) ?? 0

@@ -10,8 +10,9 @@ import {
   Record,
 } from '../../shared/bus/wire.ts'
 import type { MessageTable } from '../message/message-table.ts'
-import type { Consumer, ConsumerChannel, ConsumerRing, Outlet } from './consumer.ts'
+import type { Consumer, ConsumerChannel, ConsumerRing } from './consumer.ts'
 import { Block } from './consumer.ts'
+import { commitDelivery } from './delivery-record.ts'
 
 /** For the consumers of one queue. */
 export class Sender {
@@ -115,24 +116,12 @@ export class Sender {
       messages.propsSize[row] as number,
       messages.bodySize[row] as number,
     )
-    this.commit(outlet, size, row, extents)
+    commitDelivery(outlet, size, messages.slab[row] as number, extents)
     if (c.link?.spend()) this.consumers.block(c, Block.credit)
     if (c.noAck) return
     c.unacked++
     if (channel.tokenMode) channel.tokens--
     if (c.prefetch !== 0 && c.unacked >= c.prefetch) this.consumers.block(c, Block.prefetch)
-  }
-
-  // HOT: once per delivery
-  /** Ends the record of a kept message that was reserved last. */
-  commit(outlet: Outlet, size: number, row: number, extents: Int32Array | undefined): void {
-    outlet.lane.ring.commit(size)
-    const { total } = outlet.lane.ring
-    outlet.lastReference[this.messages.slab[row] as number] = total
-    if (extents === undefined) return
-    for (let i = 0; i < extents.length; i += extentWords) {
-      outlet.lastReference[extents[i] as number] = total
-    }
   }
 }
 
