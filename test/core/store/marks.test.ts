@@ -15,7 +15,7 @@ function countsOf(store: StoreBench, position: number): number[] {
 describe('delivery counts', () => {
   test('are there again, and those of settled messages are not', () => {
     const folder = newFolder()
-    const options = { quorum: true }
+    const options = { settings: { type: 'quorum' } } as const
     const store = new StoreBench(folder, [1], options)
     for (const body of ['a', 'b', 'c']) store.publish(1, body)
     for (const outcome of [Outcome.requeueFailed, Outcome.requeue, Outcome.requeueFailed]) {
@@ -38,7 +38,11 @@ describe('delivery counts', () => {
 
   test('outlive the files of the log that they were written to', () => {
     const folder = newFolder()
-    const options = { quorum: true, generationBytes: 20_000, queueMemoryBudget: 0 }
+    const options = {
+      settings: { type: 'quorum' as const },
+      generationBytes: 20_000,
+      queueMemoryBudget: 0,
+    }
     const store = new StoreBench(folder, [1], options)
     for (let i = 0; i < 50; i++) store.publish(1, `marked ${i}`)
     for (let i = 0; i < 50; i++) store.get(1)
