@@ -12,7 +12,7 @@ type Load = () => Promise<Protocol>
 
 interface ServiceRow {
   readonly load: Load
-  /** What its WebSocket listeners speak, by sub-protocol. */
+  /** What its WebSocket listeners speak, by sub-protocol; `''`: without one, by default as TCP. */
   readonly web: Readonly<Record<string, Load>>
 }
 
@@ -28,11 +28,31 @@ const amqp: Load = async () => {
 
 const stomp: Load = async () => (await import('./stomp/index.ts')).stomp
 
+/** A WebSocket without a sub-protocol: AMQP libraries ask for none, and begin like no STOMP frame. */
+const stompOrAmqp: Load = async () => {
+  const [stompLoaded, amqpLoaded] = await Promise.all([stomp(), amqp()])
+  return chooseByHead(
+    'stomp or amqp',
+    (head) => {
+      const start = Buffer.from(head).toString('latin1', 0, 4)
+      if (start === 'AMQP') return amqpLoaded
+      return 'AMQP'.startsWith(start) ? undefined : stompLoaded
+    },
+    (settings) => Number(settings['stomp.login_timeout']),
+  )
+}
+
 const rows: Readonly<Partial<Record<string, ServiceRow>>> = {
   amqp: { load: amqp, web: {} },
   stomp: {
     load: stomp,
-    web: { 'v12.stomp': stomp, 'v11.stomp': stomp, 'v10.stomp': stomp, amqp },
+    web: {
+      'v12.stomp': stomp,
+      'v11.stomp': stomp,
+      'v10.stomp': stomp,
+      amqp,
+      '': stompOrAmqp,
+    },
   },
 }
 
@@ -53,7 +73,7 @@ async function loadService(name: ServiceName, config: Config): Promise<Service |
     supportsSharedPort(process.versions.node, process.platform)
   return {
     protocol: await row.load(),
-    listeners: planListeners(config, name, Object.keys(row.web), shared),
+    listeners: planListeners(config, name, Object.keys(row.web).filter(Boolean), shared),
     loadWeb: (subprotocol) => row.web[subprotocol]?.() ?? row.load(),
   }
 }

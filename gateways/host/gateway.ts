@@ -20,7 +20,7 @@ import { TurnLoop } from './turn-loop.ts'
 export interface Service {
   readonly protocol: Protocol
   readonly listeners: readonly ListenerPlan[]
-  /** The protocol behind a WebSocket sub-protocol of its listeners. */
+  /** The protocol behind a WebSocket sub-protocol of its listeners, empty for none. */
   loadWeb?(subprotocol: string): Promise<Protocol>
 }
 
@@ -106,9 +106,8 @@ export class Gateway implements ConnectionOwner {
 
   private accept(transport: Transport, peer: Peer, service: Service): void {
     const { loadWeb, protocol } = service
-    const subprotocol = peer.web?.subprotocol ?? ''
-    if (subprotocol === '' || loadWeb === undefined) this.connect(transport, peer, protocol)
-    else void loadWeb(subprotocol).then((loaded) => this.connect(transport, peer, loaded))
+    if (peer.web === undefined || loadWeb === undefined) this.connect(transport, peer, protocol)
+    else void loadWeb(peer.web.subprotocol).then((loaded) => this.connect(transport, peer, loaded))
   }
 
   private connect(transport: Transport, peer: Peer, protocol: Protocol): void {
