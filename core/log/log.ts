@@ -59,6 +59,8 @@ export interface Log {
   isAlive(log: QueueLog, position: number): boolean
   /** Reads on in the part of the queue that is on disk only; `load` and `loadEnd` follow. */
   fetch(log: QueueLog): void
+  /** The next `fetch` begins again at the first message that is on disk. Not while one is under way. */
+  rewind(log: QueueLog): void
   /** Takes what the log has to say (the answers to `fetch`). True when there was anything. */
   poll(): boolean
   /**
@@ -101,6 +103,8 @@ export class MemoryLog implements Log {
   }
 
   fetch(_log: QueueLog): void {}
+
+  rewind(_log: QueueLog): void {}
 
   isAlive(_log: QueueLog, _position: number): boolean {
     return false

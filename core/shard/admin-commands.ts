@@ -6,6 +6,7 @@ import type { ControlReply } from '../../shared/bus/control.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { ExchangeRecord, QueueRecord } from '../topology/records.ts'
 import { badRequest, noExchange, noQueue, noSuch } from '../topology/refusals.ts'
+import { cancelDelayed, deliverDelayed, listDelayed } from './delay-commands.ts'
 import type { ShardState } from './shard-state.ts'
 
 /** `{ op, vhost, queue or exchange, ... }`. */
@@ -26,7 +27,11 @@ type ExchangeCommand = (
 
 const queueCommands: ReadonlyMap<string, QueueCommand> = new Map([['queueStatus', queueStatus]])
 
-const exchangeCommands: ReadonlyMap<string, ExchangeCommand> = new Map()
+const exchangeCommands: ReadonlyMap<string, ExchangeCommand> = new Map([
+  ['listDelayed', listDelayed],
+  ['cancelDelayed', cancelDelayed],
+  ['deliverDelayed', deliverDelayed],
+])
 
 /** Whether a command is for shards, and not for the registry. */
 export function isShardCommand({ op }: AdminCommand): boolean {

@@ -292,6 +292,10 @@ export class ControlDesk {
       const { queue } = effect
       if (queue.shard !== state.shard) return
       state.createQueue(queue)
+    } else if (effect.effect === 'exchangeDeclared' || effect.effect === 'exchangeConfigured') {
+      state.delays.configure(effect.exchange)
+    } else if (effect.effect === 'exchangeDeleted') {
+      state.delays.remove(effect.exchange)
     } else if (effect.effect === 'queueConfigured') {
       state.queues.get(effect.queue.id)?.configure(effect.queue.settings)
     } else if (effect.effect === 'queueDeleted') {

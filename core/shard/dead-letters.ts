@@ -10,7 +10,7 @@ import { EntryFlag, entryWords, extentsMax, extentWords } from '../../shared/bus
 import { routingSize } from '../../shared/message/native-part.ts'
 import { DeathEntry, isDeathCycle } from '../message/death-entry.ts'
 import type { DeathReason, DeathSink, DyingQueue } from '../queue/death.ts'
-import type { Queue } from '../queue/queue.ts'
+import type { MessageTarget } from '../queue/queue.ts'
 import type { Route } from '../routing/router.ts'
 import { newRoute } from '../routing/router.ts'
 import type { TimerOwner } from '../time/timer-wheel.ts'
@@ -169,6 +169,7 @@ export class DeadLetters implements DeathSink, TimerOwner {
       router.route(vhost, bytes, 0, exrkSize, extraSize, this.facts, this.route)
       found = newResolvedRoute(version)
       for (const queue of this.route.queues) addTarget(this.state, found, queue)
+      for (const holding of this.route.delayedBy) this.state.delays.addTarget(found, holding)
       if (this.route.cacheable) this.cache.add(vhost.id, bytes, 0, keysEnd, found)
     }
     if (death.reason === 'rejected' && open === undefined) return found
@@ -239,12 +240,16 @@ export class DeadLetters implements DeathSink, TimerOwner {
   }
 
   /** True when a queue refuses the message. */
-  private accept(local: readonly Queue[], flags: number, open: OpenDeath | undefined): boolean {
+  private accept(
+    local: readonly MessageTarget[],
+    flags: number,
+    open: OpenDeath | undefined,
+  ): boolean {
     const { words } = this.state.copier
     let row = -1
     let refused = false
     for (let i = 0; i < local.length; i++) {
-      const queue = local[i] as Queue
+      const queue = local[i] as MessageTarget
       row = queue.accept(words, 0, flags, row)
       if (queue.refused) refused = true
       else open?.reached.add(queue.id)

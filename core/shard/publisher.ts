@@ -12,7 +12,7 @@ import {
 } from '../../shared/bus/wire.ts'
 import { ReplyCode } from '../../shared/errors.ts'
 import { foldTopic, NativePart, routingSize } from '../../shared/message/native-part.ts'
-import type { Queue } from '../queue/queue.ts'
+import type { MessageTarget } from '../queue/queue.ts'
 import type { Route } from '../routing/router.ts'
 import { newRoute } from '../routing/router.ts'
 import { checkAccess, checkTopicAccess, hasTopicPermissions } from '../topology/permissions.ts'
@@ -144,6 +144,12 @@ export class Publisher {
     if (local.length === 0 && remote.length === 0) {
       if ((flags & EntryFlag.mandatory) !== 0 && !this.giveBack(channel, words, e)) return false
     }
+    if (route.holds) {
+      if (!this.context.delays.hasRoom(words, e)) return false
+      if ((flags & EntryFlag.mandatory) !== 0 && !this.routesNow(channel, words, e)) {
+        return this.giveUp(channel, words, e, flags)
+      }
+    }
     for (let i = 0; i < sinks.length; i++) {
       if ((sinks[i] as Sink).holdsUp(channel.outlet)) return false
     }
@@ -162,7 +168,7 @@ export class Publisher {
     let position = 0
     let refused = false
     for (let i = 0; i < local.length; i++) {
-      const queue = local[i] as Queue
+      const queue = local[i] as MessageTarget
       row = queue.accept(words, e, flags, row)
       if (queue.logPosition > position) position = queue.logPosition
       if (queue.refused) refused = true
@@ -178,6 +184,27 @@ export class Publisher {
       const { peer, queues } = remote[i] as ResolvedRoute['remote'][number]
       peer.forward(words, e, flags, queues, forConfirm, sequence)
     }
+    return true
+  }
+
+  /** Whether a message that is to be held back would reach a queue if it were not. */
+  private routesNow(channel: ShardChannel, words: Int32Array, e: number): boolean {
+    const bytes = this.context.arena.slab(words[e] as number)
+    const at = words[e + 1] as number
+    const extraAt = at + (words[e + 2] as number)
+    const extraSize = words[e + 3] as number
+    this.facts.look(bytes, extraAt + extraSize, words[e + 4] as number)
+    const { vhost } = channel.connection
+    this.context.router.routeNow(vhost, bytes, at, extraAt, extraSize, this.facts, this.route)
+    return this.route.queues.length > 0
+  }
+
+  /** A mandatory message goes nowhere. */
+  private giveUp(channel: ShardChannel, words: Int32Array, e: number, flags: number): boolean {
+    if (!this.giveBack(channel, words, e)) return false
+    if ((flags & EntryFlag.confirm) === 0) return true
+    channel.confirms.push(0, 0)
+    this.context.confirmed(channel)
     return true
   }
 
@@ -280,6 +307,7 @@ export class Publisher {
       const sink = queue.id < 0 ? this.sinks.find(queue.id) : undefined
       if (sink !== undefined) built.sinks.push(sink)
     }
+    for (const holding of this.route.delayedBy) this.context.delays.addTarget(built, holding)
     if (exchange?.name === '' && key.startsWith(replyPrefix)) {
       const reply = this.replyQueue(key)
       if (reply !== undefined) addTarget(this.context, built, reply)

@@ -2,7 +2,7 @@
 
 import type { PeerError } from '../../shared/bus/control.ts'
 import { hashBytes } from '../../shared/placement.ts'
-import type { Queue } from '../queue/queue.ts'
+import type { MessageTarget } from '../queue/queue.ts'
 import type { PeerLink } from './peer-link.ts'
 import type { Sink } from './sinks.ts'
 
@@ -18,7 +18,7 @@ export interface ResolvedRoute {
   version: number
   /** Set when the publisher may not publish so. */
   refusal: PeerError | undefined
-  readonly local: Queue[]
+  readonly local: MessageTarget[]
   /** How many of `local` are durable. */
   durable: number
   /** Some of `local` log messages that are not persistent too. */
@@ -28,6 +28,8 @@ export interface ResolvedRoute {
   /** Sinks among `local`. */
   readonly sinks: Sink[]
   readonly remote: RemoteTarget[]
+  /** Some of `local` hold the message back: what lies behind them is not known yet. */
+  holds: boolean
 }
 
 export function newResolvedRoute(version: number): ResolvedRoute {
@@ -40,6 +42,7 @@ export function newResolvedRoute(version: number): ResolvedRoute {
     sinks: [],
     persists: false,
     remote: [],
+    holds: false,
   }
 }
 

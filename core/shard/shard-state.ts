@@ -24,6 +24,7 @@ import type { QueueRecord } from '../topology/records.ts'
 import { Topology } from '../topology/topology.ts'
 import type { ShardChannel } from './channel.ts'
 import { DeadLetters } from './dead-letters.ts'
+import { DelayedReleases } from './delayed-releases.ts'
 import { DeliveryTimeouts } from './delivery-timeouts.ts'
 import { EntryCopier } from './entry-copy.ts'
 import type { GatewayEnd } from './gateway-end.ts'
@@ -50,6 +51,8 @@ export class ShardState implements QueueContext, StreamContext {
   readonly timers: TimerWheel
   readonly copier: EntryCopier
   readonly deaths: DeadLetters
+  /** What exchanges hold back. */
+  readonly delays: DelayedReleases
   readonly timeouts: DeliveryTimeouts
   readonly topology: Topology
   readonly router: Router
@@ -101,6 +104,7 @@ export class ShardState implements QueueContext, StreamContext {
     this.timers = new TimerWheel()
     this.copier = new EntryCopier(this.arena, this.slabs)
     this.deaths = new DeadLetters(this)
+    this.delays = new DelayedReleases(this)
     this.timeouts = new DeliveryTimeouts(this, deliveryTimeoutMs)
     this.topology = new Topology()
     this.router = new Router(random)

@@ -133,6 +133,7 @@ export class Shard {
     if (state.log.poll()) any = true
     if (this.control.turn(this.publisher)) any = true
     if (state.deaths.turn()) any = true
+    if (state.delays.turn()) any = true
     this.serve()
     this.flush()
     return any
@@ -155,7 +156,13 @@ export class Shard {
     const waiting = reclaimer.sweep()
     const moving = this.compactor.step()
     if (arena.used() < used && arena.takeWaiting()) for (const end of ends) end.bell.ring()
-    return moving || waiting > 0 || this.starved || this.state.deaths.starved
+    return (
+      moving ||
+      waiting > 0 ||
+      this.starved ||
+      this.state.deaths.starved ||
+      this.state.delays.starved
+    )
   }
 
   // HOT: the loop over a gateway's records

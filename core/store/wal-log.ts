@@ -296,6 +296,10 @@ export class WalLog implements Log, StreamAppender {
     this.desk.fetch(log as WalQueue)
   }
 
+  rewind(log: QueueLog): void {
+    this.desk.rewind(log as WalQueue)
+  }
+
   poll(): boolean {
     const any = this.streams?.poll() === true
     return this.desk.poll() || any
