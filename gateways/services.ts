@@ -63,22 +63,33 @@ const rows: Readonly<Partial<Record<string, ServiceRow>>> = {
 
 /**
  * The services that `names` says, with their listeners by `config`. One whose protocol is not there
- * has no listeners.
+ * has no listeners. Their code is loaded when they are asked for it.
  */
-export async function loadServices(names: readonly string[], config: Config): Promise<Service[]> {
-  const loaded = names.map((name) => loadService(name as ServiceName, config))
-  return (await Promise.all(loaded)).filter((service) => service !== undefined)
+export function planServices(names: readonly string[], config: Config): Service[] {
+  return names
+    .map((name) => planService(name as ServiceName, config))
+    .filter((service) => service !== undefined)
 }
 
-async function loadService(name: ServiceName, config: Config): Promise<Service | undefined> {
+function planService(name: ServiceName, config: Config): Service | undefined {
   const row = rows[name]
   if (row === undefined) return undefined
   const shared =
     config[`gateways.${name}.workers`] > 1 &&
     supportsSharedPort(process.versions.node, process.platform)
+  const subprotocols = Object.keys(row.web).filter(Boolean)
+  const load = once(row.load)
   return {
-    protocol: await row.load(),
-    listeners: planListeners(config, name, Object.keys(row.web).filter(Boolean), shared),
-    loadWeb: (subprotocol) => row.web[subprotocol]?.() ?? row.load(),
+    load,
+    listeners: planListeners(config, name, subprotocols, shared),
+    loadWeb: (subprotocol) => row.web[subprotocol]?.() ?? load(),
+  }
+}
+
+function once(load: Load): Load {
+  let loaded: Promise<Protocol> | undefined
+  return () => {
+    loaded ??= load()
+    return loaded
   }
 }
