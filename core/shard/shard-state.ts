@@ -29,6 +29,7 @@ import { DeliveryTimeouts } from './delivery-timeouts.ts'
 import { EntryCopier } from './entry-copy.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { PeerLink } from './peer-link.ts'
+import type { Redrive } from './redrive.ts'
 import type { ShardStorage } from './storage.ts'
 import { Usage } from './usage.ts'
 
@@ -54,6 +55,8 @@ export class ShardState implements QueueContext, StreamContext {
   /** What exchanges hold back. */
   readonly delays: DelayedReleases
   readonly timeouts: DeliveryTimeouts
+  /** The last redrive of each queue, by its id. */
+  readonly redrives: Map<number, Redrive>
   readonly topology: Topology
   readonly router: Router
   /** The next random number, 0 to 2^32 - 1. */
@@ -104,6 +107,7 @@ export class ShardState implements QueueContext, StreamContext {
     this.timers = new TimerWheel()
     this.copier = new EntryCopier(this.arena, this.slabs)
     this.deaths = new DeadLetters(this)
+    this.redrives = new Map()
     this.delays = new DelayedReleases(this)
     this.timeouts = new DeliveryTimeouts(this, deliveryTimeoutMs)
     this.topology = new Topology()
