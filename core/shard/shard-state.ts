@@ -30,6 +30,7 @@ import { EntryCopier } from './entry-copy.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { PeerLink } from './peer-link.ts'
 import { createRateMemory, PublishRates } from './publish-rates.ts'
+import type { Redrive } from './redrive.ts'
 import type { ShardStorage } from './storage.ts'
 import { Usage } from './usage.ts'
 
@@ -55,6 +56,8 @@ export class ShardState implements QueueContext, StreamContext {
   /** What exchanges hold back. */
   readonly delays: DelayedReleases
   readonly timeouts: DeliveryTimeouts
+  /** The last redrive of each queue, by its id. */
+  readonly redrives: Map<number, Redrive>
   readonly topology: Topology
   readonly router: Router
   /** The next random number, 0 to 2^32 - 1. */
@@ -107,6 +110,7 @@ export class ShardState implements QueueContext, StreamContext {
     this.timers = new TimerWheel()
     this.copier = new EntryCopier(this.arena, this.slabs)
     this.deaths = new DeadLetters(this)
+    this.redrives = new Map()
     this.delays = new DelayedReleases(this)
     this.timeouts = new DeliveryTimeouts(this, deliveryTimeoutMs)
     this.topology = new Topology()

@@ -361,6 +361,34 @@ export const settings = {
     max: 536870912,
     doc: 'Largest message body; a larger one closes its channel with 406.',
   },
+  session_max_per_connection: {
+    type: 'integer',
+    default: 64,
+    min: 1,
+    max: 65536,
+    doc: 'AMQP 1.0: sessions per connection.',
+  },
+  link_max_per_session: {
+    type: 'integer',
+    default: 256,
+    min: 1,
+    max: 65536,
+    doc: 'AMQP 1.0: links per session.',
+  },
+  max_link_credit: {
+    type: 'integer',
+    default: 2000,
+    min: 1,
+    max: 65535,
+    doc: 'AMQP 1.0: messages that a client may send on a link before it is given more credit.',
+  },
+  max_incoming_window: {
+    type: 'integer',
+    default: 4000,
+    min: 1,
+    max: 1000000,
+    doc: 'AMQP 1.0: frames with messages that a client may send on a session before the window moves.',
+  },
   'vm_memory_high_watermark.relative': {
     type: 'ratio',
     default: 0.6,
@@ -513,6 +541,11 @@ export const settings = {
     type: 'boolean',
     default: true,
     doc: 'Whether basic.qos may set one prefetch for the whole channel.',
+  },
+  'deprecated_features.permit.amqp_address_v1': {
+    type: 'boolean',
+    default: false,
+    doc: 'Whether AMQP 1.0 clients may use addresses in the form of RabbitMQ 3.',
   },
   cluster_name: {
     type: 'string',
