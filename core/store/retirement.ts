@@ -229,13 +229,17 @@ export class Retirement {
     const count = (words[w + 1] as number) >>> 8
     const from = w + size - count * targetWords
     const { targets } = this
-    targets.length = 0
+    let targetCount = 0
     for (let t = from; t < w + size; t += targetWords) {
       const position = joinWords(words[t + 1] as number, words[t + 2] as number)
       if (!this.dead.isAlive(words[t] as number, position)) continue
-      targets.push(words[t] as number, words[t + 1] as number, words[t + 2] as number)
+      targets[targetCount] = words[t] as number
+      targets[targetCount + 1] = words[t + 1] as number
+      targets[targetCount + 2] = words[t + 2] as number
+      targetCount += targetWords
     }
-    if (targets.length > 0) {
+    if (targetCount > 0) {
+      if (targets.length !== targetCount) targets.length = targetCount
       if (this.phase === 'count') this.count(words, w)
       else this.copy(words, w, from)
     }

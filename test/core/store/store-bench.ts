@@ -37,6 +37,7 @@ export interface StoreOptions {
   readonly queueMemoryBudget?: number
   readonly generationBytes?: number
   readonly settleWaitMs?: number
+  readonly retireWaitMs?: number
   readonly stoppedCleanly?: boolean
   /** False: old generations stay in the log. */
   readonly retires?: boolean
@@ -84,6 +85,7 @@ export class StoreBench {
       queueMemoryBudget = 1 << 30,
       generationBytes = 1 << 30,
       settleWaitMs = 0,
+      retireWaitMs = 0,
       retires = true,
       stoppedCleanly = false,
     }: StoreOptions = {},
@@ -139,6 +141,7 @@ export class StoreBench {
       ring: new RingReader(ring),
       shardBell: new Doorbell(shardBell),
       settleWaitMs,
+      retireWaitMs,
       salt,
       arena: this.state.arena,
       background,
