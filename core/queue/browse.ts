@@ -17,7 +17,8 @@ export function browse(list: WaitingList, from: number, count: number): WaitingM
 
 /** Takes the message at `position` out; its row, negative where it is not in memory. */
 export function takeOut(list: WaitingList, position: number): number {
-  let row = list.remove(position, true)
+  // Not in the log, as it were: what is on disk only stays there.
+  let row = list.remove(position, false)
   if (row !== notThere) return row
   list.removeReturned((other, at) => {
     if (at !== position) return false

@@ -12,6 +12,14 @@ export interface WaitingList {
   readonly removedBytes: number
 
   size(): number
+  /** Adds a fresh message of a level at its end; returns its position. */
+  push(row: number, level: number): number
+  /** The position of a message of a level that is delivered without waiting; nothing may wait. */
+  pass(level: number): number
+  /** Puts a message that was taken back to its position. */
+  giveBack(row: number, position: number): void
+  /** The level whose next messages are to be read back; -1: none. */
+  levelToRead(): number
   /** Takes the first message into the `taken` fields. False when there is none in memory. */
   take(): boolean
   /** The row that `take` would take, or -1: there is none, or it must be read back first. */
