@@ -97,8 +97,8 @@ export class Connection implements SessionHost, TransportEvents {
     this.closed = false
     this.failure = undefined
     this.session = protocol.createSession(this, owner.settings)
-    this.borrowed = transport.borrowed
     transport.start(this)
+    this.borrowed = transport.borrowed
   }
 
   now(): number {
