@@ -14,6 +14,7 @@ import type { RunnerOptions } from './runner/options.ts'
 import { parseRunnerOptions, runnerHelp } from './runner/options.ts'
 import { Progress } from './runner/progress.ts'
 import { describeMachine, renderBroker, renderResults, renderTable } from './runner/report.ts'
+import { renderSeries } from './runner/series-chart.ts'
 import { allScenarios } from './scenarios/all.ts'
 
 process.exitCode = await main(process.argv.slice(2))
@@ -59,7 +60,8 @@ async function main(args: readonly string[]): Promise<number> {
     if (warren === undefined) throw new Error('Warren did not start')
     const report = await measureAll(scenarios, warren, peer, options, progress)
     publish(report, brokers, options, ['npm run bench --', ...args].join(' '))
-    return report.failures.length === 0 ? 0 : 1
+    const missed = options.check && report.rows.some(({ met }) => met === false)
+    return report.failures.length === 0 && !missed ? 0 : 1
   } finally {
     await stop()
   }
@@ -115,6 +117,9 @@ function publish(
   writeFileSync(join(options.out, 'RESULTS.md'), renderResults(report, brokers, options, command))
   const against = peer === undefined ? '' : ` against ${peer.version}`
   const title = `${warren.version}${against}: times better (log scale)`
+  for (const drawing of report.drawings) {
+    writeFileSync(join(options.out, drawing.file), renderSeries(drawing))
+  }
   if (report.rows.some((row) => row.ratio !== undefined)) {
     writeFileSync(join(options.out, 'chart.svg'), renderChart(report.rows, title))
   }

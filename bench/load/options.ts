@@ -9,13 +9,23 @@ export type LoadOptions = {
   readonly user: string
   readonly password: string
   readonly vhost: string
-  /** stream: publish and consume. The churn modes count finished rounds instead. */
+  /** Where STOMP is spoken, over TCP and over WebSocket. */
+  readonly stompPort: number
+  readonly webStompPort: number
+  /**
+   * stream: publish and consume. stomp: the same by STOMP. deep: publish `messages` messages, then consume them all. The churn
+   * modes count finished rounds instead.
+   */
   readonly mode: LoadMode
+  /** Of mode `stomp`: over WebSocket. */
+  readonly web: boolean
   readonly producers: number
   /** Consumers take the queues in turn. */
   readonly consumers: number
   /** Producers take the queues in turn, unless an exchange is named. */
   readonly queues: number
+  /** `x-queue-type` of the queues; '': none is given. */
+  readonly queueType: string
   readonly size: number
   /** '' (each queue by its name), 'fanout' or 'topic'. */
   readonly exchange: string
@@ -33,6 +43,8 @@ export type LoadOptions = {
   readonly persistent: boolean
   /** Connections that hold a channel and a consumer and get one message a second each. */
   readonly idle: number
+  /** Of mode `deep`. */
+  readonly messages: number
   /** Workers of a churn mode. */
   readonly concurrency: number
   readonly warmup: number
@@ -45,7 +57,14 @@ export type LoadOptions = {
   readonly run: string
 }
 
-export const loadModes = ['stream', 'connection-churn', 'channel-churn', 'declare-churn'] as const
+export const loadModes = [
+  'stream',
+  'deep',
+  'stomp',
+  'connection-churn',
+  'channel-churn',
+  'declare-churn',
+] as const
 export type LoadMode = (typeof loadModes)[number]
 
 export const loadRoles = ['both', 'publish', 'consume'] as const
@@ -57,10 +76,14 @@ export const defaultLoadOptions: LoadOptions = {
   user: 'guest',
   password: 'guest',
   vhost: '/',
+  stompPort: 61613,
+  webStompPort: 15674,
+  web: false,
   mode: 'stream',
   producers: 1,
   consumers: 1,
   queues: 1,
+  queueType: '',
   size: 16,
   exchange: '',
   bindings: 0,
@@ -71,6 +94,7 @@ export const defaultLoadOptions: LoadOptions = {
   latency: false,
   persistent: false,
   idle: 0,
+  messages: 0,
   concurrency: 8,
   warmup: 1,
   seconds: 5,
@@ -121,10 +145,14 @@ export function parseLoadOptions(args: readonly string[]): LoadOptions {
     user: text('user'),
     password: text('password'),
     vhost: text('vhost'),
+    stompPort: number('stompPort'),
+    webStompPort: number('webStompPort'),
+    web: flag('web'),
     mode: oneOf('mode', loadModes),
     producers: number('producers'),
     consumers: number('consumers'),
     queues: Math.max(1, number('queues')),
+    queueType: oneOf('queueType', ['', 'classic', 'quorum']),
     size: number('size'),
     exchange: oneOf('exchange', ['', 'fanout', 'topic']),
     bindings: number('bindings'),
@@ -135,6 +163,7 @@ export function parseLoadOptions(args: readonly string[]): LoadOptions {
     latency: flag('latency'),
     persistent: flag('persistent'),
     idle: number('idle'),
+    messages: number('messages'),
     concurrency: Math.max(1, number('concurrency')),
     warmup: number('warmup'),
     seconds: number('seconds'),

@@ -3,6 +3,7 @@
 import { stampNow } from './clock.ts'
 import { ConfirmWindow } from './confirm-window.ts'
 import type { LoadConnection } from './connection.ts'
+import type { Histogram } from './histogram.ts'
 import type { PublishBlock, PublishShape } from './publish-block.ts'
 import { buildPublishBlock } from './publish-block.ts'
 import { MethodId, methodFrame, u8 } from './wire.ts'
@@ -30,13 +31,17 @@ export type Producer = {
   saturated(): boolean
 }
 
-/** Puts channel 1 into confirm mode if `window` > 0, and builds a producer of `rate` (0: no limit). */
+/**
+ * Puts channel 1 into confirm mode if `window` > 0, and builds a producer of `rate` (0: no limit). With a
+ * window of 1, `confirmTimes` gets the microseconds that each confirm took.
+ */
 export async function openProducer(
   connection: LoadConnection,
   shape: PublishShape,
   window: number,
   rate: number,
   stamps: boolean,
+  confirmTimes: Histogram,
 ): Promise<Producer> {
   if (window > 0) {
     const select = methodFrame(1, MethodId.confirmSelect, u8(0))
@@ -44,7 +49,7 @@ export async function openProducer(
   }
   const block = buildPublishBlock(shape)
   if (rate > 0) return new PacedProducer(connection, block, rate, stamps)
-  return new FloodProducer(connection, block, window)
+  return new FloodProducer(connection, block, window, confirmTimes)
 }
 
 /** Writes slices of one block as fast as the socket and the confirm window allow. */
@@ -59,10 +64,18 @@ class FloodProducer implements Producer {
   #published: number
   /** Where in the block the next publish begins, so that all routing keys get used. */
   #cursor: number
+  /** When the last publish was written, where only one is open at a time. */
+  #sentAt: number
   #scheduled: boolean
   #running: boolean
 
-  constructor(connection: LoadConnection, block: PublishBlock, window: number) {
+  constructor(
+    connection: LoadConnection,
+    block: PublishBlock,
+    window: number,
+    confirmTimes: Histogram,
+  ) {
+    this.#sentAt = 0
     this.connection = connection
     this.#block = block
     this.#window = window > 0 ? new ConfirmWindow(window) : undefined
@@ -80,8 +93,10 @@ class FloodProducer implements Producer {
       this.#inFlight -= this.#writeSizes.shift() ?? 0
       this.#schedule()
     }
-    connection.events.onConfirm = (_channel, tag, multiple, nack) =>
+    connection.events.onConfirm = (_channel, tag, multiple, nack) => {
       this.#window?.settle(tag, multiple, nack)
+      if (window === 1) confirmTimes.record((performance.now() - this.#sentAt) * 1000)
+    }
     if (window > 0) connection.events.onChunk = () => this.#schedule()
   }
 
@@ -131,6 +146,7 @@ class FloodProducer implements Producer {
       turn -= size
       this.#published += n
       this.#window?.sent(n)
+      this.#sentAt = performance.now()
       this.#writeSizes.push(size)
       this.connection.socket.write(bytes.subarray(at, at + size), this.#afterWrite)
     }

@@ -20,6 +20,8 @@ export type LoadResult = {
   readonly generatorUsPerMessage: number
   /** Microseconds, when asked for. */
   readonly latencyUs?: Percentiles
+  /** Microseconds from publish to confirm, where each publish waits for the one before. */
+  readonly confirmUs?: Percentiles
   readonly nacked: number
   /** Published, never delivered when the run ended (per queue of a fan-out). */
   readonly backlog: number
@@ -42,6 +44,7 @@ export function mergeResults(publish: LoadResult, consume: LoadResult): LoadResu
   return {
     ...consume,
     publishedPerS: publish.publishedPerS,
+    ...(publish.confirmUs === undefined ? {} : { confirmUs: publish.confirmUs }),
     confirmedPerS: publish.confirmedPerS,
     setupSeconds: Math.max(publish.setupSeconds, consume.setupSeconds),
     generatorCpuShare: publish.generatorCpuShare + consume.generatorCpuShare,

@@ -26,6 +26,7 @@ type Run = {
   readonly producers: readonly Producer[]
   readonly idle: readonly LoadConnection[]
   readonly latency: Histogram
+  readonly confirmTimes: Histogram
   readonly setupSeconds: number
 }
 
@@ -47,6 +48,7 @@ export async function runStream(options: LoadOptions, onReady: () => void): Prom
   for (const producer of run.producers) producer.start()
   await sleep(options.warmup * 1000)
   run.latency.reset()
+  run.confirmTimes.reset()
   const before = countersOf(run)
   await sleep(options.seconds * 1000)
   const after = countersOf(run)
@@ -64,6 +66,7 @@ async function setUp(options: LoadOptions): Promise<Run> {
   if (options.role !== 'publish') await declareTopology(control, options, topology)
   const idle = options.role === 'publish' ? [] : await openIdleConnections(options, control)
   const latency = new Histogram()
+  const confirmTimes = new Histogram()
   const consumers: LoadConnection[] = []
   const producers: Producer[] = []
   if (options.role !== 'publish') {
@@ -78,16 +81,18 @@ async function setUp(options: LoadOptions): Promise<Run> {
   }
   if (options.role !== 'consume') {
     for (let i = 0; i < options.producers; i++)
-      producers.push(await addProducer(options, topology, i))
+      producers.push(await addProducer(options, topology, i, confirmTimes))
   }
   const setupSeconds = (performance.now() - startedAt) / 1000
-  return { options, topology, control, consumers, producers, idle, latency, setupSeconds }
+  const ends = { control, consumers, producers, idle }
+  return { options, topology, ...ends, latency, confirmTimes, setupSeconds }
 }
 
 async function addProducer(
   options: LoadOptions,
   topology: Topology,
   index: number,
+  confirmTimes: Histogram,
 ): Promise<Producer> {
   const connection = await openConnection(options)
   await connection.openChannel(1)
@@ -100,7 +105,7 @@ async function addProducer(
     channel: 1,
   }
   const rate = options.rate / options.producers
-  return openProducer(connection, shape, options.confirm, rate, options.latency)
+  return openProducer(connection, shape, options.confirm, rate, options.latency, confirmTimes)
 }
 
 function countersOf(run: Run): Counters {
@@ -139,6 +144,7 @@ function resultOf(run: Run, before: Counters, after: Counters): LoadResult {
     generatorCpuShare: cpuUs / 1e6 / seconds,
     generatorUsPerMessage: messages > 0 ? cpuUs / messages : 0,
     ...(run.options.latency ? { latencyUs: run.latency.summary() } : {}),
+    ...(run.options.confirm === 1 ? { confirmUs: run.confirmTimes.summary() } : {}),
     nacked: run.producers.reduce((sum, producer) => sum + producer.nacked(), 0),
     backlog: after.published - after.delivered / fanout,
     saturated: run.producers.some((producer) => producer.saturated()),

@@ -40,7 +40,7 @@ export async function declareTopology(
   options: LoadOptions,
   topology: Topology,
 ): Promise<void> {
-  for (const queue of topology.queues) await declareQueue(control, queue)
+  for (const queue of topology.queues) await declareQueue(control, queue, options.queueType)
   if (topology.exchange === '') return
   const kind = [u16(0), short(topology.exchange), short(options.exchange), u8(2), table({})]
   const declare = methodFrame(1, MethodId.exchangeDeclare, ...kind)
@@ -67,9 +67,14 @@ export async function deleteTopology(control: LoadConnection, topology: Topology
   await control.request(1, remove, MethodId.exchangeDeleteOk)
 }
 
-/** Declares a durable classic queue on channel 1. */
-export async function declareQueue(control: LoadConnection, queue: string): Promise<void> {
-  const args = [u16(0), short(queue), u8(2), table({})]
+/** Declares a durable queue on channel 1; `type` '': whatever the broker's default is. */
+export async function declareQueue(
+  control: LoadConnection,
+  queue: string,
+  type = '',
+): Promise<void> {
+  const options = table(type === '' ? {} : { 'x-queue-type': type })
+  const args = [u16(0), short(queue), u8(2), options]
   const declare = methodFrame(1, MethodId.queueDeclare, ...args)
   await control.request(1, declare, MethodId.queueDeclareOk)
 }

@@ -99,6 +99,7 @@ function makeBench(noAck: boolean, prefetch: number): Bench {
     clock: new ShardClock(),
     timers: new TimerWheel(),
     deaths: { add: (queue, row, position) => queue.buried(row, position) },
+    unused: () => {},
     wake: () => {},
     want: () => {},
   })

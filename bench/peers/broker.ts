@@ -18,6 +18,8 @@ export type Broker = {
   readonly startMs: number | undefined
   /** Resident memory before any load; undefined when its process is not ours. */
   readonly idleMegabytes: number | undefined
+  /** Resident memory now; undefined when its process is not ours. */
+  megabytes(): number | undefined
   /** The end of what it printed, if it has ended by itself; '' while it runs. */
   lastWords(): string
   stop(): Promise<void>
@@ -30,6 +32,8 @@ export type Launch = {
   readonly args: readonly string[]
   readonly env: NodeJS.ProcessEnv
   readonly port: number
+  /** Ports of further protocols. */
+  readonly ports?: Partial<Target>
   readonly readyTimeoutMs: number
   /** Process whose memory counts, when it is not the spawned one. */
   readonly pid?: () => number | undefined
@@ -71,7 +75,7 @@ export async function launchBroker(launch: Launch): Promise<Broker> {
     await stopProcess(child, launch.pid?.())
     launch.cleanUp()
   }
-  const target = guestOn('127.0.0.1', launch.port)
+  const target = { ...guestOn('127.0.0.1', launch.port), ...launch.ports }
   const deadline = startedAt + launch.readyTimeoutMs
   for (;;) {
     const version = await announcedVersion(target)
@@ -79,7 +83,9 @@ export async function launchBroker(launch: Launch): Promise<Broker> {
       const startMs = performance.now() - startedAt
       const idleMegabytes = residentMegabytes(launch.pid?.() ?? child.pid)
       const lastWords = (): string => (hasEnded(child) ? output.text : '')
-      return { label: launch.label, version, target, startMs, idleMegabytes, lastWords, stop }
+      const megabytes = (): number | undefined => residentMegabytes(launch.pid?.() ?? child.pid)
+      const facts = { label: launch.label, version, target, startMs, idleMegabytes }
+      return { ...facts, megabytes, lastWords, stop }
     }
     if (hasEnded(child) || performance.now() > deadline) {
       await stop()
@@ -95,7 +101,9 @@ export async function attachBroker(label: string, target: Target): Promise<Broke
   if (version === undefined) throw new Error(`no broker answers on ${target.host}:${target.port}`)
   const stop = (): Promise<void> => Promise.resolve()
   const lastWords = (): string => ''
-  return { label, version, target, startMs: undefined, idleMegabytes: undefined, lastWords, stop }
+  const megabytes = (): undefined => undefined
+  const facts = { label, version, target, startMs: undefined, idleMegabytes: undefined }
+  return { ...facts, megabytes, lastWords, stop }
 }
 
 /** A port that nobody listens on now. */

@@ -2,6 +2,7 @@
 
 import { formatRatio, formatValue } from './format.ts'
 import type { Row } from './measure.ts'
+import { escapeXml } from './xml.ts'
 
 const WIDTH = 940
 const LABEL_WIDTH = 400
@@ -60,12 +61,4 @@ function renderBar(row: Row, times: number, x: (times: number) => number, y: num
 function gridAround(value: number, side: 'below' | 'above'): number {
   if (side === 'below') return GRID.findLast((line) => line <= value) ?? value
   return GRID.find((line) => line >= value) ?? value
-}
-
-function escapeXml(text: string): string {
-  return text
-    .replace(/&/g, '&amp;')
-    .replace(/</g, '&lt;')
-    .replace(/>/g, '&gt;')
-    .replace(/"/g, '&quot;')
 }

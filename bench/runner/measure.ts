@@ -1,9 +1,16 @@
 /** Runs scenarios against two brokers in turns and gathers the values of each round. */
 
+import type { LoadOptions } from '../load/options.ts'
 import type { LoadResult } from '../load/result.ts'
 import type { Broker } from '../peers/broker.ts'
 import { startWarren } from '../peers/warren.ts'
-import type { Metric, Scenario, ScenarioContext } from '../scenarios/scenario.ts'
+import type {
+  DeepRun,
+  DeepSample,
+  Metric,
+  Scenario,
+  ScenarioContext,
+} from '../scenarios/scenario.ts'
 import type { RunnerOptions } from './options.ts'
 import type { Progress } from './progress.ts'
 import { runLoad } from './run-load.ts'
@@ -29,7 +36,18 @@ export type Row = {
 /** A scenario that could not be measured. */
 export type Failure = { readonly scenario: string; readonly label: string; readonly text: string }
 
-export type Report = { readonly rows: readonly Row[]; readonly failures: readonly Failure[] }
+/** The deep runs of a scenario, by broker. */
+export type Drawing = {
+  readonly file: string
+  readonly title: string
+  readonly runs: readonly { readonly label: string; readonly samples: readonly DeepSample[] }[]
+}
+
+export type Report = {
+  readonly rows: readonly Row[]
+  readonly failures: readonly Failure[]
+  readonly drawings: readonly Drawing[]
+}
 
 /** A broker and what was learned of it. */
 export type Subject = { readonly broker: Broker; max: number | undefined }
@@ -44,6 +62,7 @@ export async function measureAll(
 ): Promise<Report> {
   const rows: Row[] = []
   const failures: Failure[] = []
+  const drawings: Drawing[] = []
   for (const [index, scenario] of scenarios.entries()) {
     progress.scenario(index, scenarios.length, scenario.name)
     let pair: readonly Subject[]
@@ -59,11 +78,12 @@ export async function measureAll(
     await session.run(pair)
     rows.push(...session.rows(pair))
     failures.push(...session.failures)
+    drawings.push(...session.drawings())
     if (scenario.variants !== undefined) {
       for (const subject of pair) await subject.broker.stop()
     }
   }
-  return { rows, failures }
+  return { rows, failures, drawings }
 }
 
 async function brokersOf(
@@ -73,7 +93,9 @@ async function brokersOf(
 ): Promise<readonly Subject[]> {
   if (scenario.variants === undefined) return peer === undefined ? [warren] : [warren, peer]
   const subjects: Subject[] = []
-  for (const { label, args } of scenario.variants) {
+  for (const variant of scenario.variants) {
+    if (variant === undefined) continue
+    const { label, args } = variant
     subjects.push({ broker: await startWarren(label, args), max: undefined })
   }
   return subjects
@@ -88,6 +110,8 @@ class Session {
   /** Values by broker label, then metric id, one per round. */
   readonly #values: Map<string, Map<string, number[]>>
   readonly failures: Failure[]
+  /** The last deep run of each broker. */
+  readonly #deep: Map<string, readonly DeepSample[]>
   #generatorCpuShare: number
 
   constructor(
@@ -102,11 +126,13 @@ class Session {
     this.#peer = peer
     this.#values = new Map()
     this.failures = []
+    this.#deep = new Map()
     this.#generatorCpuShare = 0
   }
 
   async run(subjects: readonly Subject[]): Promise<void> {
-    for (let round = 0; round < this.#options.rounds; round++) {
+    const rounds = this.#scenario.once === true ? 1 : this.#options.rounds
+    for (let round = 0; round < rounds; round++) {
       // Each goes first in turn: the second one finds warmer caches and a hotter processor.
       const order = round % 2 === 0 ? subjects : subjects.toReversed()
       for (const subject of order) {
@@ -147,10 +173,27 @@ class Session {
       quick,
       first,
       load,
+      deep: (options) => this.#runDeep(subject, options),
       ownMax: () => maxOf(subject, this.#options),
       peerMax: async () =>
         this.#peer === undefined ? PEER_MAX_WITHOUT_PEER : maxOf(this.#peer, this.#options),
     }
+  }
+
+  async #runDeep({ broker }: Subject, options: Partial<LoadOptions>): Promise<DeepRun> {
+    const samples: DeepSample[] = []
+    const result = await runLoad({ ...broker.target, ...options, mode: 'deep' }, (progress) =>
+      samples.push({ ...progress, megabytes: broker.megabytes() }),
+    )
+    this.#deep.set(broker.label, samples)
+    return { result, samples }
+  }
+
+  drawings(): Drawing[] {
+    const { drawnAs, metrics } = this.#scenario
+    if (drawnAs === undefined || this.#deep.size === 0) return []
+    const runs = [...this.#deep].map(([label, samples]) => ({ label, samples }))
+    return [{ file: drawnAs, title: metrics[0]?.title ?? '', runs }]
   }
 
   rows(subjects: readonly Subject[]): Row[] {

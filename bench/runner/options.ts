@@ -17,6 +17,8 @@ export type RunnerOptions = {
   /** Folder for RESULTS.md and chart.svg; undefined: print only. */
   readonly out: string | undefined
   readonly list: boolean
+  /** A missed target fails the run. */
+  readonly check: boolean
 }
 
 export type Address = { readonly host: string; readonly port: number }
@@ -41,6 +43,7 @@ export const runnerHelp = `npm run bench -- [options]
   --attach HOST:PORT use a Warren that runs already (under a profiler, say)
   --out DIR          where RESULTS.md and chart.svg go (bench/, after a full run)
   --no-out           write no files
+  --check            exit with 1 when a target is missed
 
 Without --peer the runner starts RabbitMQ if it finds one (bench/peers/rabbitmq.ts says how to get it).
 `
@@ -52,6 +55,7 @@ export function parseRunnerOptions(args: readonly string[], defaultOut: string):
     options: {
       only: { type: 'string', multiple: true },
       list: { type: 'boolean' },
+      check: { type: 'boolean' },
       quick: { type: 'boolean' },
       rounds: { type: 'string' },
       seconds: { type: 'string' },
@@ -78,6 +82,7 @@ export function parseRunnerOptions(args: readonly string[], defaultOut: string):
     attach: values.attach === undefined ? undefined : addressOf('attach', values.attach),
     out: values.out ?? (complete ? defaultOut : undefined),
     list: values.list === true,
+    check: values.check === true,
   }
 }
 

@@ -16,7 +16,8 @@ export function renderTable(
   const lines = rows.map((row) => {
     const [first, second] = row.labels
     const own = first === warren.label
-    const title = own ? row.metric.title : `${row.metric.title} (${first} / ${second})`
+    const brokers = second === undefined ? first : `${first} / ${second}`
+    const title = own ? row.metric.title : `${row.metric.title} (${brokers})`
     return [
       title,
       formatValue(row.first, row.metric.unit),

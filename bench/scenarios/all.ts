@@ -2,12 +2,15 @@
 
 import { acknowledgementScenarios } from './acknowledgement.ts'
 import { churnScenarios } from './churn.ts'
+import { deepQueueScenarios } from './deep-queue.ts'
 import { fanOutScenarios } from './fan-out.ts'
 import { idleConnectionScenarios } from './idle-connections.ts'
 import { latencyScenarios } from './latency.ts'
 import { manyQueuesScenarios } from './many-queues.ts'
+import { persistentScenarios } from './persistent.ts'
 import type { Scenario } from './scenario.ts'
 import { shardScenarios } from './shards.ts'
+import { stompScenarios } from './stomp.ts'
 import { throughputScenarios } from './throughput.ts'
 import { topicBindingsScenarios } from './topic-bindings.ts'
 
@@ -21,4 +24,7 @@ export const allScenarios: readonly Scenario[] = [
   ...churnScenarios,
   ...topicBindingsScenarios,
   ...shardScenarios,
+  ...persistentScenarios,
+  ...deepQueueScenarios,
+  ...stompScenarios,
 ]

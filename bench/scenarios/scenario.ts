@@ -1,5 +1,6 @@
 /** What a benchmark scenario is: a load shape and the figures read from it. */
 
+import type { DeepProgress } from '../load/deep-run.ts'
 import type { LoadOptions } from '../load/options.ts'
 import type { LoadResult } from '../load/result.ts'
 
@@ -13,7 +14,7 @@ export type Metric = {
   readonly target?: Target
 }
 
-export type Unit = 'msg/s' | 'rounds/s' | 'us' | 's' | 'x'
+export type Unit = 'MB' | 'msg/s' | 'rounds/s' | 'us' | 's' | 'x'
 
 /** A promise about the first broker's value, or about its ratio to the second one's. */
 export type Target = {
@@ -32,18 +33,29 @@ export type ScenarioContext = {
   readonly first: boolean
   /** Runs the load generator; rejects if the run failed. Times default to the runner's. */
   load(options: Partial<LoadOptions>): Promise<LoadResult>
+  /** Runs a deep load (`mode` is set), looking at the broker's memory all the while. */
+  deep(options: Partial<LoadOptions>): Promise<DeepRun>
   /** Rate of 16 B auto-ack messages this broker reached (measured once). */
   ownMax(): Promise<number>
   /** The same of the second broker, or a fixed rate where there is none. */
   peerMax(): Promise<number>
 }
 
+/** One look at a deep run. */
+export type DeepSample = DeepProgress & { readonly megabytes: number | undefined }
+
+export type DeepRun = { readonly result: LoadResult; readonly samples: readonly DeepSample[] }
+
 /** A scenario; `run` is called once per round and broker, in turns. */
 export type Scenario = {
   readonly name: string
   readonly metrics: readonly Metric[]
-  /** Compares Warren under these two settings instead of Warren with a peer. */
-  readonly variants?: readonly [Variant, Variant]
+  /** Measures Warren under one or two settings instead of Warren with a peer. */
+  readonly variants?: readonly [Variant, Variant?]
+  /** Measured once, however many rounds are asked for: it is long, and says little of speed. */
+  readonly once?: boolean
+  /** Its deep runs are drawn: the name of the file. */
+  readonly drawnAs?: string
   run(context: ScenarioContext): Promise<Measurement>
 }
 

@@ -23,6 +23,7 @@ export class MessageTable {
   private holders: Int32Array
   private readonly extents: Map<number, Int32Array>
   private readonly reclaimer: SlabReclaimer
+  private readonly arena: Arena
   private readonly slabBytes: number
   private free: Int32Array
   private freeCount: number
@@ -42,6 +43,7 @@ export class MessageTable {
     this.freeCount = 0
     this.extents = new Map()
     this.reclaimer = reclaimer
+    this.arena = arena
     this.slabBytes = arena.slabBytes
     this.capacity = firstCapacity
     this.top = 0
@@ -119,6 +121,11 @@ export class MessageTable {
       (this.propsSize[row] as number) +
       (this.bodySize[row] as number)
     )
+  }
+
+  /** The bytes of a slab. */
+  slabBytesOf(slab: number): Buffer {
+    return this.arena.slab(slab)
   }
 
   /** Rows that may be alive are below this. */

@@ -62,6 +62,7 @@ export interface ConsumerOptions {
   readonly credited?: boolean
   /** Its deliveries say the place in the queue. */
   readonly positions?: boolean
+  readonly timeoutMs?: number | undefined
 }
 
 export class Consumer implements Holder {
@@ -74,6 +75,8 @@ export class Consumer implements Holder {
   readonly exclusive: boolean
   readonly prefetch: number
   readonly priority: number
+  /** How long it may hold a delivery; 0: any time, undefined: as its queue says. */
+  readonly timeoutMs: number | undefined
   /** The credit of a credited consumer. */
   readonly link: LinkCredit | undefined
   readonly positions: boolean
@@ -94,6 +97,7 @@ export class Consumer implements Holder {
     this.exclusive = options.exclusive
     this.prefetch = options.noAck ? 0 : options.prefetch
     this.priority = options.priority
+    this.timeoutMs = options.timeoutMs
     this.link = options.credited === true ? new LinkCredit() : undefined
     this.positions = options.positions === true
     this.slot = 0
@@ -114,17 +118,30 @@ interface Level {
 /** The consumers of one queue: all of them in order of registration, and who is next in turn. */
 export class ConsumerRing {
   readonly all: Set<Consumer>
+  /** Nobody is served. */
+  paused: boolean
+  /** Nobody is served but by `pickAny`. */
+  aside: boolean
   /** Highest priority first. */
   private readonly levels: Level[]
 
   constructor() {
     this.all = new Set()
+    this.paused = false
+    this.aside = false
     this.levels = []
   }
 
   // HOT: once per delivery
   /** The consumer whose turn it is, or undefined when none can be served. */
   pick(): Consumer | undefined {
+    if (this.paused || this.aside) return undefined
+    return this.pickAny()
+  }
+
+  /** `pick` for a queue that finds the consumer of each message by itself. */
+  pickAny(): Consumer | undefined {
+    if (this.paused) return undefined
     for (let i = 0; i < this.levels.length; i++) {
       const first = (this.levels[i] as Level).first
       if (first !== undefined) return first

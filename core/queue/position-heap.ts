@@ -1,5 +1,7 @@
 // The returned messages of one queue.
 
+import type { MessageTable } from '../message/message-table.ts'
+
 const firstCapacity = 16
 
 /** A binary heap of rows, least position first. */
@@ -59,6 +61,21 @@ export class PositionHeap {
     rows[i] = row
     positions[i] = position
     return first
+  }
+
+  /** Bytes of the bodies of all its messages. */
+  bytes(messages: MessageTable): number {
+    let bytes = 0
+    for (let i = 0; i < this.count; i++)
+      bytes += messages.bodySize[this.rows[i] as number] as number
+    return bytes
+  }
+
+  each(from: number, onMessage: (row: number, position: number) => void): void {
+    for (let i = 0; i < this.count; i++) {
+      const position = this.positions[i] as number
+      if (position >= from) onMessage(this.rows[i] as number, position)
+    }
   }
 
   /** Removes what `gone` says is to go. */

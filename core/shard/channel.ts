@@ -23,6 +23,8 @@ export class ShardConnection implements Window {
   readonly channels: Set<ShardChannel>
   readonly stalled: Consumer[]
   bytes: number
+  /** Its gateway reads nothing of it before this (see publish-rates.ts), by the shard's clock. */
+  heldUntil: number
 
   constructor(
     id: number,
@@ -44,6 +46,7 @@ export class ShardConnection implements Window {
     this.channels = new Set()
     this.stalled = []
     this.bytes = window
+    this.heldUntil = 0
   }
 }
 
@@ -76,6 +79,8 @@ export class ShardChannel implements ConsumerChannel, Forwarder {
   /** A publish was refused: nothing counts until the channel is closed. */
   failed: boolean
   closed: boolean
+  /** It has held a delivery for too long, and its gateway was told. */
+  timedOut: boolean
   /** The keys of the last publish and where they led. */
   readonly lastKey: Uint8Array
   lastKeySize: number
@@ -92,6 +97,7 @@ export class ShardChannel implements ConsumerChannel, Forwarder {
   constructor(
     id: number,
     connection: ShardConnection,
+    clock: { readonly now: number },
     onConfirmed: (channel: ShardChannel) => void,
   ) {
     this.onConfirmed = onConfirmed
@@ -99,7 +105,7 @@ export class ShardChannel implements ConsumerChannel, Forwarder {
     this.connection = connection
     this.outlet = connection.end
     this.window = connection
-    this.unacked = new Unacked()
+    this.unacked = new Unacked(clock)
     this.consumers = new Set()
     this.starved = []
     this.confirms = new ConfirmTracker()
@@ -110,6 +116,7 @@ export class ShardChannel implements ConsumerChannel, Forwarder {
     this.waitsForLog = false
     this.failed = false
     this.closed = false
+    this.timedOut = false
     this.lastKey = new Uint8Array(keyBytesMax)
     this.lastKeySize = -1
     this.lastRoute = undefined

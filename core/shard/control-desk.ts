@@ -102,6 +102,10 @@ export class ControlDesk {
       this.gets = []
       for (const pending of waiting) if (this.tryGet(pending)) any = true
     }
+    for (const queue of this.state.unusedQueues.splice(0)) {
+      any = true
+      if (!queue.deleted && queue.consumers.all.size === 0) this.deleteAllUnused([queue], () => {})
+    }
     for (const channel of this.committing) {
       if (!publisher.commit(channel)) continue
       any = true
@@ -132,8 +136,13 @@ export class ControlDesk {
     this.peers.askAll(this.state.peers, { peer: 'recover' }, one)
     // The others begin at once, since this takes a while here.
     for (const peer of this.state.peers) peer?.lane.flush()
-    this.storage.recover(this.state)
+    this.restoreMessages()
     one()
+  }
+
+  private restoreMessages(): void {
+    this.storage.recover(this.state)
+    this.state.restored = true
   }
 
   onGateway(end: GatewayEnd, request: number, payload: Uint8Array): void {
@@ -210,7 +219,7 @@ export class ControlDesk {
       case 'fence':
         return answer({})
       case 'recover':
-        this.storage.recover(this.state)
+        this.restoreMessages()
         return answer({})
       case 'queueStats':
         return answer(this.statsOf(op.queue))
@@ -284,8 +293,17 @@ export class ControlDesk {
       const { queue } = effect
       if (queue.shard !== state.shard) return
       state.createQueue(queue)
+    } else if (effect.effect === 'exchangeDeclared' || effect.effect === 'exchangeConfigured') {
+      state.delays.configure(effect.exchange)
+    } else if (effect.effect === 'exchangeDeleted') {
+      state.delays.remove(effect.exchange)
     } else if (effect.effect === 'queueConfigured') {
       state.queues.get(effect.queue.id)?.configure(effect.queue.settings)
+    } else if (effect.effect === 'queuePaused') {
+      const queue = state.queues.get(effect.queue.id)
+      if (queue === undefined) return
+      queue.consumers.paused = effect.queue.paused
+      state.wake(queue)
     } else if (effect.effect === 'queueDeleted') {
       this.destroyQueue(effect.queue)
     } else if (effect.effect === 'vhostDeleted') {
@@ -305,6 +323,8 @@ export class ControlDesk {
     if (queue === undefined) return
     state.queues.delete(record.id)
     queue.destroy()
+    state.redrives.get(record.id)?.cancel()
+    state.redrives.delete(record.id)
     cancelConsumers(state, queue.consumers.all)
     const getter = state.getters.get(queue)
     if (getter === undefined) return
@@ -328,6 +348,7 @@ export class ControlDesk {
   private statsOf(id: number): QueueStats {
     const queue = this.state.queues.get(id)
     if (queue === undefined) return { messages: 0, consumers: 0 }
+    queue.used()
     return { messages: queue.readyCount(), consumers: queue.consumers.all.size }
   }
 
@@ -528,7 +549,7 @@ export class ControlDesk {
       )
   }
 
-  private deleteAllUnused(queues: readonly QueueRecord[], done: () => void): void {
+  private deleteAllUnused(queues: readonly { readonly id: number }[], done: () => void): void {
     let open = 1
     const one = (): void => {
       open--

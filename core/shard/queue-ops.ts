@@ -8,15 +8,20 @@ import { fieldOf, fieldTypeName, integerOf } from '../../shared/message/value.ts
 import { Consumer } from '../queue/consumer.ts'
 import type { Holder } from '../queue/holder.ts'
 import type { Queue } from '../queue/queue.ts'
+import { StreamQueue } from '../stream/stream-queue.ts'
 import { checkAccess } from '../topology/permissions.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { checkExclusive, noQueue, preconditionFailed, resourceText } from '../topology/refusals.ts'
-import type { ShardConnection } from './channel.ts'
+import type { ShardChannel, ShardConnection } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { ReplyQueues } from './reply-queues.ts'
 import type { ShardState } from './shard-state.ts'
+import { streamGetRefusal, streamPurgeRefusal, streamReadOptions } from './stream-consume.ts'
 
 type Op<K extends ControlOp['op']> = Extract<ControlOp, { op: K }>
+
+/** RabbitMQ: what a consumer of a quorum queue without a prefetch may hold. */
+const quorumPrefetch = 2000
 
 interface OwnQueue {
   readonly record: QueueRecord
@@ -68,8 +73,14 @@ export function consume(
     state.refuse(end, request, found)
     return
   }
+  const quorum = found.record.type === 'quorum'
+  const exclusive = op.exclusive && !quorum && !(found.queue instanceof StreamQueue)
   const priority = priorityOf(op.arguments, found.record)
-  const refused = typeof priority === 'number' ? checkExclusiveUse(found, op.exclusive) : priority
+  const refused =
+    typeof priority === 'number'
+      ? ((quorum ? checkGlobalPrefetch(found.record, channel) : undefined) ??
+        checkExclusiveUse(found, exclusive))
+      : priority
   if (refused !== undefined) {
     state.refuse(end, request, refused)
     return
@@ -77,17 +88,28 @@ export function consume(
   const consumer = new Consumer(op.consumer, channel, found.queue, {
     tag: op.tag,
     noAck: op.noAck,
-    exclusive: op.exclusive,
-    prefetch: op.prefetch,
+    exclusive,
+    prefetch: quorum && op.prefetch === 0 && op.credited !== true ? quorumPrefetch : op.prefetch,
     priority: priority as number,
+    timeoutMs: timeoutOf(op.arguments),
     credited: op.credited === true,
     positions: op.positions === true,
   })
+  if (found.queue instanceof StreamQueue) {
+    const { tokenMode } = channel
+    const options = streamReadOptions(found.record, op, tokenMode, state.clock.wall)
+    if ('code' in options) {
+      state.refuse(end, request, options)
+      return
+    }
+    found.queue.prepare(consumer, options)
+  }
   state.reply(end, request, {})
   addConsumer(state, end, found.queue, consumer)
 }
 
 function addConsumer(state: ShardState, end: GatewayEnd, queue: Queue, consumer: Consumer): void {
+  if (!consumer.noAck) state.timeouts.watch(queue.id, consumer.timeoutMs)
   consumer.slot = state.holders.add(consumer)
   end.consumers[consumer.id] = consumer
   end.channels[consumer.channel.id]?.consumers.add(consumer)
@@ -103,6 +125,18 @@ function priorityOf(args: FieldTable, queue: QueueRecord): number | PeerError {
   const resource = resourceText('queue', queue.name, queue.vhost.name)
   const reason = `"expected integer, got ${fieldTypeName(field.type)}"`
   return preconditionFailed(`invalid arg 'x-priority' for ${resource}: ${reason}`)
+}
+
+function timeoutOf(args: FieldTable): number | undefined {
+  const ms = integerOf(fieldOf(args, 'x-consumer-timeout'))
+  return ms === undefined || ms < 0 ? undefined : Number(ms)
+}
+
+/** Quorum queues know no prefetch of a whole channel. */
+function checkGlobalPrefetch(queue: QueueRecord, channel: ShardChannel): PeerError | undefined {
+  if (!channel.tokenMode) return undefined
+  const resource = resourceText('queue', queue.name, queue.vhost.name)
+  return connectionError('NOT_IMPLEMENTED', `${resource} does not support global qos`)
 }
 
 function checkExclusiveUse({ record, queue }: OwnQueue, exclusive: boolean): PeerError | undefined {
@@ -142,6 +176,10 @@ export function get(state: ShardState, end: GatewayEnd, request: number, op: Op<
     state.refuse(end, request, found)
     return true
   }
+  if (found.queue instanceof StreamQueue) {
+    state.refuse(end, request, streamGetRefusal(found.record))
+    return true
+  }
   if (found.queue.consumers.all.size > 0) {
     for (const consumer of found.queue.consumers.all) {
       if (!consumer.exclusive) continue
@@ -150,6 +188,13 @@ export function get(state: ShardState, end: GatewayEnd, request: number, op: Op<
       return true
     }
   }
+  if (found.record.type === 'quorum' && found.queue.singleActive) {
+    const resource = resourceText('queue', op.queue, channel.connection.vhost.name)
+    const text = `cannot obtain access to locked ${resource}. basic.get operations are not supported by quorum queues with single active consumer`
+    state.refuse(end, request, channelError('RESOURCE_LOCKED', text))
+    return true
+  }
+  if (!op.noAck) state.timeouts.watch(found.queue.id, undefined)
   const outcome = found.queue.get(channel, getterOf(state, found.queue), request, op.noAck)
   if (outcome === 'empty') return sayEmpty(end, request)
   return outcome === 'sent'
@@ -188,5 +233,7 @@ export function purge(
   if (connection === undefined) return
   const found = readable(state, connection, op.queue)
   if ('code' in found) state.refuse(end, request, found)
-  else state.reply(end, request, { messages: found.queue.purge() })
+  else if (found.queue instanceof StreamQueue) {
+    state.refuse(end, request, streamPurgeRefusal(found.record))
+  } else state.reply(end, request, { messages: found.queue.purge() })
 }

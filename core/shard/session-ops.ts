@@ -44,7 +44,7 @@ export function openConnection(
 export function openChannel(state: ShardState, end: GatewayEnd, op: Op<'openChannel'>): void {
   const connection = end.connections[op.connection]
   if (connection === undefined) return
-  const channel = new ShardChannel(op.channel, connection, state.confirmed)
+  const channel = new ShardChannel(op.channel, connection, state.clock, state.confirmed)
   state.usage.userChannels.add(connection.user)
   connection.channels.add(channel)
   end.channels[op.channel] = channel
@@ -66,7 +66,7 @@ export function closeChannel(
     const queue = removeConsumer(state, end, consumer)
     if (queue !== undefined) unused.push(queue)
   }
-  settleAll(state, channel, Outcome.requeue)
+  settleAll(state, channel, Outcome.requeueFailed)
   for (const held of channel.held) state.messages.release(held.row)
   channel.held.length = 0
   replies.close(channel)

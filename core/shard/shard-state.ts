@@ -16,15 +16,21 @@ import type { ConsumerChannel } from '../queue/consumer.ts'
 import type { Holder } from '../queue/holder.ts'
 import type { Queue } from '../queue/queue.ts'
 import { Router } from '../routing/router.ts'
+import type { StreamContext } from '../stream/stream-queue.ts'
+import { StreamQueue } from '../stream/stream-queue.ts'
 import { ShardClock } from '../time/clock.ts'
 import { TimerWheel } from '../time/timer-wheel.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { Topology } from '../topology/topology.ts'
 import type { ShardChannel } from './channel.ts'
 import { DeadLetters } from './dead-letters.ts'
+import { DelayedReleases } from './delayed-releases.ts'
+import { DeliveryTimeouts } from './delivery-timeouts.ts'
 import { EntryCopier } from './entry-copy.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { PeerLink } from './peer-link.ts'
+import { createRateMemory, PublishRates } from './publish-rates.ts'
+import type { Redrive } from './redrive.ts'
 import type { ShardStorage } from './storage.ts'
 import { Usage } from './usage.ts'
 
@@ -34,7 +40,7 @@ export type ShardReport = (level: 'info' | 'warn' | 'error', text: string, field
 /** Tags the slabs that a shard writes itself; gateway links count up from 1. */
 const ownerBase = 1 << 30
 
-export class ShardState implements QueueContext {
+export class ShardState implements QueueContext, StreamContext {
   readonly shard: number
   readonly shards: number
   readonly arena: Arena
@@ -47,6 +53,11 @@ export class ShardState implements QueueContext {
   readonly timers: TimerWheel
   readonly copier: EntryCopier
   readonly deaths: DeadLetters
+  /** What exchanges hold back. */
+  readonly delays: DelayedReleases
+  readonly timeouts: DeliveryTimeouts
+  /** The last redrive of each queue, by its id. */
+  readonly redrives: Map<number, Redrive>
   readonly topology: Topology
   readonly router: Router
   /** The next random number, 0 to 2^32 - 1. */
@@ -64,8 +75,15 @@ export class ShardState implements QueueContext {
   readonly woken: Queue[]
   dirtyChannels: ShardChannel[]
   readonly granted: ShardChannel[]
+  /** Streams whose followers are to be told how far they are. */
+  readonly advancedStreams: Set<StreamQueue>
+  /** Queues to delete, since nobody uses them. */
+  readonly unusedQueues: Queue[]
+  /** Messages were put back: time has passed that no queue should be charged for. */
+  restored: boolean
   /** Of all connections: every one is open on every shard. */
   readonly usage: Usage
+  readonly rates: PublishRates
   private readonly scopes: Map<string, number>
 
   constructor(
@@ -75,6 +93,8 @@ export class ShardState implements QueueContext {
     storage: ShardStorage,
     random: () => number,
     report: ShardReport,
+    deliveryTimeoutMs = 0,
+    rates: SharedArrayBuffer = createRateMemory(),
   ) {
     this.shard = shard
     this.shards = shards
@@ -90,6 +110,9 @@ export class ShardState implements QueueContext {
     this.timers = new TimerWheel()
     this.copier = new EntryCopier(this.arena, this.slabs)
     this.deaths = new DeadLetters(this)
+    this.redrives = new Map()
+    this.delays = new DelayedReleases(this)
+    this.timeouts = new DeliveryTimeouts(this, deliveryTimeoutMs)
     this.topology = new Topology()
     this.router = new Router(random)
     this.random = random
@@ -102,7 +125,11 @@ export class ShardState implements QueueContext {
     this.woken = []
     this.dirtyChannels = []
     this.granted = []
+    this.advancedStreams = new Set()
+    this.unusedQueues = []
+    this.restored = false
     this.usage = new Usage()
+    this.rates = new PublishRates(rates)
     this.scopes = new Map()
   }
 
@@ -122,6 +149,16 @@ export class ShardState implements QueueContext {
     if (queue.woken) return
     queue.woken = true
     this.woken.push(queue)
+  }
+
+  /** QueueContext. */
+  readonly unused = (queue: Queue): void => {
+    this.unusedQueues.push(queue)
+  }
+
+  /** StreamContext. */
+  readonly advanced = (stream: StreamQueue): void => {
+    if (stream.followers.size > 0) this.advancedStreams.add(stream)
   }
 
   /** QueueContext. */
@@ -154,7 +191,10 @@ export class ShardState implements QueueContext {
 
   /** Makes the engine of a queue that this shard owns. */
   createQueue(record: QueueRecord): Queue {
-    const queue = new ClassicQueue(record.id, record.durable, record.settings, this)
+    const queue =
+      record.type === 'stream'
+        ? new StreamQueue(record.id, record.name, record.settings, this)
+        : new ClassicQueue(record.id, record.durable, record.settings, this)
     this.queues.set(record.id, queue)
     return queue
   }

@@ -30,6 +30,10 @@ export interface ShardOptions {
   readonly metadata: MetadataStore
   /** The next random number, 0 to 2^32 - 1. */
   readonly random: () => number
+  /** See createRateMemory; without it, rates hold for this shard alone. */
+  readonly rates?: SharedArrayBuffer
+  /** How long a consumer may hold a delivery where its queue says nothing; 0 or undefined: any time. */
+  readonly deliveryTimeoutMs?: number
   /** Without it nobody is told. */
   readonly report?: ShardReport
 }
@@ -59,6 +63,8 @@ export class Shard {
       options.storage,
       random,
       options.report ?? (() => {}),
+      options.deliveryTimeoutMs,
+      options.rates,
     )
     this.control = new ControlDesk(this.state, options.registry, options.storage, options.metadata)
     this.publisher = new Publisher(
@@ -114,6 +120,10 @@ export class Shard {
   turn(now: number, wall: number): boolean {
     const { state } = this
     state.clock.set(now, wall)
+    if (state.restored) {
+      state.restored = false
+      for (const queue of state.queues.values()) queue.used()
+    }
     // First what is due: it is not to be delivered in this turn.
     let any = state.timers.advance(now, timerBudget)
     // Peers' heads first, then gateways to their heads: a change that another shard sends on behalf
@@ -126,9 +136,15 @@ export class Shard {
     if (state.log.poll()) any = true
     if (this.control.turn(this.publisher)) any = true
     if (state.deaths.turn()) any = true
+    if (state.delays.turn()) any = true
     this.serve()
     this.flush()
     return any
+  }
+
+  /** What time it is, for what happens between turns; as in `turn`. */
+  setTime(now: number, wall: number): void {
+    this.state.clock.set(now, wall)
   }
 
   /** When a turn is due even if nobody rings, in the time of `now`; `Infinity`: never. */
@@ -143,7 +159,13 @@ export class Shard {
     const waiting = reclaimer.sweep()
     const moving = this.compactor.step()
     if (arena.used() < used && arena.takeWaiting()) for (const end of ends) end.bell.ring()
-    return moving || waiting > 0 || this.starved || this.state.deaths.starved
+    return (
+      moving ||
+      waiting > 0 ||
+      this.starved ||
+      this.state.deaths.starved ||
+      this.state.delays.starved
+    )
   }
 
   // HOT: the loop over a gateway's records
@@ -218,22 +240,34 @@ export class Shard {
     const extents = words[e + 6] as number
     const idsAt = e + entryWords + extents * extentWords
     const count = words[idsAt] as number
-    if ((flags & EntryFlag.persistent) !== 0 && !this.state.log.hasRoom(extents + 1, count))
-      return false
+    const isLogged = (flags & EntryFlag.persistent) !== 0 || this.goesToStream(words, idsAt, count)
+    if (isLogged && !this.state.log.hasRoom(extents + 1, count)) return false
     this.starved = !this.state.copier.copy(words, e)
     if (this.starved) return false
     let row = -1
     let position = 0
+    let refused = false
     for (let k = 1; k <= count; k++) {
       const id = words[idsAt + k] as number
       const queue = this.state.queues.get(id)
       if (queue === undefined || (id < 0 && !this.isReply(words, e))) continue
       row = queue.accept(this.state.copier.words, 0, flags, row)
       if (queue.logPosition > position) position = queue.logPosition
+      if (queue.refused) refused = true
     }
     this.state.copier.close()
-    if (words[i + 1] === 1) peer.arrivals.push(0, position)
+    if (words[i + 1] === 1) {
+      const sequence = peer.arrivals.push(0, position)
+      if (refused) peer.arrivals.refuse(sequence)
+    }
     return true
+  }
+
+  private goesToStream(words: Int32Array, idsAt: number, count: number): boolean {
+    for (let k = 1; k <= count; k++) {
+      if (this.state.queues.get(words[idsAt + k] as number)?.logsAll === true) return true
+    }
+    return false
   }
 
   // The shard that a reply came from knows no more than its key says, which may be guessed.

@@ -102,7 +102,7 @@ export class Sinks {
     const id = --this.last
     // Nobody gives window back for a sink: its gateway bounds what each subscriber may have waiting.
     const connection = new ShardConnection(0, '', end, '', vhost, 0, Number.MAX_SAFE_INTEGER)
-    const channel = new ShardChannel(0, connection, this.state.confirmed)
+    const channel = new ShardChannel(0, connection, this.state.clock, this.state.confirmed)
     const queue = new ClassicQueue(id, false, sinkSettings, this.state)
     const consumer = new Consumer(op.sink, channel, queue, {
       tag: '',
@@ -173,6 +173,7 @@ function recordOf(id: number, vhost: VhostRecord, shard: number): QueueRecord {
     settings: sinkSettings,
     shard,
     inbound: new Set(),
+    paused: false,
     deleted: false,
     routeMark: 0,
   }

@@ -35,6 +35,7 @@ const storage = new ShardStore({
   stoppedCleanly: start.stoppedCleanly,
   queueMemoryBudget: config.queue_memory_budget,
   shardBell: start.bells[start.shard] as SharedArrayBuffer,
+  onReaderNeeded: () => report({ report: 'readerNeeded' }),
   onReport: (level, msg, fields) => report({ report: 'log', level, msg, fields }),
 })
 const metadata =
@@ -76,6 +77,8 @@ function build(): Shard {
     registry: registrySettings(config, (size) => randomBytes(size)),
     // Also makes reply-to names, so it must not be predictable from what a client has seen.
     random: () => randomInt(0x100000000),
+    deliveryTimeoutMs: config.consumer_timeout,
+    rates: start.rates,
     report: (level, msg, fields) => report({ report: 'log', level, msg, fields }),
   })
   for (let peer = 0; peer < start.shards; peer++) {
@@ -109,6 +112,7 @@ function sleepMs(waiting: boolean): number {
 /** False when it is time to stop. */
 function readMail(): boolean {
   assert(port !== null, 'a shard runs in a worker thread')
+  shard.setTime(performance.now(), Date.now())
   metadata?.receive()
   for (let got = receiveMessageOnPort(port); got !== undefined; got = receiveMessageOnPort(port)) {
     const mail = got.message as ShardMail

@@ -1,11 +1,14 @@
-// Says again which segments there are and which messages of which queues are dead, queue by queue, while the shard goes on. Once it
-// has been said in a younger generation, older ones are needed only for what is alive. Settling is
-// idempotent, so it does not matter that queues change between one step and the next.
+// Says again which segments there are, which messages of which queues are dead, and what is remembered
+// of those alive, queue by queue, while the shard goes on. Once it has been said in a younger
+// generation, older ones are needed only for what is alive. Settling is idempotent, and a mark is said
+// as it is by then, so it does not matter that queues change between one step and the next.
 
 import type { AliveSet } from '../log/alive-set.ts'
+import type { Marks } from '../queue/marks.ts'
 import {
   highWord,
   lowWord,
+  markWords,
   Op,
   segmentWords,
   settleBitsPositions,
@@ -16,6 +19,9 @@ import {
 interface CheckpointQueue {
   readonly queue: number
   readonly alive: AliveSet
+  readonly owner: { readonly marks: Marks | undefined }
+  /** Its first position. */
+  readonly base: number
 }
 
 interface CheckpointSegment {
@@ -40,6 +46,8 @@ export class Checkpoint {
   private index: number
   /** All below this has been said of the queue at `index`; -1: it has not been named yet. */
   private from: number
+  /** Positions of the queue at `index` whose marks are to be said. */
+  private marked: number[]
 
   constructor(
     queues: ReadonlyMap<number, CheckpointQueue>,
@@ -53,6 +61,7 @@ export class Checkpoint {
     this.size = 0
     this.index = 0
     this.from = -1
+    this.marked = []
   }
 
   /** Makes the next record; false when all is said. */
@@ -70,6 +79,7 @@ export class Checkpoint {
       if (queue === undefined) return false
       if (this.from < 0) {
         this.sayFirst(queue)
+        queue.owner.marks?.each((position) => this.marked.push(position))
         return true
       }
       const from = queue.alive.firstDead(this.from)
@@ -77,18 +87,34 @@ export class Checkpoint {
         this.say(queue, from)
         return true
       }
+      if (this.sayMark(queue)) return true
       this.index++
       this.from = -1
     }
   }
 
+  private sayMark({ queue, owner }: CheckpointQueue): boolean {
+    const { marked, record } = this
+    for (let position = marked.pop(); position !== undefined; position = marked.pop()) {
+      const word = owner.marks?.get(position) ?? 0
+      if (word === 0) continue
+      record.length = 0
+      record.push(Op.mark, queue, lowWord(position), highWord(position), word)
+      this.size = markWords
+      return true
+    }
+    return false
+  }
+
   /** Each queue is named at least once: a queue that is not is taken for deleted. */
-  private sayFirst({ queue, alive }: CheckpointQueue): void {
-    const count = Math.min(alive.firstAlive(0), alive.next)
+  private sayFirst({ queue, alive, base }: CheckpointQueue): void {
+    const end = Math.min(alive.firstAlive(base), alive.next)
+    const count = end - base
     this.record.length = 0
-    this.record.push(Op.settle, queue, 0, 0, lowWord(count), highWord(count))
+    this.record.push(Op.settle, queue, lowWord(base), highWord(base))
+    this.record.push(lowWord(count), highWord(count))
     this.size = settleWords
-    this.from = count
+    this.from = end
   }
 
   private say({ queue, alive }: CheckpointQueue, from: number): void {

@@ -6,6 +6,7 @@ import {
   fdatasyncSync,
   fstatSync,
   fsyncSync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -27,8 +28,12 @@ export interface Disk {
   /** Reads up to `size` bytes into `bytes[at..]`; returns how many there were. */
   read(fd: number, bytes: Uint8Array, at: number, size: number, position: number): number
   sync(fd: number): void
+  /** Cuts the file behind `size` bytes. */
+  truncate(fd: number, size: number): void
   rename(from: string, to: string): void
   remove(path: string): void
+  /** With all that is in it. */
+  removeFolder(path: string): void
   /** Durably, with all folders on the way to it. */
   makeFolder(path: string): void
   /** Makes renames, new and removed files in the folder durable. */
@@ -59,8 +64,10 @@ export const nodeDisk: Disk = {
     return done
   },
   sync: fdatasyncSync,
+  truncate: ftruncateSync,
   rename: renameSync,
   remove: (path) => rmSync(path, { force: true }),
+  removeFolder: (path) => rmSync(path, { force: true, recursive: true }),
   makeFolder: (path) => makeFolder(path, 0o700),
   syncFolder,
   list: (path) => readdirSync(path),

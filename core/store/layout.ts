@@ -27,6 +27,16 @@ export function segmentFolder(shardFolder: string): string {
   return join(shardFolder, 'segments')
 }
 
+/** The streams of one shard. */
+export function streamsFolder(shardFolder: string): string {
+  return join(shardFolder, 'streams')
+}
+
+/** The segments of one stream; `queue` is its queue's id. */
+export function streamFolder(shardFolder: string, queue: number): string {
+  return join(streamsFolder(shardFolder), String(queue))
+}
+
 /** What could not be read, kept for whoever can. */
 export function asideFolder(shardFolder: string): string {
   return join(shardFolder, 'damaged')

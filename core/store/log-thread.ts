@@ -7,8 +7,10 @@ import type { RingReader } from '../../shared/bus/ring.ts'
 import { EntrySource } from '../message/entry-source.ts'
 import { BlockBuilder } from './block-builder.ts'
 import { DeadPositions } from './dead-positions.ts'
+import { GenerationSpan } from './generation-span.ts'
 import type { LogBackground } from './log-background.ts'
-import { enqueueEntryAt, LogRecord } from './log-wire.ts'
+import { enqueueEntryAt, LogRecord, StreamRecord } from './log-wire.ts'
+import type { StreamWriters } from './stream-writers.ts'
 import type { WalFiles } from './wal.ts'
 import {
   enqueueHeadWords,
@@ -17,7 +19,10 @@ import {
   joinWords,
   Op,
   partHeadWords,
-  targetWords,
+  targetCountOf,
+  targetWordsOf,
+  timed,
+  timedTargetWords,
 } from './wal-format.ts'
 
 export interface LogThreadParts {
@@ -26,8 +31,11 @@ export interface LogThreadParts {
   readonly shardBell: Doorbell
   /** How long settles may wait for a message to share a sync with, in milliseconds. */
   readonly settleWaitMs: number
+  /** How long retiring a generation may wait for its last messages to be settled, in milliseconds. */
+  readonly retireWaitMs: number
   readonly arena: Arena
   readonly background: LogBackground
+  readonly streams: StreamWriters
   readonly salt: number
   /** Makes the files once the shard has said where writing goes on. */
   readonly openWal: (at: LogPlace) => WalFiles
@@ -47,6 +55,11 @@ export interface LogPlace {
 /** A commit of this much goes to the disk before more is taken. */
 const commitBytesMax: number = 8 * 1024 * 1024
 
+/** A generation of which so little is alive may soon be dead: retiring it waits for that, but not long. */
+const aliveFew = 10_000
+/** Looking at more queues than this is not worth it. */
+const queuesFew = 64
+
 /** More settles than this are not worth holding back. */
 const fewSettles = 200
 
@@ -58,12 +71,20 @@ export class LogThread {
   private wal: WalFiles | undefined
   /** Word in the block of the enqueue op that a target record would extend; -1 for none. */
   private openOp: number
-  /** Generation to retire once what was read is synced; -1 for none. */
+  /** Generation to retire once what was read is synced; -1 for none. Since when it waits, or -1. */
   private toRetire: number
+  private toRetireSince: number
+  /** What each generation holds that is not to be retired yet, but for those from before the start. */
+  private readonly spans: Map<number, GenerationSpan>
+  /** Of the generation that is written. */
+  private span: GenerationSpan
+  /** There are generations from before the start. */
+  private hasOld: boolean
   /** What was settled since the last roll; undefined when nobody asks. */
   private dead: DeadPositions | undefined
-  /** `dead` as it was before this commit, which may fail and come again. */
+  /** `dead` and `toRetire` as they were before this commit, which may fail and come again. */
   private deadBefore: DeadPositions | undefined
+  private retireBefore: number
   private written: number
   private troubled: boolean
   /** When settles began to wait for company; -1 when none do. */
@@ -77,6 +98,11 @@ export class LogThread {
     this.wal = undefined
     this.openOp = -1
     this.toRetire = -1
+    this.toRetireSince = -1
+    this.retireBefore = -1
+    this.spans = new Map()
+    this.span = new GenerationSpan()
+    this.hasOld = true
     this.dead = undefined
     this.deadBefore = undefined
     this.written = 0
@@ -89,7 +115,7 @@ export class LogThread {
    * refused: nothing is lost then, the next turn tries again.
    */
   turn(): 'busy' | 'idle' | 'waiting' | 'failed' {
-    const { background } = this.parts
+    const { background, streams } = this.parts
     let any = false
     let waits = false
     try {
@@ -104,7 +130,10 @@ export class LogThread {
       this.parts.shardBell.ring()
       return 'failed'
     }
+    if (this.toRetire >= 0) this.startRetiring(false)
     if (background.serve()) any = true
+    if (this.wal !== undefined) streams.retain()
+    if (streams.announce()) any = true
     if (this.wal !== undefined && background.step(this.wal, this.written)) any = true
     if (background.failure !== undefined) this.tell(background.failure)
     else if (any && this.troubled) {
@@ -131,7 +160,8 @@ export class LogThread {
     let count = 0
     let few = true
     for (let i = this.ring.next(); i >= 0 && few; i = this.ring.next()) {
-      few = ((this.ring.words[i] as number) & 255) === LogRecord.settle && ++count < fewSettles
+      const type = (this.ring.words[i] as number) & 255
+      few = (type === LogRecord.settle || type === LogRecord.mark) && ++count < fewSettles
     }
     this.ring.rewind()
     return few
@@ -142,28 +172,59 @@ export class LogThread {
     this.written = 0
     this.take()
     this.writeBlock()
+    this.parts.streams.write(this.ring.words)
     this.wal?.sync()
-    this.startRetiring()
+    this.parts.streams.sync()
+    this.parts.streams.announce()
+    this.startRetiring(false)
     this.deadBefore = this.dead
+    this.retireBefore = this.toRetire
     this.ring.release()
     this.parts.shardBell.ring()
   }
 
   /** All that the shard has said before it asked for it is synced. */
-  private startRetiring(): void {
-    if (this.toRetire < 0 || this.dead === undefined) return
-    this.parts.background.retire(this.toRetire, this.dead)
+  private startRetiring(now: boolean): void {
+    const { dead } = this
+    if (this.toRetire < 0 || dead === undefined) return
+    const alive = this.aliveMax(this.toRetire, dead)
+    if (alive > 0 && alive <= aliveFew && !now) {
+      const time = performance.now()
+      if (this.toRetireSince < 0) this.toRetireSince = time
+      if (time - this.toRetireSince < this.parts.retireWaitMs) return
+    }
+    this.parts.background.retire(this.toRetire, dead, alive === 0)
+    for (const generation of this.spans.keys()) {
+      if (generation <= this.toRetire) this.spans.delete(generation)
+    }
+    this.hasOld = false
     this.toRetire = -1
+    this.toRetireSince = -1
     this.dead = undefined
+  }
+
+  /** Messages of generations up to `generation` that may be alive, at most. */
+  private aliveMax(generation: number, dead: DeadPositions): number {
+    let alive = this.hasOld ? Number.POSITIVE_INFINITY : 0
+    for (const [each, span] of this.spans) {
+      if (each <= generation) alive += span.aliveMax(dead, queuesFew)
+    }
+    return alive
+  }
+
+  private turnToSpan(generation: number): void {
+    this.span = this.spans.get(generation) ?? new GenerationSpan()
+    this.spans.set(generation, this.span)
   }
 
   private recoverFrom(error: unknown): void {
     this.ring.rewind()
     this.block.clear()
     this.openOp = -1
-    this.toRetire = -1
+    this.toRetire = this.retireBefore
     this.dead = this.deadBefore
     this.wal?.fail()
+    this.parts.streams.fail()
     this.tell(error)
   }
 
@@ -184,13 +245,18 @@ export class LogThread {
       if (type === LogRecord.enqueue) this.enqueue(words, i)
       else if (type === LogRecord.target) this.target(words, i)
       else if (type < LogRecord.enqueue) this.copyOp(words, i)
-      else this.control(words, i, type)
+      else if (type === LogRecord.enqueueTimed) this.enqueue(words, i)
+      else if (type === LogRecord.targetTimed) this.target(words, i)
+      else if (type >= StreamRecord.entry) {
+        this.written += this.parts.streams.take(words, i, type)
+      } else this.control(words, i, type)
     }
   }
 
   private control(words: Int32Array, i: number, type: number): void {
     if (type === LogRecord.open) {
       this.dead = new DeadPositions()
+      this.turnToSpan(words[i + 4] as number)
       this.wal ??= this.parts.openWal({
         file: words[i + 1] as number,
         sequence: joinWords(words[i + 2] as number, words[i + 3] as number),
@@ -201,8 +267,9 @@ export class LogThread {
       this.writeBlock()
       this.wal?.sync()
       // With what is known now: the next generation's settles say nothing of the one before.
-      this.startRetiring()
+      this.startRetiring(true)
       this.wal?.roll(words[i + 1] as number)
+      this.turnToSpan(words[i + 1] as number)
       this.dead = new DeadPositions()
     } else if (type === LogRecord.retire) {
       this.toRetire = words[i + 1] as number
@@ -232,18 +299,20 @@ export class LogThread {
     const inline = size <= inlineBytesMax
     if (!inline) this.writeParts(size)
     const bytes = inline ? size : 0
-    const opWords = enqueueHeadWords + ((bytes + 3) >> 2) + targetWords
+    const isTimed = ((words[i] as number) & 255) === LogRecord.enqueueTimed
+    const target = isTimed ? timedTargetWords : targetWordsOf(0)
+    const opWords = enqueueHeadWords + ((bytes + 3) >> 2) + target
     if (this.block.room() < opWords) this.writeBlock()
     const { block } = this
     const to = block.words
     const at = block.at
     to[at] = (opWords << 8) | Op.enqueue
-    to[at + 1] = (words[i + 1] as number) | (inline ? 0 : inParts) | 256
+    to[at + 1] = (words[i + 1] as number) | (inline ? 0 : inParts) | (isTimed ? timed : 0) | 256
     to[at + 2] = words[e + 2] as number
     to[at + 3] = words[e + 3] as number
     to[at + 4] = words[e + 4] as number
     to[at + 5] = words[e + 5] as number
-    const end = at + opWords - targetWords
+    const end = at + opWords - target
     if (bytes > 0) {
       to[end - 1] = 0
       this.source.copyTo(block.bytes, (at + enqueueHeadWords) * 4, bytes)
@@ -251,21 +320,62 @@ export class LogThread {
     to[end] = words[i + 2] as number
     to[end + 1] = words[i + 3] as number
     to[end + 2] = words[i + 4] as number
+    this.span.note(
+      words[i + 2] as number,
+      joinWords(words[i + 3] as number, words[i + 4] as number),
+    )
+    if (isTimed) {
+      const last = i + ((words[i] as number) >>> 8)
+      to[end + 3] = words[last - 2] as number
+      to[end + 4] = words[last - 1] as number
+    }
     block.at = at + opWords
     this.openOp = at
   }
 
   private target(words: Int32Array, i: number): void {
-    if (this.block.room() < targetWords) this.moveOpenOp()
+    const isTimed = ((words[i] as number) & 255) === LogRecord.targetTimed
+    if (this.block.room() < timedTargetWords) this.moveOpenOp()
+    if (isTimed && ((this.block.words[this.openOp + 1] as number) & timed) === 0)
+      this.widenTargets()
     const { block } = this
     const to = block.words
     const op = this.openOp
+    const size = targetWordsOf(to[op + 1] as number)
     to[block.at] = words[i + 1] as number
     to[block.at + 1] = words[i + 2] as number
     to[block.at + 2] = words[i + 3] as number
-    block.at += targetWords
-    to[op] = (to[op] as number) + (targetWords << 8)
+    this.span.note(
+      words[i + 1] as number,
+      joinWords(words[i + 2] as number, words[i + 3] as number),
+    )
+    if (size === timedTargetWords) {
+      to[block.at + 3] = isTimed ? (words[i + 4] as number) : 0
+      to[block.at + 4] = isTimed ? (words[i + 5] as number) : 0
+    }
+    block.at += size
+    to[op] = (to[op] as number) + (size << 8)
     to[op + 1] = (to[op + 1] as number) + 256
+  }
+
+  /** The op that is being extended gets a target with an expiry, its first: the others get room for one. */
+  private widenTargets(): void {
+    const narrow = targetWordsOf(0)
+    const more = timedTargetWords - narrow
+    const count = targetCountOf(this.block.words[this.openOp + 1] as number)
+    if (this.block.room() < count * more + timedTargetWords) this.moveOpenOp()
+    const { block, openOp: op } = this
+    const to = block.words
+    const from = block.at - count * narrow
+    for (let t = count - 1; t >= 0; t--) {
+      const at = from + t * timedTargetWords
+      to[at + 4] = 0
+      to[at + 3] = 0
+      for (let k = narrow - 1; k >= 0; k--) to[at + k] = to[from + t * narrow + k] as number
+    }
+    block.at += count * more
+    to[op] = (to[op] as number) + ((count * more) << 8)
+    to[op + 1] = (to[op + 1] as number) | timed
   }
 
   /** The block is full: the op that is being extended goes to the next one. */

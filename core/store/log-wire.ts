@@ -8,6 +8,7 @@ export const LogRecord = {
   segment: 7,
   segmentDropped: 8,
   delivered: 9,
+  mark: 10,
   /** [1] flags [2] queue [3..4] position [5..11] entry, extents (see shared/bus/wire.ts) */
   enqueue: 16,
   /** The message of the enqueue record before it goes to another queue too. [1] queue [2..3] position */
@@ -18,7 +19,45 @@ export const LogRecord = {
   roll: 19,
   /** Settles that say what is dead have been repeated since generation [1] ended: it may be retired. */
   retire: 20,
+  /** As `enqueue`, and behind its extents when the message expires (2 words), as in wal-format.ts. */
+  enqueueTimed: 24,
+  /** As `target`. [4..5] when the message expires */
+  targetTimed: 25,
 } as const
+
+/** Further records of that ring, about streams. `stream` is the id of a stream's queue. */
+export const StreamRecord = {
+  /** [1] stream [2] flags [3..9] entry, extents */
+  entry: 32,
+  /**
+   * [1] stream [2] body bytes left out [3] entries [4] messages [5] writer, 0: none [6..7] sequence
+   * [8..14] entry (see Record.streamPublish)
+   */
+  batch: 33,
+  /** The stream is there, or has new settings. [1] stream, then `streamSettingWords` words */
+  open: 34,
+  /** [1] stream [2] number of the writer [3] bytes of its reference, and these */
+  writer: 35,
+  /** [1] stream [2..3] offset [4] bytes of the name, and these */
+  offset: 36,
+  /** [1] stream */
+  deleted: 37,
+} as const
+
+/** Bytes limit (2 words, -1 -1: none), age limit in ms (2, likewise), segment bytes (2), filter bytes. */
+export const streamSettingWords = 7
+export const streamEntryAt = 3
+export const streamBatchEntryAt = 8
+
+/** Log thread -> shard, in a ring of its own. */
+export const StreamReply = {
+  /** Synced up to here. [1] stream [2..3] next [4..5] last chunk [6..7] segment [8..9] position [10..11] first */
+  advanced: 1,
+} as const
+
+export const streamAdvancedWords = 12
+/** Some 1300 streams that advance in one commit. */
+export const streamReplyRingWords: number = 16 * 1024
 
 /** A second ring, for what does not wait for the disk to take writes. */
 export const LogRequest = {
@@ -54,6 +93,7 @@ export const requestRingWords: number = 16 * 1024
 
 export const enqueueEntryAt = 5
 export const targetRecordWords = 4
+export const expiryWords = 2
 export const openWords = 7
 export const rollWords = 2
 export const retireWords = 2

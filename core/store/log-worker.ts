@@ -12,12 +12,15 @@ import { asideFolder, segmentFolder, walFolder } from './layout.ts'
 import { LogBackground } from './log-background.ts'
 import { LogThread } from './log-thread.ts'
 import { listWal } from './recovery.ts'
+import { StreamWriters } from './stream-writers.ts'
 import { WalFiles } from './wal.ts'
 
 /** A disk that refused a write is asked again after this. */
 const retryMs = 200
 /** Settles wait so long for a message to share a sync with, in a log that is in use. */
 const settleWaitMs = 10
+/** A generation of which little is left to settle waits so long before that is copied. */
+const retireWaitMs = 200
 /** An idle log looks around this often: for settles, which ring no bell. */
 const idleMs = 1000
 
@@ -35,6 +38,7 @@ const log = new LogThread({
   ring: new RingReader(memory.ring),
   shardBell: new Doorbell(start.shardBell),
   settleWaitMs,
+  retireWaitMs,
   salt: memory.salt,
   arena,
   background: new LogBackground({
@@ -48,6 +52,13 @@ const log = new LogThread({
       segments: segmentFolder(start.folder),
       aside: asideFolder(start.folder),
     },
+  }),
+  streams: new StreamWriters({
+    arena,
+    disk: nodeDisk,
+    folder: start.folder,
+    replies: new RingWriter(memory.streams.replies),
+    clock: () => Date.now(),
   }),
   openWal: (place) => {
     const { files: oldFiles, spares } = listWal(nodeDisk, folder)

@@ -3,7 +3,10 @@
 import { basename, join } from 'node:path'
 import { assert } from '../../shared/assert.ts'
 import { Doorbell } from '../../shared/bus/doorbell.ts'
+import { Lane } from '../../shared/bus/lane.ts'
+import type { StreamMemory } from '../../shared/bus/mail.ts'
 import { RingReader, RingWriter } from '../../shared/bus/ring.ts'
+import { levelOf } from '../log/log.ts'
 import type { ShardState } from '../shard/shard-state.ts'
 import type { ShardMemory, ShardStorage } from '../shard/storage.ts'
 import type { Disk } from './disk.ts'
@@ -15,7 +18,10 @@ import { Replay } from './replay.ts'
 import type { SegmentListing, StoredSegment } from './segment-reader.ts'
 import { listSegments, salvageSegment } from './segment-reader.ts'
 import { isUnfinished, missingSegments } from './segment-state.ts'
+import { StreamDesk } from './stream-desk.ts'
+import { recoverStreams } from './stream-recovery.ts'
 import { WalLog } from './wal-log.ts'
+import { queueOfKey } from './wal-queue.ts'
 
 /** A stop waits this long for the log at most; a supervisor waits a little longer for the shard. */
 const closeMs = 400
@@ -36,6 +42,9 @@ export interface ShardStoreParts {
   readonly bell: SharedArrayBuffer
   /** Of the shard: rung by the log thread. */
   readonly shardBell: SharedArrayBuffer
+  readonly streams: StreamMemory
+  /** A stream is read for the first time: there must be a thread that does it. */
+  readonly onReaderNeeded: () => void
   readonly onReport: (level: 'info' | 'warn' | 'error', text: string, fields: object) => void
 }
 
@@ -66,7 +75,24 @@ export class ShardStore implements ShardStorage {
       onLost: (queue, messages) =>
         onReport('error', 'messages could not be read back: they are lost', { queue, messages }),
     })
+    this.log.streams = this.createStreamDesk(this.log, memory)
     return this.log
+  }
+
+  private createStreamDesk(log: WalLog, memory: ShardMemory): StreamDesk {
+    const { bell, folder, streams, onReaderNeeded } = this.parts
+    const readerBell = new Doorbell(streams.readerBell)
+    return new StreamDesk({
+      appender: log,
+      folder,
+      replies: new RingReader(streams.replies),
+      logBell: new Doorbell(bell),
+      toReader: new Lane(new RingWriter(streams.toReader), readerBell),
+      fromReader: new RingReader(streams.fromReader),
+      readerBell,
+      reclaimer: memory.reclaimer,
+      onReaderNeeded,
+    })
   }
 
   recover(state: ShardState): void {
@@ -78,11 +104,13 @@ export class ShardStore implements ShardStorage {
     const { segments, broken } = this.listSegments(log)
     const keeper = new EntryKeeper(state.arena, state.slabs, state.messages)
     const replay = new Replay(keeper, log.queues.keys())
-    for (const { runs } of segments) {
-      for (const { queue, from, to } of runs) replay.addStored(queue, from, to)
+    for (const { runs, expiries } of segments) {
+      for (const run of runs) replay.addStored(run)
+      for (const [queue, some] of expiries) replay.addExpiries(queue, some)
     }
     const end = new WalRecovery(this.place(asideFolder(folder)), replay).run()
     const messages = this.putBack(log, replay)
+    this.recoverStreams(log)
     let last = -1
     for (const segment of segments) {
       last = Math.max(last, segment.generation)
@@ -98,6 +126,12 @@ export class ShardStore implements ShardStorage {
       this.parts.onReport('error', 'a segment is missing: its messages are lost', { name })
     }
     this.report(state.shard, end, replay, messages)
+  }
+
+  private recoverStreams(log: WalLog): void {
+    const { disk, folder, stoppedCleanly, onReport } = this.parts
+    if (log.streams === undefined) return
+    recoverStreams(disk, folder, log.streams, !stoppedCleanly, onReport)
   }
 
   private place(aside: string | undefined): RecoveryPlace {
@@ -155,13 +189,20 @@ export class ShardStore implements ShardStorage {
   /** Puts the replayed messages into their queues; returns how many there are. */
   private putBack(log: WalLog, replay: Replay): number {
     let messages = 0
-    for (const [id, replayed] of replay.queues) {
-      const walQueue = log.queues.get(id)
+    for (const [key, replayed] of replay.queues) {
+      const id = queueOfKey(key)
+      if (key !== id) log.queues.get(id)?.owner.restoreLevel(levelOf(replayed.base))
+      const walQueue = log.queues.get(key)
       if (walQueue === undefined) continue
       const queue = walQueue.owner
       const alive = replayed.stored
       const stored = alive.count
-      if (stored > 0) queue.restoreStored(stored, alive.firstAlive(0), replayed.storedTo)
+      if (stored > 0)
+        queue.restoreStored(stored, alive.firstAlive(0), replayed.storedTo, replayed.bytesStored())
+      replayed.marks.each((position, word) => queue.restoreMark(position, word))
+      for (const [position, at] of replayed.expiries) {
+        if (replayed.isAlive(position)) queue.restoreExpiry(position, at)
+      }
       replayed.each((position, row) => {
         alive.add(position)
         queue.restore(row, position)

@@ -10,10 +10,12 @@ import type { SlabReclaimer } from '../../shared/bus/slab-reclaimer.ts'
 import type { SlabWriter } from '../../shared/bus/slab-writer.ts'
 import { EntryFlag, entryWords, extentWords } from '../../shared/bus/wire.ts'
 import type { BacklogOwner, Log, QueueLog } from '../log/log.ts'
+import type { StreamLog, StreamOwner, StreamSettings } from '../log/stream-log.ts'
 import type { MessageTable } from '../message/message-table.ts'
 import { Checkpoint } from './checkpoint.ts'
 import {
   enqueueEntryAt,
+  expiryWords,
   LogRecord,
   openWords,
   retireWords,
@@ -21,19 +23,21 @@ import {
   targetRecordWords,
 } from './log-wire.ts'
 import { SegmentDesk } from './segment-desk.ts'
+import type { StreamAppender, StreamDesk } from './stream-desk.ts'
 import {
   deliveredWords,
   enqueueHeadWords,
   highWord,
   lowWord,
+  markWords,
   queueDeletedWords,
   segmentWords,
   settleWords,
   targetsMax,
-  targetWords,
+  timedTargetWords,
   walFileBytes,
 } from './wal-format.ts'
-import { WalQueue } from './wal-queue.ts'
+import { levelKey, WalQueue } from './wal-queue.ts'
 
 export interface WalLogParts {
   readonly ring: RingWriter
@@ -69,10 +73,14 @@ const keptFlags: number = EntryFlag.persistent | EntryFlag.headers | EntryFlag.d
 /** Identifies the ring to the reclaimer: gateway links count up from 1, shards down from -1. */
 const referenceId = 0
 
-export class WalLog implements Log {
+export class WalLog implements Log, StreamAppender {
   committedUpTo: number
   readonly queues: Map<number, WalQueue>
   readonly desk: SegmentDesk
+  /** Set once, right after construction: streams append through this. */
+  streams: StreamDesk | undefined
+  /** StreamAppender: of the ring. */
+  readonly words: Int32Array
   private readonly ring: RingWriter
   private readonly bell: Doorbell
   private readonly messages: MessageTable
@@ -109,6 +117,8 @@ export class WalLog implements Log {
     this.messages = messages
     // The log thread holds no slab beyond the records that name it.
     this.lastReference = reclaimer.watch(referenceId, ring, new Int32Array(arena.slabCount))
+    this.streams = undefined
+    this.words = ring.words
     this.queues = new Map()
     this.desk = new SegmentDesk({
       ...parts,
@@ -153,16 +163,17 @@ export class WalLog implements Log {
 
   /** The node stops in order: of which messages is it known that nobody has seen them? */
   stop(): void {
-    for (const { queue, alive, owner } of this.queues.values()) {
+    for (const { queue, alive, base, owner } of this.queues.values()) {
       if (alive.count === 0) continue
-      const position = owner.undeliveredFrom()
+      const position = Math.max(base, owner.undeliveredFrom())
       this.put([LogRecord.delivered, queue, lowWord(position), highWord(position)], deliveredWords)
     }
   }
 
-  openQueue(queue: number, owner: BacklogOwner): WalQueue {
-    const log = new WalQueue(queue, owner)
-    this.queues.set(queue, log)
+  openQueue(queue: number, owner: BacklogOwner, level: number): WalQueue {
+    const log = new WalQueue(queue, owner, level)
+    this.queues.set(levelKey(queue, log.base), log)
+    if (level > 0) this.queues.get(queue)?.levels.push(log)
     return log
   }
 
@@ -170,6 +181,10 @@ export class WalLog implements Log {
     const { queue } = log
     if (!this.queues.delete(queue)) return
     ;(log as WalQueue).deleted = true
+    for (const level of (log as WalQueue).levels) {
+      level.deleted = true
+      this.queues.delete(levelKey(queue, level.base))
+    }
     this.settles++
     this.put([LogRecord.queueDeleted, queue], queueDeletedWords)
   }
@@ -177,31 +192,37 @@ export class WalLog implements Log {
   hasRoom(extents: number, queues: number): boolean {
     if (this.overflow.length > 0 && !this.drained()) return false
     if (this.unsynced.bytes > unsyncedBytesMax) return false
-    const words = enqueueEntryAt + entryWords + extents * extentWords + queues * targetRecordWords
+    const targets = queues * (targetRecordWords + expiryWords)
+    const words = enqueueEntryAt + entryWords + extents * extentWords + expiryWords + targets
     // Several enqueue records, should the targets be many.
     return this.hasWords(words + Math.ceil(queues / targetsMax) * 1024)
   }
 
   // HOT: once per persistent message and durable queue
-  enqueue(log: QueueLog, position: number, row: number): number {
+  enqueue(log: QueueLog, position: number, row: number, expiry: number): number {
     const { ring } = this
     ;(log as WalQueue).alive.add(position)
     this.openSettle = -1
     if (row === this.openRow && this.openTargets < targetsMax) {
-      this.addTarget(log.queue, position)
+      this.addTarget(log.queue, position, expiry)
       return ring.total
     }
     const extents = this.messages.extentsOf(row)
-    const size = enqueueEntryAt + entryWords + (extents === undefined ? 0 : extents.length)
+    const entry = entryWords + (extents === undefined ? 0 : extents.length)
+    const size = enqueueEntryAt + entry + (expiry === 0 ? 0 : expiryWords)
     const index = ring.reserve(size)
     assert(index >= 0, 'whoever enqueues has asked for room')
     const to = ring.words
-    to[index] = (size << 8) | LogRecord.enqueue
+    to[index] = (size << 8) | (expiry === 0 ? LogRecord.enqueue : LogRecord.enqueueTimed)
     to[index + 1] = (this.messages.flags[row] as number) & keptFlags
     to[index + 2] = log.queue
     to[index + 3] = lowWord(position)
     to[index + 4] = highWord(position)
     this.messages.writeEntry(row, to, index + enqueueEntryAt)
+    if (expiry !== 0) {
+      to[index + size - 2] = lowWord(expiry)
+      to[index + size - 1] = highWord(expiry)
+    }
     ring.commit(size)
     this.urgent = true
     const { total } = ring
@@ -209,7 +230,7 @@ export class WalLog implements Log {
     if (extents !== undefined) this.refer(extents, total)
     this.openRow = row
     this.openTargets = 1
-    const bytes = (enqueueHeadWords + targetWords) * 4 + this.messages.entrySize(row)
+    const bytes = (enqueueHeadWords + timedTargetWords) * 4 + this.messages.entrySize(row)
     this.generationSize += bytes
     this.unsynced.add(bytes, total)
     return total
@@ -239,15 +260,65 @@ export class WalLog implements Log {
     this.openNewSettle(log.queue, from, count)
   }
 
+  openStream(queue: number, name: string, settings: StreamSettings, owner: StreamOwner): StreamLog {
+    assert(this.streams !== undefined, 'the store has made the desk of streams')
+    return this.streams.open(queue, name, settings, owner)
+  }
+
+  // HOT: once per message published to a stream
+  reserveEntry(words: number): number {
+    const index = this.ring.reserve(words)
+    assert(index >= 0, 'whoever appends has asked for room')
+    return index
+  }
+
+  // HOT: once per message published to a stream
+  commitEntry(index: number, words: number, e: number, bytes: number): number {
+    const { ring } = this
+    this.openRow = -1
+    this.openSettle = -1
+    ring.commit(words)
+    const { total } = ring
+    this.lastReference[ring.words[e] as number] = total
+    const extentsEnd = index + words
+    for (let i = e + entryWords; i < extentsEnd; i += extentWords) {
+      this.lastReference[ring.words[i] as number] = total
+    }
+    this.urgent = true
+    this.unsynced.add(bytes, total)
+    return total
+  }
+
+  putRecord(words: readonly number[]): void {
+    this.put(words, words.length)
+  }
+
+  mark(log: QueueLog, position: number, word: number): void {
+    // Of a message that is not in the log nothing needs to be remembered.
+    if (!(log as WalQueue).alive.has(position)) return
+    this.generationSize += markWords * 4
+    this.put([LogRecord.mark, log.queue, lowWord(position), highWord(position), word], markWords)
+  }
+
+  isAlive(log: QueueLog, position: number): boolean {
+    return (log as WalQueue).alive.has(position)
+  }
+
   fetch(log: QueueLog): void {
     this.desk.fetch(log as WalQueue)
   }
 
+  rewind(log: QueueLog): void {
+    this.desk.rewind(log as WalQueue)
+  }
+
   poll(): boolean {
-    return this.desk.poll()
+    const any = this.streams?.poll() === true
+    return this.desk.poll() || any
   }
 
   flush(): void {
+    this.streams?.flush()
     this.openRow = -1
     this.openSettle = -1
     if (this.overflow.length > 0) this.drained()
@@ -293,17 +364,22 @@ export class WalLog implements Log {
     return this.overflow.length === 0 && this.ring.releasedTotal() === this.ring.total
   }
 
-  private addTarget(queue: number, position: number): void {
+  private addTarget(queue: number, position: number, expiry: number): void {
     const { ring } = this
-    const index = ring.reserve(targetRecordWords)
+    const size = targetRecordWords + (expiry === 0 ? 0 : expiryWords)
+    const index = ring.reserve(size)
     const to = ring.words
-    to[index] = (targetRecordWords << 8) | LogRecord.target
+    to[index] = (size << 8) | (expiry === 0 ? LogRecord.target : LogRecord.targetTimed)
     to[index + 1] = queue
     to[index + 2] = lowWord(position)
     to[index + 3] = highWord(position)
-    ring.commit(targetRecordWords)
+    if (expiry !== 0) {
+      to[index + 4] = lowWord(expiry)
+      to[index + 5] = highWord(expiry)
+    }
+    ring.commit(size)
     this.openTargets++
-    this.generationSize += targetWords * 4
+    this.generationSize += timedTargetWords * 4
   }
 
   private refer(extents: Int32Array, total: number): void {

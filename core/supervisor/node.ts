@@ -54,6 +54,7 @@ export async function runNode(loaded: LoadedConfig): Promise<RunningNode | undef
     diskLimitBytes: diskLimitBytes(config, totalmem()),
     arena: reserveArena(arenaBytes(watermarkBytes, availableBytes())),
     logUrl: new URL(`../store/log-worker${ending}`, import.meta.url),
+    readerUrl: new URL(`../store/stream-reader-worker${ending}`, import.meta.url),
     metadataUrl: new URL(`../store/metadata-worker${ending}`, import.meta.url),
     shardUrl: new URL(`../shard/worker${ending}`, import.meta.url),
     gatewayUrl: new URL(`../../gateways/worker${ending}`, import.meta.url),

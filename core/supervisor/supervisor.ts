@@ -15,6 +15,7 @@ import type {
   LogStart,
   ShardMail,
   ShardStart,
+  StreamReaderStart,
   ThreadReport,
 } from '../../shared/bus/mail.ts'
 import type { Config } from '../../shared/config/schema.ts'
@@ -52,6 +53,7 @@ export interface SupervisorOptions {
   readonly diskLimitBytes: number
   readonly shardUrl: URL
   readonly logUrl: URL
+  readonly readerUrl: URL
   readonly metadataUrl: URL
   readonly gatewayUrl: URL
   /** Stands in for a gateway that is a process. */
@@ -97,6 +99,7 @@ export class Supervisor {
   private readonly shardBells: SharedArrayBuffer[]
   private readonly shards: ShardSlot[]
   private readonly logs: Thread[]
+  private shardStarts: readonly ShardStart[]
   private metadata: MetadataSlot | undefined
   private readonly gateways: GatewaySlot[]
   private readonly announced: Set<string>
@@ -119,6 +122,7 @@ export class Supervisor {
     this.shardBells = []
     this.shards = []
     this.logs = []
+    this.shardStarts = []
     this.metadata = undefined
     this.gateways = []
     this.announced = new Set()
@@ -138,6 +142,7 @@ export class Supervisor {
     const { config, arena, disk, shardUrl } = this.options
     const channel = new MessageChannel()
     const starts = shardStarts(config, arena, this.nodeWords, channel.port1, disk)
+    this.shardStarts = starts
     this.startMetadata(channel.port2, starts)
     for (const start of starts) {
       this.startLog(start)
@@ -163,11 +168,11 @@ export class Supervisor {
         bell: new Doorbell(createDoorbell()),
         links: [],
         serving: false,
-        stopped: false,
+        stopped: true,
       }
       this.gateways.push(slot)
-      this.startGateway(slot)
     }
+    for (const slot of this.firstGateways()) this.startGateway(slot)
     this.watchAlarms()
     this.alarmTimer = setInterval(() => this.watchAlarms(), alarmSampleMs)
   }
@@ -263,6 +268,20 @@ export class Supervisor {
     this.logs.push(thread)
   }
 
+  /** The streams of a shard are read for the first time. */
+  private startReader(shard: number): void {
+    const { arena, readerUrl } = this.options
+    const log = this.shardStarts[shard]?.log
+    const shardBell = this.shardBells[shard]
+    if (log === undefined || shardBell === undefined || this.phase === 'stopping') return
+    const start: StreamReaderStart = { shard, arena, streams: log.streams, shardBell }
+    const thread = startThread(readerUrl, `reader ${shard}`, start, {
+      onReport: (report) => this.onCommonReport(report),
+      onEnd: (cause) => this.onShardEnd(shard, cause),
+    })
+    this.logs.push(thread)
+  }
+
   private startGateway(slot: GatewaySlot): void {
     const { arena, config, gatewayUrl, bridgeUrl } = this.options
     const { isolation, name, services } = slot.plan
@@ -270,6 +289,7 @@ export class Supervisor {
     slot.bell = new Doorbell(bell)
     slot.links = this.shards.map(() => createLink(++this.lastLink, this.arena.slabCount))
     slot.serving = false
+    slot.stopped = false
     const start: GatewayStart = {
       gateway: ++this.lastGateway,
       name,
@@ -304,7 +324,8 @@ export class Supervisor {
     } else if (report.report === 'answer') {
       this.answers.get(report.request)?.(report.reply)
       this.answers.delete(report.request)
-    } else if (report.report === 'failed') this.onShardEnd(index, report.text)
+    } else if (report.report === 'readerNeeded') this.startReader(index)
+    else if (report.report === 'failed') this.onShardEnd(index, report.text)
     else this.onCommonReport(report)
   }
 
@@ -323,6 +344,21 @@ export class Supervisor {
     this.checkReady()
   }
 
+  /** AMQP is what most clients wait for: the other gateways start when it serves. */
+  private firstGateways(): readonly GatewaySlot[] {
+    const amqp = this.gateways.filter(({ plan }) => plan.services.includes('amqp'))
+    return amqp.length > 0 ? amqp : this.gateways
+  }
+
+  private startOtherGateways(): void {
+    if (this.firstGateways().some(({ serving }) => !serving)) return
+    for (const slot of this.gateways) {
+      if (slot.thread !== undefined) continue
+      this.startGateway(slot)
+      this.postGateway(slot, { mail: 'listen' })
+    }
+  }
+
   private onGatewayReport(slot: GatewaySlot, report: ThreadReport): void {
     if (report.report === 'stopped') slot.stopped = true
     else if (report.report === 'failed') this.onGatewayEnd(slot, report.text)
@@ -333,6 +369,7 @@ export class Supervisor {
       this.announced.add(at)
     } else if (report.report === 'serving') {
       slot.serving = true
+      if (this.phase === 'starting') this.startOtherGateways()
       this.checkReady()
     } else if (report.report === 'log') this.onCommonReport(report)
   }
@@ -375,7 +412,6 @@ export class Supervisor {
     )
     setTimeout(() => {
       if (this.phase !== 'running') return
-      slot.stopped = false
       this.startGateway(slot)
       this.postGateway(slot, { mail: 'listen' })
     }, delayMs)

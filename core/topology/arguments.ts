@@ -8,22 +8,11 @@ import { sameFieldValue } from '../routing/field-equality.ts'
 import type { QueueTypeName } from './records.ts'
 import { preconditionFailed, resourceText } from './refusals.ts'
 
-/** The queue types there are, by the name of `x-queue-type`. Issue 4 changes `available`. */
-const queueTypes: Readonly<Record<QueueTypeName, { readonly available: boolean }>> = {
-  classic: { available: true },
-  quorum: { available: false },
-  stream: { available: false },
-}
-
-/** Whether queues of this type can be made; if not, the explanation of the 540. */
-export function checkAvailable(type: QueueTypeName): string | undefined {
-  if (queueTypes[type].available) return undefined
-  return `queue type '${type}' is not available in this version of Warren yet`
-}
+const queueTypes: readonly QueueTypeName[] = ['classic', 'quorum', 'stream']
 
 /** The queue type of that name, undefined where there is none. */
 export function queueTypeOf(name: string): QueueTypeName | undefined {
-  return Object.hasOwn(queueTypes, name) ? (name as QueueTypeName) : undefined
+  return queueTypes.find((type) => type === name)
 }
 
 /** The name that error texts have for a queue type. */
@@ -158,7 +147,7 @@ const queueArguments: readonly ArgumentRule[] = [
   { name: 'x-single-active-consumer', types: CQ, check: checkBool },
   { name: 'x-delivery-limit', types: Q, check: checkInteger },
   { name: 'x-quorum-initial-group-size', types: Q, check: checkPositive },
-  { name: 'x-consumer-timeout', types: Q, check: checkCount },
+  { name: 'x-consumer-timeout', types: CQS, check: checkCount },
   { name: 'x-consumer-disconnected-timeout', types: Q, check: checkCount },
   {
     name: 'x-delayed-retry-type',
@@ -185,12 +174,22 @@ const queueArguments: readonly ArgumentRule[] = [
   },
   { name: 'x-stream-filter-size-bytes', types: S, check: checkFilterSize },
   { name: 'x-initial-cluster-size', types: S, check: checkPositive },
+  // Warren's own.
+  { name: 'x-max-publish-rate', types: CQS, check: checkRate },
+  { name: 'x-message-deduplication', types: CQ, check: checkBool },
+  { name: 'x-cache-size', types: CQ, check: checkPositiveText },
+  { name: 'x-cache-ttl', types: CQ, check: checkPositiveText },
+  {
+    name: 'x-cache-persistence',
+    types: CQ,
+    check: oneOf(['disk', 'memory'], 'invalid_cache_persistence'),
+  },
 ]
 
 const consumerArguments: readonly ArgumentRule[] = [
   { name: 'x-priority', types: CQ, check: checkInteger },
   { name: 'x-cancel-on-ha-failover', types: CQS, check: checkBool },
-  { name: 'x-consumer-timeout', types: Q, check: checkCount },
+  { name: 'x-consumer-timeout', types: CQS, check: checkCount },
   { name: 'x-stream-offset', types: S, check: () => undefined },
   { name: 'x-stream-filter', types: S, check: () => undefined },
   { name: 'x-stream-match-unfiltered', types: S, check: checkBool },
@@ -243,6 +242,20 @@ function checkPositive(value: FieldValue): string | undefined {
   const wrong = checkCount(value)
   if (wrong !== undefined) return wrong
   return Number(value.value) === 0 ? '{value_zero,0}' : undefined
+}
+
+/** Messages a second, also less than one. */
+function checkRate(value: FieldValue): string | undefined {
+  if (value.type !== 'f' && value.type !== 'd') return checkPositive(value)
+  return value.value > 0 && Number.isFinite(value.value)
+    ? undefined
+    : `{value_negative,${value.value}}`
+}
+
+/** As a text too: the deduplication plugin takes both. */
+function checkPositiveText(value: FieldValue): string | undefined {
+  if (value.type !== 'S') return checkPositive(value)
+  return /^0*[1-9]\d*$/.test(String(value.value)) ? undefined : unacceptableType(value.type)
 }
 
 function checkExpiry(value: FieldValue): string | undefined {

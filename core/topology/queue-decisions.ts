@@ -6,7 +6,6 @@ import type { FieldTable } from '../../shared/message/value.ts'
 import { fieldOf, fieldTypeName, textOf } from '../../shared/message/value.ts'
 import { placeQueue } from '../../shared/placement.ts'
 import {
-  checkAvailable,
   checkQueueArguments,
   checkQueueEquivalence,
   checkQueueTypeArgument,
@@ -81,9 +80,20 @@ export function deleteQueue(
   if (locked !== undefined) return refused(locked)
   if (stats === undefined) return { kind: 'needsQueueStats', queue }
   const resource = resourceText('queue', name, vhost.name)
+  if (queue.type === 'quorum' && (op.ifUnused || op.ifEmpty)) {
+    return refused(conditionalDelete(resource, op.ifUnused ? 'if-unused' : 'if-empty'))
+  }
   if (op.ifUnused && stats.consumers > 0) return refused(preconditionFailed(`${resource} in use`))
   if (op.ifEmpty && stats.messages > 0) return refused(preconditionFailed(`${resource} not empty`))
   return decided(queueDeletion([queue]), { messages: stats.messages })
+}
+
+function conditionalDelete(resource: string, flag: string): PeerError {
+  return connectionError(
+    'NOT_IMPLEMENTED',
+    `cannot delete ${resource}. queue.delete operations with ${flag} flag set are not supported ` +
+      'by quorum queues',
+  )
 }
 
 /** The connection is gone: so are its exclusive queues. */
@@ -243,8 +253,6 @@ function checkFlags(
   type: QueueTypeName,
   op: QueueDeclare,
 ): PeerError | undefined {
-  const unavailable = checkAvailable(type)
-  if (unavailable !== undefined) return connectionError('NOT_IMPLEMENTED', unavailable)
   if (type !== 'classic') {
     const resource = resourceText('queue', name, vhost.name)
     if (op.exclusive)

@@ -10,6 +10,7 @@ import type { QueueTypeName } from './records.ts'
 
 /** What a queue engine goes by; undefined: not set. */
 export interface QueueSettings {
+  readonly type: QueueTypeName
   readonly messageTtlMs: number | undefined
   readonly expiresMs: number | undefined
   readonly lengthMax: number | undefined
@@ -27,6 +28,8 @@ export interface QueueSettings {
   readonly maxAge: string | undefined
   readonly segmentBytesMax: number | undefined
   readonly filterBytes: number | undefined
+  /** Header whose value is the key of a message's group. */
+  readonly messageGroups: string | undefined
   /** Messages a second that the queue takes. */
   readonly publishRateMax: number | undefined
   readonly deduplication: DeduplicationSettings | undefined
@@ -59,6 +62,7 @@ export function queueSettings(
   const rejects = overflow === 'reject-publish' || overflow === 'reject-publish-dlx'
   const atLeastOnce = text('dead-letter-strategy', 'policy') === 'at-least-once'
   return {
+    type,
     messageTtlMs: number('message-ttl', 'least'),
     expiresMs: number('expires', 'least'),
     lengthMax: number('max-length', 'least'),
@@ -74,6 +78,7 @@ export function queueSettings(
     maxAge: text('max-age', 'policy'),
     segmentBytesMax: number('stream-max-segment-size-bytes', 'policy'),
     filterBytes: number('stream-filter-size-bytes', 'policy'),
+    messageGroups: textOf(fieldOf(args, 'x-message-groups')),
     publishRateMax: number('max-publish-rate', 'least'),
     deduplication: deduplicationSettings(args, definition),
   }
@@ -127,6 +132,7 @@ function argumentNumber(args: FieldTable, key: string): number | undefined {
   const field = fieldOf(args, key)
   if (field === undefined) return undefined
   if (field.type === 'f' || field.type === 'd') return field.value
+  if (field.type === 'S') return Number(field.value)
   const value = integerOf(field)
   return value === undefined ? undefined : Number(value)
 }

@@ -18,9 +18,10 @@ import { TurnLoop } from './turn-loop.ts'
 
 /** A protocol and where it is served. */
 export interface Service {
-  readonly protocol: Protocol
   readonly listeners: readonly ListenerPlan[]
-  /** The protocol behind a WebSocket sub-protocol of its listeners. */
+  /** Its protocol; the same at every call. */
+  load(): Promise<Protocol>
+  /** The protocol behind a WebSocket sub-protocol of its listeners, empty for none. */
   loadWeb?(subprotocol: string): Promise<Protocol>
 }
 
@@ -38,6 +39,7 @@ export class Gateway implements ConnectionOwner {
   readonly settings: Readonly<Record<string, unknown>>
   private readonly services: readonly Service[]
   private readonly report: (report: ThreadReport) => void
+  private readonly loaded: Map<Service, Protocol>
   private readonly connections: Set<Connection>
   private listeners: Listener[]
   private timer: NodeJS.Timeout | undefined
@@ -45,7 +47,7 @@ export class Gateway implements ConnectionOwner {
   private stopping: boolean
   private stopped: boolean
   private stopAt: number
-  private attendants: readonly Attendant[]
+  private readonly attendants: Attendant[]
 
   constructor(
     start: GatewayStart,
@@ -60,6 +62,7 @@ export class Gateway implements ConnectionOwner {
     this.settings = start.settings as Readonly<Record<string, unknown>>
     this.services = services
     this.report = report
+    this.loaded = new Map()
     this.connections = new Set()
     this.listeners = []
     this.timer = undefined
@@ -84,7 +87,6 @@ export class Gateway implements ConnectionOwner {
   }
 
   private async listen(): Promise<void> {
-    this.attend()
     try {
       for (const service of this.services) {
         for (const plan of service.listeners) {
@@ -99,6 +101,12 @@ export class Gateway implements ConnectionOwner {
         }
       }
       this.report({ report: 'serving' })
+      // What was not needed for that: code. The first client would have to wait for it.
+      for (const service of this.services) {
+        const protocol = await service.load()
+        this.loaded.set(service, protocol)
+        if (service.listeners.length > 0) this.attend(protocol)
+      }
     } catch (error) {
       this.report({
         report: 'failed',
@@ -107,22 +115,23 @@ export class Gateway implements ConnectionOwner {
     }
   }
 
-  private attend(): void {
+  private attend(protocol: Protocol): void {
     const { log, loop, settings } = this
     const clock = { now: () => loop.now, wall: () => Date.now() }
-    this.attendants = this.services.flatMap(({ listeners, protocol }) =>
-      listeners.length === 0 ? [] : (protocol.attend?.(loop.port, log, settings, clock) ?? []),
-    )
-    if (this.attendants.length > 0 && !this.stopping) {
-      this.timer ??= setInterval(() => this.tick(), tickMs)
-    }
+    const attendant = protocol.attend?.(loop.port, log, settings, clock)
+    if (attendant === undefined || this.stopping) return
+    this.attendants.push(attendant)
+    this.timer ??= setInterval(() => this.tick(), tickMs)
   }
 
   private accept(transport: Transport, peer: Peer, service: Service): void {
-    const { loadWeb, protocol } = service
-    const subprotocol = peer.web?.subprotocol ?? ''
-    if (subprotocol === '' || loadWeb === undefined) this.connect(transport, peer, protocol)
-    else void loadWeb(subprotocol).then((loaded) => this.connect(transport, peer, loaded))
+    const loaded = this.loaded.get(service)
+    if (peer.web === undefined && loaded !== undefined) {
+      this.connect(transport, peer, loaded)
+      return
+    }
+    const web = peer.web === undefined ? undefined : service.loadWeb?.(peer.web.subprotocol)
+    void (web ?? service.load()).then((protocol) => this.connect(transport, peer, protocol))
   }
 
   private connect(transport: Transport, peer: Peer, protocol: Protocol): void {

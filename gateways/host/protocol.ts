@@ -64,6 +64,8 @@ export interface SessionHost extends Clock {
   readonly peer: Peer
   readonly out: Outbox
   readonly log: Log
+  /** Has a session that is `blocked` resumed at that time (`now()` scale), though nothing happens then. */
+  wakeAt(at: number): void
   /** Flushes what is in the outbox, then closes the socket; input is thrown away from now on. */
   end(): void
   /** Closes the socket at once. */
@@ -109,7 +111,7 @@ export interface Attendant {
 export interface Protocol {
   readonly name: string
   createSession(host: SessionHost, settings: Readonly<Record<string, unknown>>): Session
-  /** Called once, before the gateway begins to serve. */
+  /** Called once, when the gateway has begun to serve. */
   attend?(
     port: GatewayPort,
     log: Log,

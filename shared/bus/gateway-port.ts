@@ -41,6 +41,8 @@ export interface ChannelSink {
   onRefused?(event: Extract<ShardEvent, { event: 'publishRefused' }>): void
   /** A publish was refused: see ShardEvent channelError. */
   onError(event: Extract<ShardEvent, { event: 'channelError' }>): void
+  /** A delivery was held for longer than `timeoutMs`. A protocol without such a rule need not care. */
+  onTimeout?(timeoutMs: number): void
   /** Global prefetch: the shard has messages but no token. */
   onWant(link: GatewayLink): void
   /** Global prefetch: tokens come back. */
@@ -50,6 +52,8 @@ export interface ChannelSink {
 /** Takes what a shard says to one connection. */
 export interface ConnectionSink {
   onClosed(event: Extract<ShardEvent, { event: 'connectionClosed' }>): void
+  /** It publishes too fast: nothing more of it is to be read for `ms`. */
+  onHeld?(ms: number): void
   /** Another connection wants the name that this one claims. */
   onClaimWanted?(): void
 }
@@ -409,8 +413,12 @@ export class GatewayPort {
 
   private onEvent(event: ShardEvent): void {
     if (event.event === 'channelError') this.channels.get(event.channel)?.onError(event)
+    else if (event.event === 'deliveryTimeout')
+      this.channels.get(event.channel)?.onTimeout?.(event.timeoutMs)
     else if (event.event === 'publishRefused') this.channels.get(event.channel)?.onRefused?.(event)
     else if (event.event === 'consumerCancelled') this.consumers.get(event.consumer)?.onCancelled()
+    else if (event.event === 'connectionHeld')
+      this.connections.get(event.connection)?.onHeld?.(event.ms)
     else if (event.event === 'claimWanted')
       this.connections.get(event.connection)?.onClaimWanted?.()
     else this.connections.get(event.connection)?.onClosed(event)

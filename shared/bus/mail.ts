@@ -12,6 +12,8 @@ export interface ShardStart {
   readonly shards: number
   readonly arena: ArenaMemory
   readonly nodeWords: SharedArrayBuffer
+  /** What all shards know of publish rates (core/shard/publish-rates.ts). */
+  readonly rates: SharedArrayBuffer
   /** Doorbell memory of every shard, by index. */
   readonly bells: readonly SharedArrayBuffer[]
   /** rings[i]: written by this shard, read by shard i; `fromShards[i]` the reverse. Undefined at its own index. */
@@ -33,6 +35,24 @@ export interface LogMemory {
   readonly bell: SharedArrayBuffer
   /** What checksums on disk start from (see core/store/wal-format.ts). */
   readonly salt: number
+  readonly streams: StreamMemory
+}
+
+/** What a shard shares with its log thread, and with the thread that reads, about streams. */
+export interface StreamMemory {
+  /** Log thread -> shard. */
+  readonly replies: SharedArrayBuffer
+  readonly toReader: SharedArrayBuffer
+  readonly fromReader: SharedArrayBuffer
+  readonly readerBell: SharedArrayBuffer
+}
+
+/** `workerData` of the thread that reads the streams of a shard. */
+export interface StreamReaderStart {
+  readonly shard: number
+  readonly arena: ArenaMemory
+  readonly streams: StreamMemory
+  readonly shardBell: SharedArrayBuffer
 }
 
 /** `workerData` of a shard's log thread. */
@@ -98,6 +118,8 @@ export type ThreadReport =
   | { readonly report: 'serving' }
   | { readonly report: 'failed'; readonly text: string }
   | { readonly report: 'stopped' }
+  /** Of a shard: its streams are read, which wants a thread. */
+  | { readonly report: 'readerNeeded' }
   | {
       readonly report: 'log'
       readonly level: 'debug' | 'info' | 'warn' | 'error'

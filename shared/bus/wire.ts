@@ -109,6 +109,14 @@ export function priorityOf(flags: number): number {
   return (flags >>> priorityShift) & 255
 }
 
+/**
+ * In the flags of deliver and got, from queues that count: bits 12-21 deliveries of the message that
+ * failed, bits 22-31 those that came back in all. Counts stop at 1023.
+ */
+export const failedShift = 12
+export const acquiredShift = 22
+export const deliveredCountMax = 1023
+
 /** Outcomes of settle. */
 export const Outcome = {
   /** Processed: forget it. */
@@ -117,6 +125,8 @@ export const Outcome = {
   requeue: 1,
   /** Dead-letter or drop. */
   discard: 2,
+  /** As requeue, and the delivery counts as failed where a queue limits those. */
+  requeueFailed: 3,
 } as const
 
 export const publishEntryAt = 3

@@ -84,6 +84,10 @@ describeBrokers('a client that never reads', (use) => {
     await channel.waitForConfirms()
     await use().roundTrip()
     raw.destroy()
+    // What the first client held comes back when the broker has noticed that it is gone.
+    await eventually('all messages are back in the queue', async () => {
+      return (await channel.checkQueue(queue)).messageCount === count
+    })
     const inbox = await consume(channel, queue)
     await inbox.bodies(count)
     expect(inbox.messages.map((message) => message.content[0])).toEqual(

@@ -7,6 +7,16 @@ export function unknownDeliveryTag(tag: number): PeerError {
   return channelError('PRECONDITION_FAILED', `unknown delivery tag ${tag}`)
 }
 
+/** A consumer has not settled a delivery in time. */
+export function deliveryTimedOut(channel: number, timeoutMs: number): PeerError {
+  return channelError(
+    'PRECONDITION_FAILED',
+    `delivery acknowledgement on channel ${channel} timed out. ` +
+      `Timeout value used: ${timeoutMs} ms. ` +
+      'This timeout value can be configured, see consumers doc guide to learn more',
+  )
+}
+
 export function messageTooLarge(size: number, max: number): PeerError {
   return channelError(
     'PRECONDITION_FAILED',

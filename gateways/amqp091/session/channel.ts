@@ -4,6 +4,7 @@
 import type { ControlReply, ShardEvent } from '../../../shared/bus/control.ts'
 import type { ChannelSink, GatewayLink } from '../../../shared/bus/gateway-port.ts'
 import { NodeWord } from '../../../shared/bus/link.ts'
+import { UnackedTags } from '../../../shared/bus/unacked-tags.ts'
 import { EntryFlag } from '../../../shared/bus/wire.ts'
 import { decodeUtf8Lossy } from '../../../shared/bytes/utf8.ts'
 import type { PeerError } from '../../../shared/errors.ts'
@@ -11,6 +12,7 @@ import { mixHash, placeQueue } from '../../../shared/placement.ts'
 import { ClassId } from '../codec/constants.ts'
 import { encodeAck, encodeNack, SETTLE_FRAME_SIZE } from '../codec/frame-writer.ts'
 import { methodKind } from '../codec/method.ts'
+import { deliveryTimedOut } from '../mapping/refusals.ts'
 import type { AcknowledgingChannel } from './acknowledgement.ts'
 import type { ConnectionContext } from './connection-context.ts'
 import type { Consumer, DeliveringChannel } from './consumer.ts'
@@ -21,7 +23,6 @@ import { GlobalPrefetch } from './global-prefetch.ts'
 import type { OperatingChannel } from './operation.ts'
 import { requestAll, Traffic } from './operation.ts'
 import { Transaction } from './transaction.ts'
-import { UnackedTags } from './unacked-tags.ts'
 
 export class Channel
   implements
@@ -125,6 +126,10 @@ export class Channel
 
   onError(event: Extract<ShardEvent, { event: 'channelError' }>): void {
     this.fail(event.error, ClassId.basic, basicPublish)
+  }
+
+  onTimeout(timeoutMs: number): void {
+    this.fail(deliveryTimedOut(this.number, timeoutMs), 0, 0)
   }
 
   onWant(link: GatewayLink): void {

@@ -120,8 +120,7 @@ class GetAnswer implements RequestSink {
     channel.nextDeliveryTag = tag + 1
     // Not counted: a prefetch limits consumers, not basic.get.
     if ((flags & EntryFlag.settled) === 0) channel.unacked.add(tag, link.shard, deliveryId, 0)
-    const redelivered = (flags & EntryFlag.redelivered) !== 0
-    writeGetOk(context, channel.number, tag, redelivered, ready, link, at)
+    writeGetOk(context, channel.number, tag, flags, ready, link, at)
   }
 }
 

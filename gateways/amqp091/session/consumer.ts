@@ -1,12 +1,12 @@
 // One consumer of a channel: turns the deliveries that a shard sends into frames.
 
 import type { DeliverySink, GatewayLink } from '../../../shared/bus/gateway-port.ts'
+import type { UnackedTags } from '../../../shared/bus/unacked-tags.ts'
 import { deliveryCost, EntryFlag } from '../../../shared/bus/wire.ts'
 import { shortstrBytes } from '../../../shared/bytes/utf8.ts'
 import type { ConnectionContext } from './connection-context.ts'
-import { writeDelivery } from './delivery.ts'
+import { hasCounts, writeCountedDelivery, writeDelivery } from './delivery.ts'
 import type { GlobalPrefetch } from './global-prefetch.ts'
-import type { UnackedTags } from './unacked-tags.ts'
 
 /** What a consumer needs of its channel. */
 export interface DeliveringChannel {
@@ -69,6 +69,10 @@ export class Consumer implements DeliverySink {
     if ((flags & EntryFlag.settled) === 0) {
       channel.unacked.add(tag, link.shard, deliveryId, 1)
       channel.globalPrefetch.onDelivered()
+    }
+    if (hasCounts(flags)) {
+      writeCountedDelivery(context, channel.number, this.tagBytes, tag, flags, link, at)
+      return
     }
     const redelivered = (flags & EntryFlag.redelivered) !== 0
     writeDelivery(context, channel.number, this.tagBytes, tag, redelivered, link, at)

@@ -2,9 +2,19 @@
 // its content. Nothing is decoded: names, properties and body are copied or sent as they lie.
 
 import type { GatewayLink } from '../../../shared/bus/gateway-port.ts'
-import { entryWords, extentWords } from '../../../shared/bus/wire.ts'
+import {
+  acquiredShift,
+  deliveredCountMax,
+  EntryFlag,
+  entryWords,
+  extentWords,
+  failedShift,
+} from '../../../shared/bus/wire.ts'
 import { copyBytes } from '../../../shared/bytes/copy.ts'
 import { shortstrBytes } from '../../../shared/bytes/utf8.ts'
+import { withHeaders } from '../../../shared/message/properties.ts'
+import type { FieldTable } from '../../../shared/message/value.ts'
+import { longField } from '../../../shared/message/value.ts'
 import { FRAME_OVERHEAD } from '../codec/constants.ts'
 import {
   deliverFrameSize,
@@ -76,16 +86,45 @@ export function writeDelivery(
   context.touch()
 }
 
-/** Writes the answer to basic.get. */
+/** As `writeDelivery` for a message with delivery counts (`flags` of the record), which become headers. */
+export function writeCountedDelivery(
+  context: ConnectionContext,
+  channel: number,
+  consumerTag: Uint8Array,
+  deliveryTag: number,
+  flags: number,
+  link: GatewayLink,
+  at: number,
+): void {
+  const exrkSize = link.words[at + 2] as number
+  const out = context.out
+  out.reserve(deliverFrameSize(consumerTag.length, exrkSize))
+  out.at = encodeDeliver(
+    out.bytes,
+    out.at,
+    channel,
+    consumerTag,
+    deliveryTag,
+    (flags & EntryFlag.redelivered) !== 0,
+    context.port.arena.slab(link.words[at] as number),
+    link.words[at + 1] as number,
+    exrkSize,
+  )
+  writeContent(context, channel, link, at, withCounts(context, link, at, flags))
+  context.touch()
+}
+
+/** Writes the answer to basic.get; `flags` of the record. */
 export function writeGetOk(
   context: ConnectionContext,
   channel: number,
   deliveryTag: number,
-  redelivered: boolean,
+  flags: number,
   ready: number,
   link: GatewayLink,
   at: number,
 ): void {
+  const redelivered = (flags & EntryFlag.redelivered) !== 0
   const exrkSize = link.words[at + 2] as number
   const out = context.out
   out.reserve(getOkFrameSize(exrkSize))
@@ -100,7 +139,8 @@ export function writeGetOk(
     exrkSize,
     ready,
   )
-  writeContent(context, channel, link, at)
+  const props = hasCounts(flags) ? withCounts(context, link, at, flags) : undefined
+  writeContent(context, channel, link, at, props)
   context.touch()
 }
 
@@ -130,6 +170,28 @@ export function writeReturn(
   context.touch()
 }
 
+/** Whether the flags of a record tell delivery counts. */
+export function hasCounts(flags: number): boolean {
+  return flags >>> failedShift !== 0
+}
+
+/** The properties with the headers of RabbitMQ's quorum queues; x-delivery-count only where it is not 0. */
+function withCounts(
+  context: ConnectionContext,
+  link: GatewayLink,
+  at: number,
+  flags: number,
+): Uint8Array {
+  const { words } = link
+  const entry = context.port.arena.slab(words[at] as number)
+  const propsAt = (words[at + 1] as number) + (words[at + 2] as number) + (words[at + 3] as number)
+  const acquired = (flags >>> acquiredShift) & deliveredCountMax
+  const failed = (flags >>> failedShift) & deliveredCountMax
+  const headers: FieldTable = [['x-acquired-count', longField(acquired)]]
+  const both: FieldTable = [...headers, ['x-delivery-count', longField(failed)]]
+  return withHeaders(entry, propsAt, words[at + 4] as number, failed === 0 ? headers : both)
+}
+
 // Whether all of a delivery fits one reservation and one body frame.
 function isPlain(
   context: ConnectionContext,
@@ -150,23 +212,37 @@ function writeContent(
   channel: number,
   link: GatewayLink,
   at: number,
+  props?: Uint8Array,
 ): void {
   const { words } = link
   const propsSize = words[at + 4] as number
   const bodySize = words[at + 5] as number
-  const entry = context.port.arena.slab(words[at] as number)
   const propsAt = (words[at + 1] as number) + (words[at + 2] as number) + (words[at + 3] as number)
-  const out = context.out
-  if (propsSize <= inlineMax) {
-    out.reserve(headerFrameSize(propsSize))
-    out.at = encodeContentHeader(out.bytes, out.at, channel, bodySize, entry, propsAt, propsSize)
-  } else {
-    // A header frame can be larger than a block; it can't be split, but it can be copied in pieces.
-    const frame = new Uint8Array(headerFrameSize(propsSize))
-    encodeContentHeader(frame, 0, channel, bodySize, entry, propsAt, propsSize)
-    copyOut(out, frame, 0, frame.length)
-  }
+  if (props === undefined) {
+    const entry = context.port.arena.slab(words[at] as number)
+    writeHeader(context, channel, bodySize, entry, propsAt, propsSize)
+  } else writeHeader(context, channel, bodySize, props, 0, props.length)
   if (bodySize > 0) writeBody(context, channel, link, at, propsAt + propsSize)
+}
+
+function writeHeader(
+  context: ConnectionContext,
+  channel: number,
+  bodySize: number,
+  props: Uint8Array,
+  at: number,
+  size: number,
+): void {
+  const out = context.out
+  if (size <= inlineMax) {
+    out.reserve(headerFrameSize(size))
+    out.at = encodeContentHeader(out.bytes, out.at, channel, bodySize, props, at, size)
+    return
+  }
+  // A header frame can be larger than a block; it can't be split, but it can be copied in pieces.
+  const frame = new Uint8Array(headerFrameSize(size))
+  encodeContentHeader(frame, 0, channel, bodySize, props, at, size)
+  copyOut(out, frame, 0, frame.length)
 }
 
 // Body frames over extents: a frame ends where frame_max says, not where an extent does.

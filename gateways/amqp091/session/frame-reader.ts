@@ -170,7 +170,8 @@ export class FrameReader {
       const error = acknowledge(context, channel, tag, decoder.multiple, outcome)
       if (error !== undefined) failHot(channel, BASIC_NACK, error)
     } else if (kind === FrameKind.basicReject) {
-      const outcome = decoder.requeue ? Outcome.requeue : Outcome.discard
+      // RabbitMQ 4.3: a rejected delivery counts as failed, one that is nacked only as returned.
+      const outcome = decoder.requeue ? Outcome.requeueFailed : Outcome.discard
       const error = acknowledge(context, channel, tag, false, outcome)
       if (error !== undefined) failHot(channel, BASIC_REJECT, error)
     } else {

@@ -126,6 +126,10 @@ class NoHost implements SessionHost {
     return this.hub.clock.wall()
   }
 
+  wakeAt(): void {
+    // Nothing is ever blocked.
+  }
+
   end(): void {
     // There is nothing to end.
   }

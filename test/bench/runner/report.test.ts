@@ -11,7 +11,8 @@ const target = { host: '127.0.0.1', port: 1, user: '', password: '', vhost: '/' 
 
 function broker(label: string): Broker {
   const stop = (): Promise<void> => Promise.resolve()
-  return { label, version: '1', target, startMs: 300, idleMegabytes: 80, lastWords: () => '', stop }
+  const memory = { idleMegabytes: 80, megabytes: () => undefined }
+  return { label, version: '1', target, startMs: 300, ...memory, lastWords: () => '', stop }
 }
 
 const rows: readonly Row[] = [

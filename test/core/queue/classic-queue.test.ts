@@ -67,6 +67,7 @@ class Bench {
       clock: new ShardClock(),
       timers: new TimerWheel(),
       deaths: { add: (queue, row, position) => queue.buried(row, position) },
+      unused: () => {},
       wake: () => {
         this.woken = true
       },

@@ -31,6 +31,7 @@ function rig(shard: number): Rig {
     clock: new ShardClock(),
     timers: new TimerWheel(),
     deaths: { add: (): void => {} },
+    unused: () => {},
     wake: (): void => {},
     want: (): void => {},
   }

@@ -34,6 +34,7 @@ function run(script: string, ...set: string[]): Run {
     diskLimitBytes: 0,
     shardUrl: new URL('./fixtures/shard.js', import.meta.url),
     logUrl: new URL('./fixtures/log.js', import.meta.url),
+    readerUrl: new URL('./fixtures/log.js', import.meta.url),
     metadataUrl: new URL('./fixtures/metadata.js', import.meta.url),
     onCleanStop: () => lines.push('all is on disk'),
     gatewayUrl: new URL('./fixtures/gateway.js', import.meta.url),

@@ -290,13 +290,6 @@ describe('queue.declare and queue.delete', () => {
         "received 'quorum' but current is 'classic'",
     },
     {
-      title: 'a type that is to come',
-      op: queueDeclare('new', { arguments: table({ 'x-queue-type': 'quorum' }) }),
-      text:
-        "connection 540 NOT_IMPLEMENTED - queue type 'quorum' is not available in this version " +
-        'of Warren yet',
-    },
-    {
       title: 'server-named quorum queue',
       op: queueDeclare('', { arguments: table({ 'x-queue-type': 'quorum' }) }),
       text:

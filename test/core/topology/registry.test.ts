@@ -130,7 +130,9 @@ describe('queues', () => {
     node.must({ op: 'setPermissions', user: 'guest', vhost: 'v', ...all })
     const actor = { ...guest, vhost: 'v' }
     node.must(queueDeclare('q', { exclusive: true }), actor)
-    expect(node.refusal(queueDeclare('r'), actor)).toMatch(/^connection 540 /)
+    node.must(queueDeclare('r'), actor)
+    expect(node.topology.vhosts.get('v')?.queues.get('q')?.type).toBe('classic')
+    expect(node.topology.vhosts.get('v')?.queues.get('r')?.type).toBe('quorum')
   })
 
   test('deleting answers with the count; what is not there is as good as deleted', () => {

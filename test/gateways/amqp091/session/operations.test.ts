@@ -371,7 +371,7 @@ describe('transactions', () => {
     rig.send(1, 'tx.commit')
     expect(rig.names()).toEqual(['tx.rollback-ok', 'tx.commit-ok'])
     expect(rig.ofType(Record.settle)).toEqual([
-      [1, 1, Outcome.requeue, 0],
+      [1, 1, Outcome.requeueFailed, 0],
       [1, 0, Outcome.complete, 0],
       [1, 2, Outcome.complete, 0],
       [1, 3, Outcome.complete, 0],

@@ -131,6 +131,7 @@ export class SessionRig {
       log: createLog((level, msg) => this.lines.push(`${level} ${msg}`)),
       wall: () => 0,
       now: () => this.now,
+      wakeAt: () => {},
       end: () => {
         this.ended = true
       },

@@ -1,0 +1,39 @@
+// The streams of a shard at start: each log is read, what is unfinished is cut off, and what belongs to
+// streams that are gone is removed.
+
+import { join } from 'node:path'
+import type { Disk } from './disk.ts'
+import { streamFolder, streamsFolder } from './layout.ts'
+import type { StreamDesk } from './stream-desk.ts'
+import { scanStream } from './stream-scan.ts'
+
+/** Reads what `desk`'s streams have on disk. `verify`: the process before may not have stopped in order. */
+export function recoverStreams(
+  disk: Disk,
+  folder: string,
+  desk: StreamDesk,
+  verify: boolean,
+  onReport: (level: 'info' | 'warn' | 'error', text: string, fields: object) => void,
+): void {
+  const known = new Set<string>()
+  const parent = streamsFolder(folder)
+  disk.makeFolder(parent)
+  for (const id of desk.ids()) {
+    known.add(String(id))
+    const path = streamFolder(folder, id)
+    disk.makeFolder(path)
+    const { end, first, tracking, damage } = scanStream(disk, path, verify)
+    if (damage !== undefined) {
+      const text = 'a stream ended in a write that was not finished: cut there'
+      onReport('warn', text, { stream: id, ...damage })
+    }
+    const sequences = new Map<string, number>()
+    for (const [reference, sequence] of tracking.sequences) sequences.set(reference, sequence.id)
+    desk.restore(id, end, first, sequences, tracking.offsets)
+  }
+  for (const name of disk.list(parent)) {
+    if (known.has(name)) continue
+    onReport('warn', 'messages of a stream that is gone: removed', { stream: name })
+    disk.removeFolder(join(parent, name))
+  }
+}
