@@ -128,7 +128,7 @@ export class DelayedMessages implements MessageTarget, BacklogOwner, TimerOwner 
     this.wantedAt = 0
     this.readTo = 0
     this.writer = new Writer(1024)
-    this.log = durable ? context.log.openQueue(id, this) : undefined
+    this.log = durable ? context.log.openQueue(id, this, 0) : undefined
   }
 
   /** Messages that are held back. */
@@ -174,7 +174,7 @@ export class DelayedMessages implements MessageTarget, BacklogOwner, TimerOwner 
 
   private hold(row: number, position: number, due: number, flags: number): void {
     if (this.log !== undefined && (flags & EntryFlag.persistent) !== 0) {
-      this.logPosition = this.context.log.enqueue(this.log, position, row)
+      this.logPosition = this.context.log.enqueue(this.log, position, row, 0)
     }
     this.keep(row, position)
     this.heap.push(due, position)
@@ -295,6 +295,12 @@ export class DelayedMessages implements MessageTarget, BacklogOwner, TimerOwner 
 
   /** BacklogOwner: no message has one. */
   restoreMark(_position: number, _word: number): void {}
+
+  /** BacklogOwner: nothing expires here. */
+  restoreExpiry(_position: number, _at: number): void {}
+
+  /** BacklogOwner: there is one level. */
+  restoreLevel(_level: number): void {}
 
   undeliveredFrom(): number {
     return 0

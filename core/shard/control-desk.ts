@@ -298,6 +298,11 @@ export class ControlDesk {
       state.delays.remove(effect.exchange)
     } else if (effect.effect === 'queueConfigured') {
       state.queues.get(effect.queue.id)?.configure(effect.queue.settings)
+    } else if (effect.effect === 'queuePaused') {
+      const queue = state.queues.get(effect.queue.id)
+      if (queue === undefined) return
+      queue.consumers.paused = effect.queue.paused
+      state.wake(queue)
     } else if (effect.effect === 'queueDeleted') {
       this.destroyQueue(effect.queue)
     } else if (effect.effect === 'vhostDeleted') {
@@ -317,6 +322,8 @@ export class ControlDesk {
     if (queue === undefined) return
     state.queues.delete(record.id)
     queue.destroy()
+    state.redrives.get(record.id)?.cancel()
+    state.redrives.delete(record.id)
     cancelConsumers(state, queue.consumers.all)
     const getter = state.getters.get(queue)
     if (getter === undefined) return

@@ -91,6 +91,10 @@ function refer(found: Restoration, known: Known, row: TopologyChange): string | 
       known.vhosts.set(row.id, row.name)
       found.lastId = Math.max(found.lastId, row.id)
       return undefined
+    case 'queuePaused':
+      return known.ends.has(endOf(row.vhost, 'queue', row.name))
+        ? undefined
+        : `pause of queue '${row.name}': the queue is missing`
     case 'exchangeDeclared':
     case 'queueDeclared':
       return referDeclared(found, known, row)

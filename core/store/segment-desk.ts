@@ -18,6 +18,7 @@ import {
 } from './log-wire.ts'
 import { highWord, joinWords, lowWord } from './wal-format.ts'
 import type { StoredRun, WalQueue } from './wal-queue.ts'
+import { levelKey } from './wal-queue.ts'
 
 /** What one read brings: some 10 000 small messages, 16 of 64 KiB. */
 const chunkBytes: number = 1024 * 1024
@@ -117,7 +118,7 @@ export class SegmentDesk {
   /** The segment added last holds these messages of a queue. */
   addRun(id: number, from: number, to: number, offset: number): void {
     const segment = this.segments[this.segments.length - 1]
-    const queue = this.parts.queues.get(id)
+    const queue = this.parts.queues.get(levelKey(id, from))
     if (segment === undefined || queue === undefined) return
     segment.runs.push({ queue, from, to, offset })
     const { generation, number } = segment

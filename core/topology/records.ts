@@ -56,6 +56,8 @@ export interface QueueRecord {
   readonly shard: number
   /** The bindings that lead here. */
   readonly inbound: Set<BindingRecord>
+  /** It takes messages and gives none. */
+  paused: boolean
   /** Set when the queue is gone, for those who still hold the record. */
   deleted: boolean
   routeMark: number

@@ -32,6 +32,8 @@ import type {
 export type TopologyEffect =
   | { readonly effect: 'queueCreated'; readonly queue: QueueRecord }
   | { readonly effect: 'queueDeleted'; readonly queue: QueueRecord }
+  /** It was paused or goes on. */
+  | { readonly effect: 'queuePaused'; readonly queue: QueueRecord }
   /** These three only of exchanges that hold messages back. */
   | { readonly effect: 'exchangeDeclared'; readonly exchange: ExchangeRecord }
   | { readonly effect: 'exchangeDeleted'; readonly exchange: ExchangeRecord }
@@ -90,6 +92,8 @@ export class Topology {
         return this.#declareQueue(change)
       case 'queueDeleted':
         return this.#deleteQueue(this.#vhost(change.vhost), change.name)
+      case 'queuePaused':
+        return this.#pauseQueue(change)
       case 'bound':
         return this.#bind(change)
       case 'unbound':
@@ -264,6 +268,7 @@ export class Topology {
       settings: queueSettings(change.arguments, change.type),
       shard: change.shard,
       inbound: new Set(),
+      paused: false,
       deleted: false,
       routeMark: 0,
     }
@@ -291,6 +296,13 @@ export class Topology {
     this.queuesById.delete(queue.id)
     if (queue.owner !== undefined) this.#disown(queue, queue.owner)
     return [{ effect: 'queueDeleted', queue }]
+  }
+
+  #pauseQueue(change: Change<'queuePaused'>): readonly TopologyEffect[] {
+    const queue = this.#vhost(change.vhost).queues.get(change.name)
+    assert(queue !== undefined, 'a paused queue is there')
+    queue.paused = change.paused
+    return [{ effect: 'queuePaused', queue }]
   }
 
   #disown(queue: QueueRecord, owner: string): void {
@@ -370,7 +382,7 @@ type AccessChange = Exclude<
   | ParameterChange
   | LimitsChange
   | Change<'vhostAdded' | 'vhostChanged' | 'vhostDeleted' | 'exchangeDeclared' | 'exchangeDeleted'>
-  | Change<'queueDeclared' | 'queueDeleted'>
+  | Change<'queueDeclared' | 'queueDeleted' | 'queuePaused'>
 >
 
 interface ExchangeFlags {

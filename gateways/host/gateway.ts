@@ -18,9 +18,10 @@ import { TurnLoop } from './turn-loop.ts'
 
 /** A protocol and where it is served. */
 export interface Service {
-  readonly protocol: Protocol
   readonly listeners: readonly ListenerPlan[]
-  /** The protocol behind a WebSocket sub-protocol of its listeners. */
+  /** Its protocol; the same at every call. */
+  load(): Promise<Protocol>
+  /** The protocol behind a WebSocket sub-protocol of its listeners, empty for none. */
   loadWeb?(subprotocol: string): Promise<Protocol>
 }
 
@@ -38,6 +39,7 @@ export class Gateway implements ConnectionOwner {
   readonly settings: Readonly<Record<string, unknown>>
   private readonly services: readonly Service[]
   private readonly report: (report: ThreadReport) => void
+  private readonly loaded: Map<Service, Protocol>
   private readonly connections: Set<Connection>
   private listeners: Listener[]
   private timer: NodeJS.Timeout | undefined
@@ -59,6 +61,7 @@ export class Gateway implements ConnectionOwner {
     this.settings = start.settings as Readonly<Record<string, unknown>>
     this.services = services
     this.report = report
+    this.loaded = new Map()
     this.connections = new Set()
     this.listeners = []
     this.timer = undefined
@@ -96,6 +99,8 @@ export class Gateway implements ConnectionOwner {
         }
       }
       this.report({ report: 'serving' })
+      // What was not needed for that: code. The first client would have to wait for it.
+      for (const service of this.services) this.loaded.set(service, await service.load())
     } catch (error) {
       this.report({
         report: 'failed',
@@ -105,10 +110,13 @@ export class Gateway implements ConnectionOwner {
   }
 
   private accept(transport: Transport, peer: Peer, service: Service): void {
-    const { loadWeb, protocol } = service
-    const subprotocol = peer.web?.subprotocol ?? ''
-    if (subprotocol === '' || loadWeb === undefined) this.connect(transport, peer, protocol)
-    else void loadWeb(subprotocol).then((loaded) => this.connect(transport, peer, loaded))
+    const loaded = this.loaded.get(service)
+    if (peer.web === undefined && loaded !== undefined) {
+      this.connect(transport, peer, loaded)
+      return
+    }
+    const web = peer.web === undefined ? undefined : service.loadWeb?.(peer.web.subprotocol)
+    void (web ?? service.load()).then((protocol) => this.connect(transport, peer, protocol))
   }
 
   private connect(transport: Transport, peer: Peer, protocol: Protocol): void {
