@@ -18,6 +18,7 @@ export type Target = {
   /** Of its other protocols, where they are not the usual ones. */
   readonly stompPort?: number
   readonly webStompPort?: number
+  readonly mqttPort?: number
 }
 
 /** What a connection's owner may want to hear; set after `openConnection`. */

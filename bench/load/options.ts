@@ -12,11 +12,14 @@ export type LoadOptions = {
   /** Where STOMP is spoken, over TCP and over WebSocket. */
   readonly stompPort: number
   readonly webStompPort: number
+  readonly mqttPort: number
   /**
-   * stream: publish and consume. stomp: the same by STOMP. deep: publish `messages` messages, then consume them all. The churn
+   * stream: publish and consume. stomp, mqtt: the same by STOMP, by MQTT. deep: publish `messages` messages, then consume them all. The churn
    * modes count finished rounds instead.
    */
   readonly mode: LoadMode
+  /** Of mode `mqtt`: of publishes and subscriptions. */
+  readonly qos: number
   /** Of mode `stomp`: over WebSocket. */
   readonly web: boolean
   readonly producers: number
@@ -61,6 +64,7 @@ export const loadModes = [
   'stream',
   'deep',
   'stomp',
+  'mqtt',
   'connection-churn',
   'channel-churn',
   'declare-churn',
@@ -78,6 +82,8 @@ export const defaultLoadOptions: LoadOptions = {
   vhost: '/',
   stompPort: 61613,
   webStompPort: 15674,
+  mqttPort: 1883,
+  qos: 0,
   web: false,
   mode: 'stream',
   producers: 1,
@@ -147,6 +153,8 @@ export function parseLoadOptions(args: readonly string[]): LoadOptions {
     vhost: text('vhost'),
     stompPort: number('stompPort'),
     webStompPort: number('webStompPort'),
+    mqttPort: number('mqttPort'),
+    qos: Math.min(1, number('qos')),
     web: flag('web'),
     mode: oneOf('mode', loadModes),
     producers: number('producers'),
