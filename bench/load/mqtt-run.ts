@@ -3,17 +3,9 @@
  * of undelivered messages, so that no broker has to drop any; QoS 1 to one of unacknowledged ones.
  */
 
-import type { Socket } from 'node:net'
-import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  acknowledge,
-  connectPacket,
-  MqttScanner,
-  packetIdAt,
-  publishPacket,
-  subscribePacket,
-} from './mqtt-wire.ts'
+import { MqttLoad } from './mqtt-client.ts'
+import { connectPacket, packetIdAt, publishPacket, subscribePacket } from './mqtt-wire.ts'
 import type { LoadOptions } from './options.ts'
 import type { LoadResult, Usage } from './result.ts'
 import { usageNow } from './result.ts'
@@ -27,62 +19,6 @@ const ACK_WINDOW = 1000
 /** Without any delivery for this long, what is missing is given up. */
 const STALL_MS = 300
 const LOGINS = 100
-const ANSWER_TIMEOUT_MS = 60_000
-const readBuffer = Buffer.allocUnsafeSlow(256 * 1024)
-
-/** A logged-in client. */
-class MqttLoad {
-  readonly socket: Socket
-  readonly scanner: MqttScanner
-  bytesRead: number
-  failure: Error | undefined
-  onChunk: () => void
-
-  constructor(options: LoadOptions) {
-    this.scanner = new MqttScanner()
-    this.bytesRead = 0
-    this.failure = undefined
-    this.onChunk = () => {}
-    this.socket = connect({
-      host: options.host,
-      port: options.mqttPort,
-      noDelay: true,
-      onread: {
-        buffer: readBuffer,
-        callback: (size: number): boolean => {
-          this.bytesRead += size
-          this.scanner.push(readBuffer.subarray(0, size))
-          if (this.scanner.ids.length > 0) this.socket.write(acknowledge(this.scanner.ids))
-          this.onChunk()
-          return true
-        },
-      },
-    })
-    this.socket.on('error', (error) => {
-      this.failure ??= error
-    })
-    this.socket.on('close', () => {
-      this.failure ??= new Error('the broker closed an MQTT connection')
-    })
-  }
-
-  /** Sends and waits for one CONNACK or SUBACK more than there have been. */
-  async ask(bytes: Buffer): Promise<void> {
-    const wanted = this.scanner.answers + 1
-    this.socket.write(bytes)
-    const deadline = performance.now() + ANSWER_TIMEOUT_MS
-    while (this.scanner.answers < wanted) {
-      if (this.failure !== undefined) throw this.failure
-      if (performance.now() > deadline) throw new Error('no answer to an MQTT packet')
-      await sleep(2)
-    }
-  }
-
-  end(): void {
-    this.failure = new Error('ended')
-    this.socket.destroy()
-  }
-}
 
 /** Runs one stream of `options` (mode `mqtt`). */
 export async function runMqtt(options: LoadOptions): Promise<LoadResult> {

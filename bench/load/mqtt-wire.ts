@@ -3,6 +3,7 @@
 const PUBLISH = 3
 const PUBACK = 4
 const SUBACK = 9
+const UNSUBACK = 11
 const CONNACK = 2
 
 /** CONNECT with a clean session. */
@@ -20,6 +21,11 @@ export function connectPacket(clientId: string, user: string, password: string):
 /** SUBSCRIBE with packet id 1. */
 export function subscribePacket(filter: string, qos: number): Buffer {
   return packet(0x82, Buffer.concat([Buffer.of(0, 1), text(filter), Buffer.of(qos)]))
+}
+
+/** UNSUBSCRIBE with packet id 1. */
+export function unsubscribePacket(filter: string): Buffer {
+  return packet(0xa2, Buffer.concat([Buffer.of(0, 1), text(filter)]))
 }
 
 /** PUBLISH; with QoS 1 its packet id is to be set at `idAt` of the result. */
@@ -60,7 +66,7 @@ function text(value: string): Buffer {
 export class MqttScanner {
   publishes = 0
   acks = 0
-  /** CONNACK and SUBACK. */
+  /** CONNACK, SUBACK and UNSUBACK. */
   answers = 0
   /** Ids to acknowledge, two bytes each. */
   readonly ids: number[] = []
@@ -114,7 +120,7 @@ export class MqttScanner {
       this.publishes++
       if ((first & 6) !== 0) this.ids.push(bytes[idEnd - 2] as number, bytes[idEnd - 1] as number)
     } else if (type === PUBACK) this.acks++
-    else if (type === CONNACK || type === SUBACK) this.answers++
+    else if (type === CONNACK || type === SUBACK || type === UNSUBACK) this.answers++
   }
 }
 

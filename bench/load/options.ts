@@ -46,7 +46,7 @@ export type LoadOptions = {
   readonly persistent: boolean
   /** Connections that hold a channel and a consumer and get one message a second each. */
   readonly idle: number
-  /** Of mode `deep`. */
+  /** Of modes `deep` and `mqtt-retained`. */
   readonly messages: number
   /** Workers of a churn mode. */
   readonly concurrency: number
@@ -65,6 +65,7 @@ export const loadModes = [
   'deep',
   'stomp',
   'mqtt',
+  'mqtt-retained',
   'connection-churn',
   'channel-churn',
   'declare-churn',

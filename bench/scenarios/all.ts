@@ -7,6 +7,7 @@ import { fanOutScenarios } from './fan-out.ts'
 import { idleConnectionScenarios } from './idle-connections.ts'
 import { latencyScenarios } from './latency.ts'
 import { manyQueuesScenarios } from './many-queues.ts'
+import { mqttScenarios } from './mqtt.ts'
 import { persistentScenarios } from './persistent.ts'
 import type { Scenario } from './scenario.ts'
 import { shardScenarios } from './shards.ts'
@@ -27,4 +28,5 @@ export const allScenarios: readonly Scenario[] = [
   ...persistentScenarios,
   ...deepQueueScenarios,
   ...stompScenarios,
+  ...mqttScenarios,
 ]

@@ -331,7 +331,7 @@ export class MqttConnection implements Session, LoginOwner, ChannelSink {
   }
 
   private onConnect(connect: Connect): void {
-    const { client, decoder, host } = this
+    const { client, decoder } = this
     const { packet, version } = connect
     decoder.version = version
     client.version = version
@@ -344,7 +344,6 @@ export class MqttConnection implements Session, LoginOwner, ChannelSink {
       return this.onLoginRefused(Reason.topicNameInvalid, 'a will topic that is none', false)
     }
     this.will = will
-    host.log.info(`accepting MQTT connection ${host.peer.name}`, { client_id: packet.clientId })
     new Login(client, this, connect).start()
   }
 

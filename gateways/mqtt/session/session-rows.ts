@@ -50,7 +50,7 @@ export class SessionRows implements Marks {
   }
 
   load(done: (record: SessionRecord | undefined) => void): void {
-    this.keyed.get(sessions, [this.key], ([value]) => done(readRecord(value)))
+    this.keyed.get(sessions, this.key, (value) => done(readRecord(value)))
   }
 
   save(record: SessionRecord, done: () => void = nothing): void {
