@@ -83,6 +83,7 @@ export class StompRig {
       log: createLog(() => {}),
       now: () => this.now,
       wakeAt: () => {},
+      wall: () => 1_700_000_000_000,
       end: () => {
         this.ended = true
       },
