@@ -28,6 +28,7 @@ const amqp: Load = async () => {
 
 const rows: Readonly<Partial<Record<string, ServiceRow>>> = {
   amqp: { load: amqp, web: {} },
+  stream: { load: async () => (await import('./stream/index.ts')).stream, web: {} },
 }
 
 /**

@@ -29,6 +29,7 @@ import { EntryCopier } from './entry-copy.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { PeerLink } from './peer-link.ts'
 import type { ShardStorage } from './storage.ts'
+import { StreamClients } from './stream-clients.ts'
 import { Usage } from './usage.ts'
 
 /** A line of the log: what an operator should know. */
@@ -70,6 +71,7 @@ export class ShardState implements QueueContext, StreamContext {
   readonly granted: ShardChannel[]
   /** Streams whose followers are to be told how far they are. */
   readonly advancedStreams: Set<StreamQueue>
+  readonly streamClients: StreamClients
   /** Queues to delete, since nobody uses them. */
   readonly unusedQueues: Queue[]
   /** Messages were put back: time has passed that no queue should be charged for. */
@@ -115,6 +117,7 @@ export class ShardState implements QueueContext, StreamContext {
     this.dirtyChannels = []
     this.granted = []
     this.advancedStreams = new Set()
+    this.streamClients = new StreamClients(this)
     this.unusedQueues = []
     this.restored = false
     this.usage = new Usage()

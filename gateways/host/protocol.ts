@@ -2,6 +2,7 @@
 
 import type { GatewayPort } from '../../shared/bus/gateway-port.ts'
 import type { Log } from '../../shared/log.ts'
+import type { LogFiles } from '../../shared/stream/log-cursor.ts'
 
 /** Facts about the transport that authentication and logs need. */
 export interface Peer {
@@ -49,6 +50,8 @@ export interface SessionHost {
   readonly peer: Peer
   readonly out: Outbox
   readonly log: Log
+  /** Files of streams; a host may have none. */
+  readonly files?: LogFiles
   /** Milliseconds of a monotonic clock, as of this turn. */
   now(): number
   /** Flushes what is in the outbox, then closes the socket; input is thrown away from now on. */
