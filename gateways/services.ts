@@ -19,15 +19,26 @@ interface ServiceRow {
 /** AMQP has one port for all its versions: a client's first eight bytes say which it speaks. */
 const amqp: Load = async () => {
   const { amqp091 } = await import('./amqp091/index.ts')
-  return chooseByHead(
-    'amqp',
-    () => amqp091,
-    (settings) => Number(settings['handshake_timeout']),
-  )
+  const { amqp10 } = await import('./amqp10/index.ts')
+  const choose = (head: Uint8Array): Protocol | undefined => {
+    if (head.length < amqp10Head.length) return undefined
+    // Whatever else it is, AMQP 0-9-1 knows what to answer.
+    return amqp10Head.every((byte, i) => byte === head[i]) ? amqp10 : amqp091
+  }
+  return chooseByHead('amqp', choose, (settings) => Number(settings['handshake_timeout']))
 }
+
+/** `AMQP 3 1 0 0`: AMQP 1.0 begins with its SASL layer. */
+const amqp10Head: readonly number[] = [0x41, 0x4d, 0x51, 0x50, 3, 1, 0, 0]
+
+const stomp: Load = async () => (await import('./stomp/index.ts')).stomp
 
 const rows: Readonly<Partial<Record<string, ServiceRow>>> = {
   amqp: { load: amqp, web: {} },
+  stomp: {
+    load: stomp,
+    web: { 'v12.stomp': stomp, 'v11.stomp': stomp, 'v10.stomp': stomp, amqp },
+  },
   stream: { load: async () => (await import('./stream/index.ts')).stream, web: {} },
 }
 

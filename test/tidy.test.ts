@@ -20,6 +20,9 @@ const pureFolders = ['routing', 'queue', 'stream', 'time', 'confirm', 'topology'
 /** Entries of threads and processes: reached by URL or by name, not by import. */
 const entries = ['core/main.ts', 'core/shard/worker.ts', 'gateways/worker.ts', 'bench/main.ts']
 
+/** What sessions may use of the host beside its types. */
+const hostForSessions = ['gateways/host/protocol.ts', 'gateways/host/entry-output.ts']
+
 const generated = /^\/\/ GENERATED/
 
 function textOf(path: string): string {
@@ -52,7 +55,7 @@ function fenceBroken(
     return side === 'gateways' && folder !== '' ? layerBroken(from, file) : undefined
   }
   if (otherFolder === 'host')
-    return typeOnly || file === 'gateways/host/protocol.ts'
+    return typeOnly || hostForSessions.includes(file)
       ? undefined
       : `gateways/${folder}/ may import types only from gateways/host/`
   return `gateways/${folder}/ may not import gateways/${otherFolder}/`

@@ -70,6 +70,7 @@ function makeQueue(vhost: VhostRecord, id: number): QueueRecord {
     settings: queueSettings(EMPTY_TABLE),
     shard: 0,
     inbound: new Set(),
+    paused: false,
     deleted: false,
     routeMark: 0,
   }

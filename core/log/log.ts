@@ -6,7 +6,14 @@
 import type { Marks } from '../queue/marks.ts'
 import type { StreamLog, StreamOwner, StreamSettings } from './stream-log.ts'
 
-/** What a log knows of one durable queue. */
+/** Of a queue with priorities, the messages of each level have positions from `level * levelSpan` on. */
+export const levelSpan: number = 2 ** 45
+
+export function levelOf(position: number): number {
+  return Math.floor(position / levelSpan)
+}
+
+/** What a log knows of one durable queue, or of one level of a queue with priorities. */
 export interface QueueLog {
   readonly queue: number
 }
@@ -15,10 +22,14 @@ export interface QueueLog {
 export interface BacklogOwner {
   /** After a restart: message `row` (held for the queue) is in it at `position`. In rising order. */
   restore(row: number, position: number): void
-  /** After a restart: the `count` messages in [from, to) are on disk only. */
-  restoreStored(count: number, from: number, to: number): void
+  /** After a restart: the `count` messages in [from, to), with about so many bytes of bodies, are on disk only. */
+  restoreStored(count: number, from: number, to: number, bytes: number): void
   /** After a restart: fresh messages get positions from `next` on; those below `deliveredTo` may have been delivered. */
   restoreEnd(next: number, deliveredTo: number): void
+  /** After a restart, before `restore`: the message at `position` expires at the wall-clock time `at`. */
+  restoreExpiry(position: number, at: number): void
+  /** After a restart: there are messages of another level, which is opened now if it was not. */
+  restoreLevel(level: number): void
   /** All persistent messages below `to` can be read back from disk: their rows may go. */
   pageOut(to: number): void
   /** No message from this position on was ever delivered. */
@@ -38,8 +49,8 @@ export interface BacklogOwner {
 
 /** Log positions count up from 1; 0 means "nothing to wait for". Queue positions are the queue's own. */
 export interface Log {
-  /** A durable queue is there; what it appends names it by the result. */
-  openQueue(queue: number, owner: BacklogOwner): QueueLog
+  /** A durable queue is there, or one more level of it; what it appends there names it by the result. */
+  openQueue(queue: number, owner: BacklogOwner, level: number): QueueLog
   /** The queue is deleted, with all that it holds. */
   deleteQueue(log: QueueLog): void
   /** A stream is there; `name` is its queue's. */
@@ -49,8 +60,11 @@ export interface Log {
    * When false, the shard's doorbell rings once that may have changed.
    */
   hasRoom(extents: number, queues: number): boolean
-  /** A message was put into a durable queue at `position`. Returns the log position that covers it. */
-  enqueue(log: QueueLog, position: number, row: number): number
+  /**
+   * A message was put into a durable queue at `position`; it expires at the wall-clock time `expiry`, 0:
+   * never. Returns the log position that covers it.
+   */
+  enqueue(log: QueueLog, position: number, row: number, expiry: number): number
   /** The `count` messages at and above `from` are settled for good (those of them that there are). */
   settle(log: QueueLog, from: number, count: number): void
   /** The message at `position` has got the mark `word` (core/queue/marks.ts), until it is settled. */
@@ -59,6 +73,8 @@ export interface Log {
   isAlive(log: QueueLog, position: number): boolean
   /** Reads on in the part of the queue that is on disk only; `load` and `loadEnd` follow. */
   fetch(log: QueueLog): void
+  /** The next `fetch` begins again at the first message that is on disk. Not while one is under way. */
+  rewind(log: QueueLog): void
   /** Takes what the log has to say (the answers to `fetch`). True when there was anything. */
   poll(): boolean
   /**
@@ -82,7 +98,7 @@ export class MemoryLog implements Log {
     this.appended = 0
   }
 
-  openQueue(queue: number, _owner: BacklogOwner): QueueLog {
+  openQueue(queue: number, _owner: BacklogOwner, _level: number): QueueLog {
     return { queue }
   }
 
@@ -102,6 +118,8 @@ export class MemoryLog implements Log {
 
   fetch(_log: QueueLog): void {}
 
+  rewind(_log: QueueLog): void {}
+
   isAlive(_log: QueueLog, _position: number): boolean {
     return false
   }
@@ -118,7 +136,7 @@ export class MemoryLog implements Log {
     return true
   }
 
-  enqueue(_log: QueueLog, _position: number, _row: number): number {
+  enqueue(_log: QueueLog, _position: number, _row: number, _expiry: number): number {
     return ++this.appended
   }
 

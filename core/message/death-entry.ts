@@ -11,7 +11,7 @@ import { viewOf } from '../../shared/bytes/view.ts'
 import { Writer, writeU16, writeU32 } from '../../shared/bytes/writer.ts'
 import { ReplyCode } from '../../shared/errors.ts'
 import { readValue, skipValue, writeValue } from '../../shared/message/field-table.ts'
-import { PropertyScan } from '../../shared/message/properties.ts'
+import { PropertyScan, withHeaders } from '../../shared/message/properties.ts'
 import type { FieldTable, FieldValue } from '../../shared/message/value.ts'
 import { fieldOf, longField } from '../../shared/message/value.ts'
 
@@ -88,6 +88,33 @@ export class DeathEntry {
     this.writeProps(propsAt, sizes.props, exchange, keys, queue, reason, seconds, diedBefore)
     this.propsSize = writer.at - this.exrkSize - this.extraSize
     this.bytes = writer.bytes
+  }
+
+  /** As `build` for a message that goes elsewhere without having died; it may lose what tells of deaths. */
+  redirect(
+    source: Uint8Array,
+    at: number,
+    sizes: { readonly exrk: number; readonly extra: number; readonly props: number },
+    target: DeathTarget,
+    keepDeaths: boolean,
+  ): void {
+    const { writer } = this
+    this.source = source
+    this.keyAt = at + 1 + (source[at] as number) + 1
+    this.keyEnd = this.keyAt + (source[this.keyAt - 1] as number)
+    const extraAt = at + sizes.exrk
+    const propsAt = extraAt + sizes.extra
+    writer.at = 0
+    this.writeKeys(target)
+    this.exrkSize = writer.at
+    this.writeExtra(target, extraAt, sizes.extra)
+    this.extraSize = writer.at - this.exrkSize
+    const dropped = keepDeaths ? none : ['x-death', ...firstKeys, ...lastKeys]
+    const props = withHeaders(source, propsAt, sizes.props, [], dropped)
+    writer.raw(props)
+    this.propsSize = props.length
+    this.bytes = writer.bytes
+    this.deaths.length = 0
   }
 
   private writeKeys(target: DeathTarget): void {

@@ -26,7 +26,7 @@ export interface BoundedQueue {
   dieOnDisk(position: number): void
   /** Whether the message is in the log and not settled. */
   isLogged(position: number): boolean
-  /** What comes next in `ready` is to be read back. */
+  /** What comes next in `ready` is to be read back, if it is not in memory. */
   fetch(): void
 }
 
@@ -146,17 +146,35 @@ export class Bounds implements ExpiryOwner, TimerOwner {
   }
 
   /** A message waits in another place than before. */
-  moved(from: number, to: number): void {
+  moved(from: number, to: number): number {
     const at = this.expiry.at(from)
-    if (at === 0) return
+    if (at === 0) return 0
     this.expiry.clear(from)
     this.expiry.set(to, at, true)
+    return this.wallExpiryOf(at)
   }
 
   // HOT: once per message that a bounded queue parts with
   /** The message at `position` is gone. */
   gone(position: number): void {
     if (this.expiry.count > 0) this.expiry.clear(position)
+  }
+
+  /** After a restart: the message at `position` expires at the wall-clock time `wallAt`. */
+  restoreExpiry(position: number, wallAt: number): void {
+    // What expired before the clock began expires now; times are above 0.
+    this.expiry.set(position, Math.max(1, this.context.clock.fromWall(wallAt)), true)
+  }
+
+  /** What was on disk only may have had other sizes than was thought. */
+  recount(): void {
+    if (this.limit?.countsBytes !== true) return
+    this.limit.bytes = this.queue.ready.bytes(this.context.messages)
+  }
+
+  /** When the message at `position` expires, for what is written to disk; 0: never. */
+  wallExpiryOf(expiry: number): number {
+    return expiry === 0 ? 0 : this.context.clock.toWall(expiry)
   }
 
   /** A message does not wait any more. */

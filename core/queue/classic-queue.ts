@@ -2,31 +2,40 @@
 
 import {
   deliverWords,
-  deliveryCost,
   EntryFlag,
-  entryWords,
-  extentsMax,
   extentWords,
   LinkFlag,
   Outcome,
+  priorityOf,
+  priorityShift,
   Record,
 } from '../../shared/bus/wire.ts'
-import type { BacklogOwner, Log, QueueLog } from '../log/log.ts'
+import type { Log, QueueLog } from '../log/log.ts'
+import { levelOf, levelSpan } from '../log/log.ts'
 import type { MessageTable } from '../message/message-table.ts'
 import type { ShardClock } from '../time/clock.ts'
 import type { TimerWheel } from '../time/timer-wheel.ts'
 import type { QueueSettings } from '../topology/queue-settings.ts'
+import type { BacklogQueue } from './backlog.ts'
+import { Backlog } from './backlog.ts'
 import type { BoundedQueue } from './bounds.ts'
 import { Bounds, needsBounds } from './bounds.ts'
-import type { Consumer, ConsumerChannel, Outlet } from './consumer.ts'
+import type { WaitingMessage } from './browse.ts'
+import { browse, takeOut } from './browse.ts'
+import type { Consumer, ConsumerChannel } from './consumer.ts'
 import { Block, ConsumerRing } from './consumer.ts'
 import type { DeathReason, DeathSink, DyingQueue } from './death.ts'
 import { DeliveryCounts } from './delivery-counts.ts'
+import { commitDelivery } from './delivery-record.ts'
 import type { Holder } from './holder.ts'
 import { Lease } from './lease.ts'
 import type { Marks } from './marks.ts'
+import type { PriorityRule } from './priority-list.ts'
+import { PriorityList } from './priority-list.ts'
 import type { GetOutcome, Queue } from './queue.ts'
 import { ReadyList } from './ready-list.ts'
+import { Sender } from './sender.ts'
+import type { WaitingList } from './waiting-list.ts'
 
 /** What all queues of a shard share. */
 export interface QueueContext {
@@ -45,7 +54,7 @@ export interface QueueContext {
   readonly want: (channel: ConsumerChannel) => void
 }
 
-export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQueue {
+export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQueue {
   readonly id: number
   readonly durable: boolean
   readonly logsAll: boolean
@@ -57,7 +66,7 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
   unackedCount: number
   /** Messages on their way to the dead-letter exchange. */
   dyingCount: number
-  /** BacklogOwner. */
+  /** What is remembered of single messages. */
   readonly marks: Marks | undefined
   /** In queues that count deliveries (quorum queues). */
   private readonly counts: DeliveryCounts | undefined
@@ -67,8 +76,14 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
   /** Position in the log of the last message that `accept` appended; 0 if it needed none. */
   logPosition: number
   refused: boolean
-  readonly ready: ReadyList
+  /** Those of all levels. */
+  ready: WaitingList
+  /** By level: one, unless there are priorities. */
+  private readonly backlogs: (Backlog | undefined)[]
+  /** Flags of publishes that need a closer look. */
+  private readonly watched: number
   private readonly context: QueueContext
+  private readonly sender: Sender
   /** Undefined in a transient queue. */
   private readonly log: QueueLog | undefined
   /** Credited consumers that wait to hear how they stand. */
@@ -90,16 +105,23 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
     this.deleted = false
     this.logPosition = 0
     this.refused = false
-    this.ready = new ReadyList()
     this.context = context
-    this.log = durable ? context.log.openQueue(id, this) : undefined
+    this.sender = new Sender(this.consumers, context.messages, context.want)
+    this.backlogs = []
+    const lowest = this.openLevel(0)
+    this.ready = lowest
+    this.log = this.backlogs[0]?.log
     const counts = settings.type === 'quorum'
-    this.counts = counts ? new DeliveryCounts(context.log, this.log) : undefined
+    this.counts = counts
+      ? new DeliveryCounts(context.log, (position) => this.logOf(position))
+      : undefined
     this.marks = this.counts?.marks
     this.owed = []
     this.bounds = undefined
     this.lease = undefined
+    this.watched = EntryFlag.expiration | (counts ? priorityFlags : 0)
     this.configure(settings)
+    if ((settings.priorityMax ?? 0) > 0) this.prioritise('strict')
   }
 
   /** Takes other settings (a policy has changed). Those that are for a queue's life stay. */
@@ -134,34 +156,34 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
     this.logPosition = 0
     // A reply queue may go while a route to it is still remembered.
     if (this.deleted) return row
-    if (this.bounds !== undefined || (flags & EntryFlag.expiration) !== 0) {
+    if (this.bounds !== undefined || (flags & this.watched) !== 0) {
       return this.acceptBounded(words, e, flags, row)
     }
     if (this.ready.size() === 0) {
       for (let c = this.consumers.pick(); c !== undefined; c = this.consumers.pick()) {
         if (c.noAck) {
-          if (!this.sendEntry(c, words, e)) continue
-          this.ready.pass()
+          if (!this.sender.sendEntry(c, words, e)) continue
+          this.ready.pass(0)
           this.consumers.served(c)
           return row
         }
-        if (!this.canServe(c)) continue
+        if (!this.sender.canServe(c)) continue
         const kept = this.keep(words, e, flags, row)
-        const position = this.ready.pass()
-        this.append(flags, position, kept)
+        const position = this.ready.pass(0)
+        this.append(flags, position, kept, 0)
         this.sendRow(c, kept, position, false)
         this.consumers.served(c)
         return kept
       }
     }
     const kept = this.keep(words, e, flags, row)
-    const position = this.ready.push(kept)
-    this.append(flags, position, kept)
+    const position = this.ready.push(kept, 0)
+    this.append(flags, position, kept, 0)
     return kept
   }
 
   // HOT: once per publish to a bounded queue
-  /** `accept` where messages may expire or be too many. */
+  /** `accept` where messages may expire, be too many, or have priorities. */
   private acceptBounded(words: Int32Array, e: number, flags: number, row: number): number {
     this.bounds ??= new Bounds(this, this.context, this.settings)
     const { bounds } = this
@@ -171,18 +193,19 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
       return row
     }
     const expiry = bounds.expiryOf(words, e, flags)
+    const level = this.levelFor(flags)
     if (this.ready.size() === 0) {
       for (let c = this.consumers.pick(); c !== undefined; c = this.consumers.pick()) {
         if (c.noAck) {
-          if (!this.sendEntry(c, words, e)) continue
-          this.ready.pass()
+          if (!this.sender.sendEntry(c, words, e)) continue
+          this.ready.pass(level)
           this.consumers.served(c)
           return row
         }
-        if (!this.canServe(c)) continue
+        if (!this.sender.canServe(c)) continue
         const kept = this.keep(words, e, flags, row)
-        const position = this.ready.pass()
-        this.append(flags, position, kept)
+        const position = this.ready.pass(level)
+        this.append(flags, position, kept, bounds.wallExpiryOf(expiry))
         bounds.passed(position, expiry)
         this.sendRow(c, kept, position, false)
         this.consumers.served(c)
@@ -194,8 +217,8 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
       return row
     }
     const kept = this.keep(words, e, flags, row)
-    const position = this.ready.push(kept)
-    this.append(flags, position, kept)
+    const position = this.ready.push(kept, level)
+    this.append(flags, position, kept, bounds.wallExpiryOf(expiry))
     bounds.queued(kept, position, expiry)
     // It may have been one too many itself.
     return this.context.messages.isAlive(kept) ? kept : -1
@@ -225,8 +248,8 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
     while (ready.size() > 0) {
       const c = this.consumers.pick()
       if (c === undefined) return
-      if (!this.canServe(c)) continue
-      if (ready.wantsMore()) this.fetch()
+      if (!this.sender.canServe(c)) continue
+      if (ready.levelToRead() >= 0) this.fetch()
       // What comes next is on its way from the disk.
       if (!ready.take()) return
       if (this.bounds?.taken(ready.takenRow, ready.takenPosition) === true) {
@@ -241,9 +264,10 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
   /** Takes one message for `basic.get` into `request`. False when there is none, or (then nothing changed) no room. */
   get(channel: ConsumerChannel, getter: Holder, request: number, noAck: boolean): GetOutcome {
     this.used()
+    if (this.consumers.paused) return 'empty'
     this.bounds?.expireHead()
     const first = this.ready.first()
-    if (this.ready.wantsMore()) this.fetch()
+    if (this.ready.levelToRead() >= 0) this.fetch()
     if (first < 0) return this.ready.size() === 0 ? 'empty' : 'full'
     const extents = this.context.messages.extentsOf(first)
     const size = deliverWords + (extents === undefined ? 0 : extents.length) + 1
@@ -262,7 +286,7 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
       (this.counts === undefined ? 0 : this.counts.flagsOf(ready.takenPosition))
     this.context.messages.writeEntry(first, words, index + 4)
     words[index + size - 1] = this.ready.size()
-    this.commit(channel.outlet, size, first, extents)
+    commitDelivery(channel.outlet, size, this.context.messages.slab[first] as number, extents)
     if (this.owed.length > 0) this.context.wake(this)
     if (noAck) this.drop(first, ready.takenPosition)
     else {
@@ -314,9 +338,9 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
     const count = extents === undefined ? 0 : extents.length / extentWords
     if (this.log !== undefined && !log.hasRoom(count, 1)) return position
     messages.hold(row)
-    const next = this.ready.push(row)
-    this.append(messages.flags[row] as number, next, row)
-    this.bounds?.moved(position, next)
+    const next = this.ready.push(row, levelOf(position))
+    const expiry = this.bounds?.moved(position, next) ?? 0
+    this.append(messages.flags[row] as number, next, row, expiry)
     this.drop(row, position)
     this.context.wake(this)
     return next
@@ -369,9 +393,13 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
   /** Drops all ready messages; returns how many. */
   purge(): number {
     const count = this.ready.size()
-    const { diskFrom, to } = this.ready.stored
-    if (this.log !== undefined && this.ready.stored.drop() > 0) {
-      this.context.log.settle(this.log, diskFrom, to - diskFrom)
+    for (const backlog of this.backlogs) {
+      if (backlog === undefined) continue
+      const { stored } = backlog.list
+      const { diskFrom, to } = stored
+      if (stored.drop() > 0 && backlog.log !== undefined) {
+        this.context.log.settle(backlog.log, diskFrom, to - diskFrom)
+      }
     }
     this.bounds?.emptied()
     while (this.ready.take()) this.drop(this.ready.takenRow, this.ready.takenPosition)
@@ -379,57 +407,27 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
     return count
   }
 
-  /** After a restart: message `row` (which the caller has held) was in the queue at `position`. In rising order. */
-  restore(row: number, position: number): void {
-    const reason = this.counts?.reasonOf(position)
-    if (reason !== undefined) {
-      this.die(row, position, reason)
-      return
-    }
-    this.ready.restore(row, position)
+  /** BacklogQueue. */
+  dyingOf(position: number): DeathReason | undefined {
+    return this.counts?.reasonOf(position)
   }
 
-  /** After a restart: the `count` messages in [from, to) are on disk only. */
-  restoreStored(count: number, from: number, to: number): void {
-    this.ready.restoreStored(count, from, to)
+  /** BacklogQueue. */
+  restoreExpiry(position: number, at: number): void {
+    this.bounds ??= new Bounds(this, this.context, this.settings)
+    this.bounds.restoreExpiry(position, at)
   }
 
-  pageOut(to: number): void {
-    this.ready.pageOut(to, this.context.queueMemoryBudget, this.context.messages)
+  /** BacklogQueue. */
+  restoreLevel(level: number): void {
+    if (!(this.ready instanceof PriorityList)) this.prioritise('twoToOne')
+    if (this.ready instanceof PriorityList) this.ready.level(level)
   }
 
-  undeliveredFrom(): number {
-    return this.ready.deliveredTo
-  }
-
-  storedFrom(): number {
-    const { stored } = this.ready
-    return stored.onDisk === 0 ? stored.to : stored.diskFrom
-  }
-
-  storedTo(): number {
-    return this.ready.stored.to
-  }
-
-  load(row: number, position: number): void {
-    const reason = this.counts?.reasonOf(position)
-    if (reason === undefined)
-      this.ready.stored.load(row, position, this.context.messages.bodySize[row] as number)
-    else {
-      this.ready.stored.loadAside(position, this.context.messages.bodySize[row] as number)
-      this.die(row, position, reason)
-    }
-  }
-
-  loadEnd(exhausted: boolean): number {
-    const missing = this.ready.stored.loadEnd(exhausted)
+  /** BacklogQueue. */
+  readBack(): void {
+    this.bounds?.recount()
     this.context.wake(this)
-    return missing
-  }
-
-  /** After a restart: fresh messages get positions from `position` on. */
-  restoreEnd(next: number, deliveredTo: number): void {
-    this.ready.startAt(next, deliveredTo)
   }
 
   /** The queue is gone: its messages are dropped, also those that are settled later. */
@@ -437,7 +435,7 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
     this.deleted = true
     this.bounds?.destroy()
     this.lease?.stop()
-    this.ready.stored.drop()
+    for (const backlog of this.backlogs) backlog?.list.stored.drop()
     if (this.log !== undefined) this.context.log.deleteQueue(this.log)
     while (this.ready.take()) this.context.messages.release(this.ready.takenRow)
   }
@@ -469,16 +467,63 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
 
   /** A message that is on disk only has expired, and is in no list any more. */
   dieOnDisk(position: number): void {
-    if (this.log !== undefined) this.context.log.settle(this.log, position, 1)
+    const log = this.logOf(position)
+    if (log === undefined) return
+    if (this.settings.deadLetterExchange === undefined) this.context.log.settle(log, position, 1)
+    else this.backlogs[levelOf(position)]?.lapse(position)
   }
 
   isLogged(position: number): boolean {
-    return this.log !== undefined && this.context.log.isAlive(this.log, position)
+    const log = this.logOf(position)
+    return log !== undefined && this.context.log.isAlive(log, position)
   }
 
   /** What comes next is to be read back. */
   fetch(): void {
-    if (this.log !== undefined) this.context.log.fetch(this.log)
+    const level = this.ready.levelToRead()
+    const log = this.backlogs[level]?.log
+    if (log !== undefined) this.context.log.fetch(log)
+  }
+
+  /** The first `count` messages in memory that wait, from position `from` on. */
+  browse(from: number, count: number): WaitingMessage[] {
+    return browse(this.ready, from, count)
+  }
+
+  /** Messages that are on disk only. */
+  onDiskCount(): number {
+    let count = 0
+    for (const backlog of this.backlogs) count += backlog?.list.stored.onDisk ?? 0
+    return count
+  }
+
+  /** Takes one message that waits in memory out, to be `buried` or `unburied`. False when it is not there. */
+  takeAt(position: number): boolean {
+    const row = takeOut(this.ready, position)
+    if (row < 0) return false
+    this.bounds?.left(row)
+    this.dyingCount++
+    return true
+  }
+
+  /** The message could not go: it waits again. */
+  unburied(row: number, position: number): void {
+    this.dyingCount--
+    if (this.deleted) {
+      this.context.messages.release(row)
+      return
+    }
+    if (this.bounds?.returned(row, position) === true) {
+      this.die(row, position, 'expired')
+      return
+    }
+    this.ready.giveBack(row, position)
+    this.context.wake(this)
+  }
+
+  /** Reads on where much of what was read back has gone. */
+  readAhead(): void {
+    this.fetch()
   }
 
   buried(row: number, position: number): void {
@@ -524,7 +569,8 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
       position !== nowhere &&
       ((this.context.messages.flags[row] as number) & EntryFlag.persistent) !== 0
     ) {
-      this.context.log.settle(this.log, position, 1)
+      const log = position < levelSpan ? this.log : (this.logOf(position) as QueueLog)
+      this.context.log.settle(log, position, 1)
     }
     this.context.messages.release(row)
   }
@@ -537,126 +583,57 @@ export class ClassicQueue implements Queue, BacklogOwner, DyingQueue, BoundedQue
   }
 
   // HOT: once per publish and queue
-  private append(flags: number, position: number, row: number): void {
+  private append(flags: number, position: number, row: number, expiry: number): void {
     if (this.log !== undefined && (flags & EntryFlag.persistent) !== 0) {
-      this.logPosition = this.context.log.enqueue(this.log, position, row)
+      const log = position < levelSpan ? this.log : (this.logOf(position) as QueueLog)
+      this.logPosition = this.context.log.enqueue(log, position, row, expiry)
     }
   }
 
   // HOT: once per delivery
-  /** Whether `c` can be sent a message now; if not it is blocked and out of turn. */
-  private canServe(c: Consumer): boolean {
-    const { channel } = c
-    if (channel.window.bytes <= 0) {
-      this.consumers.block(c, Block.window)
-      channel.window.stalled.push(c)
-      return false
-    }
-    if (channel.tokenMode && !c.noAck && channel.tokens === 0) {
-      this.consumers.block(c, Block.token)
-      channel.starved.push(c)
-      this.context.want(channel)
-      return false
-    }
-    if (!channel.outlet.lane.hasRoom(deliverRoom)) {
-      this.consumers.block(c, Block.ring)
-      channel.outlet.stalled.push(c)
-      return false
-    }
-    return true
-  }
-
-  // HOT: once per delivery without acknowledgement
-  /** Sends the entry of a publish record to a consumer that need not acknowledge. */
-  private sendEntry(c: Consumer, words: Int32Array, e: number): boolean {
-    if (!this.canServe(c)) return false
-    const { outlet, window } = c.channel
-    const extents = (words[e + 6] as number) * extentWords
-    const size = deliverWords + extents
-    const index = outlet.lane.reserve(size)
-    const to = outlet.lane.ring.words
-    to[index] = (size << 8) | Record.deliver
-    to[index + 1] = c.id
-    to[index + 2] = 0
-    to[index + 3] = EntryFlag.settled
-    const slab = words[e] as number
-    const exrkSize = words[e + 2] as number
-    const propsSize = words[e + 4] as number
-    const bodySize = words[e + 5] as number
-    to[index + 4] = slab
-    to[index + 5] = words[e + 1] as number
-    to[index + 6] = exrkSize
-    to[index + 7] = words[e + 3] as number
-    to[index + 8] = propsSize
-    to[index + 9] = bodySize
-    to[index + 10] = words[e + 6] as number
-    outlet.lane.ring.commit(size)
-    outlet.lastReference[slab] = outlet.lane.ring.total
-    if (extents > 0) {
-      for (let i = 0; i < extents; i++)
-        to[index + deliverWords + i] = words[e + entryWords + i] as number
-      for (let i = 0; i < extents; i += extentWords) {
-        outlet.lastReference[words[e + entryWords + i] as number] = outlet.lane.ring.total
-      }
-    }
-    window.bytes -= deliveryCost(exrkSize, propsSize, bodySize)
-    if (c.link?.spend()) this.consumers.block(c, Block.credit)
-    return true
-  }
-
-  // HOT: once per delivery
-  /** Sends a kept message; `canServe` has said yes. */
+  /** Sends a kept message; the sender has said that it can. */
   private sendRow(c: Consumer, row: number, position: number, returned: boolean): void {
-    const { channel } = c
-    const { outlet } = channel
-    const { messages } = this.context
-    const extents = messages.extentsOf(row)
-    const size = deliverWords + (extents === undefined ? 0 : extents.length) + (c.positions ? 2 : 0)
-    const index = outlet.lane.reserve(size)
-    const words = outlet.lane.ring.words
-    if (c.positions) {
-      words[index + size - 2] = position | 0
-      words[index + size - 1] = Math.floor(position / 0x1_0000_0000)
-    }
-    words[index] = (size << 8) | Record.deliver
-    words[index + 1] = c.id
-    words[index + 2] = c.noAck ? 0 : channel.unacked.push(row, position, c.slot)
-    words[index + 3] =
-      (c.noAck ? EntryFlag.settled : 0) |
+    const flags =
       (returned ? EntryFlag.redelivered : 0) |
       (this.counts === undefined ? 0 : this.counts.flagsOf(position))
-    messages.writeEntry(row, words, index + 4)
-    channel.window.bytes -= deliveryCost(
-      messages.exrkSize[row] as number,
-      messages.propsSize[row] as number,
-      messages.bodySize[row] as number,
-    )
-    this.commit(outlet, size, row, extents)
-    if (c.link?.spend()) this.consumers.block(c, Block.credit)
-    if (c.noAck) {
-      this.drop(row, position)
-      return
-    }
-    this.unackedCount++
-    c.unacked++
-    if (channel.tokenMode) channel.tokens--
-    if (c.prefetch !== 0 && c.unacked >= c.prefetch) this.consumers.block(c, Block.prefetch)
+    this.sender.sendRow(c, row, position, flags)
+    if (c.noAck) this.drop(row, position)
+    else this.unackedCount++
   }
 
-  // HOT: once per delivery
-  private commit(outlet: Outlet, size: number, row: number, extents: Int32Array | undefined): void {
-    outlet.lane.ring.commit(size)
-    const { total } = outlet.lane.ring
-    outlet.lastReference[this.context.messages.slab[row] as number] = total
-    if (extents === undefined) return
-    for (let i = 0; i < extents.length; i += extentWords) {
-      outlet.lastReference[extents[i] as number] = total
-    }
+  /** The level of a fresh message with these flags. */
+  private levelFor(flags: number): number {
+    const priority = priorityOf(flags)
+    if (this.counts === undefined) return Math.min(priority, this.settings.priorityMax ?? 0)
+    // Quorum queues of RabbitMQ 4.0 know two: above 4, and the others.
+    if (priority <= 4) return 0
+    if (!(this.ready instanceof PriorityList)) this.prioritise('twoToOne')
+    return 1
+  }
+
+  private prioritise(rule: PriorityRule): void {
+    const lowest = this.backlogs[0]?.list as ReadyList
+    this.ready = new PriorityList(rule, lowest, (level) => this.openLevel(level))
+    this.bounds ??= new Bounds(this, this.context, this.settings)
+  }
+
+  private openLevel(level: number): ReadyList {
+    const { log, messages, queueMemoryBudget } = this.context
+    const list = new ReadyList(level * levelSpan)
+    const backlog = new Backlog(this, list, messages, queueMemoryBudget)
+    while (this.backlogs.length <= level) this.backlogs.push(undefined)
+    this.backlogs[level] = backlog
+    if (this.durable) backlog.log = log.openQueue(this.id, backlog, level)
+    return list
+  }
+
+  private logOf(position: number): QueueLog | undefined {
+    return this.backlogs[levelOf(position)]?.log
   }
 }
 
+/** The priority of a publish. */
+const priorityFlags: number = 255 << priorityShift
+
 /** In place of a position: the message was never in the queue. */
 const nowhere = -1
-
-/** Room that `canServe` asks for, in words: a delivery with as many extents as there can be. */
-const deliverRoom: number = deliverWords + 2 + extentsMax * extentWords

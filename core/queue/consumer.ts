@@ -118,17 +118,21 @@ interface Level {
 /** The consumers of one queue: all of them in order of registration, and who is next in turn. */
 export class ConsumerRing {
   readonly all: Set<Consumer>
+  /** Nobody is served. */
+  paused: boolean
   /** Highest priority first. */
   private readonly levels: Level[]
 
   constructor() {
     this.all = new Set()
+    this.paused = false
     this.levels = []
   }
 
   // HOT: once per delivery
   /** The consumer whose turn it is, or undefined when none can be served. */
   pick(): Consumer | undefined {
+    if (this.paused) return undefined
     for (let i = 0; i < this.levels.length; i++) {
       const first = (this.levels[i] as Level).first
       if (first !== undefined) return first

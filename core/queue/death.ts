@@ -13,6 +13,8 @@ export interface DyingQueue {
   atLeastOnce(): boolean
   /** The message is where it should go, or nowhere: its row and its record in the log may go. */
   buried(row: number, position: number): void
+  /** The message could not go where it was to: it stays in the queue. */
+  unburied(row: number, position: number): void
 }
 
 /** Where queues put what dies in them. */

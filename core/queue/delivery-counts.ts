@@ -12,13 +12,13 @@ const deliveryLimitDefault = 20
 export class DeliveryCounts {
   readonly marks: Marks
   private readonly log: Log
-  /** Undefined in a transient queue. */
-  private readonly queue: QueueLog | undefined
+  /** The log of the message at a position; undefined in a transient queue. */
+  private readonly logOf: (position: number) => QueueLog | undefined
 
-  constructor(log: Log, queue: QueueLog | undefined) {
+  constructor(log: Log, logOf: (position: number) => QueueLog | undefined) {
     this.marks = new Marks()
     this.log = log
-    this.queue = queue
+    this.logOf = logOf
   }
 
   // HOT: once per delivery
@@ -50,7 +50,8 @@ export class DeliveryCounts {
 
   set(position: number, word: number): void {
     this.marks.set(position, word)
-    if (this.queue !== undefined) this.log.mark(this.queue, position, word)
+    const queue = this.logOf(position)
+    if (queue !== undefined) this.log.mark(queue, position, word)
   }
 
   /** A restart goes on with its death rather than deliver it again. */

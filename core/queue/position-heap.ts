@@ -71,6 +71,13 @@ export class PositionHeap {
     return bytes
   }
 
+  each(from: number, onMessage: (row: number, position: number) => void): void {
+    for (let i = 0; i < this.count; i++) {
+      const position = this.positions[i] as number
+      if (position >= from) onMessage(this.rows[i] as number, position)
+    }
+  }
+
   /** Removes what `gone` says is to go. */
   removeIf(gone: (row: number, position: number) => boolean): void {
     const { rows, positions, count } = this

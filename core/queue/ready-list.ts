@@ -7,6 +7,7 @@
 // back already.
 
 import { EntryFlag } from '../../shared/bus/wire.ts'
+import { levelOf } from '../log/log.ts'
 import type { MessageTable } from '../message/message-table.ts'
 import { PositionHeap } from './position-heap.ts'
 import { StoredPart } from './stored-part.ts'
@@ -43,7 +44,8 @@ export class ReadyList implements WaitingList {
    */
   deliveredTo: number
 
-  constructor() {
+  /** Positions begin at `base`. */
+  constructor(base: number = 0) {
     this.takenRow = -1
     this.takenPosition = 0
     this.takenReturned = false
@@ -52,11 +54,11 @@ export class ReadyList implements WaitingList {
     this.head = 0
     this.count = 0
     this.holes = 0
-    this.base = 0
+    this.base = base
     this.returned = new PositionHeap()
     this.stored = new StoredPart()
     this.droppedBytes = 0
-    this.deliveredTo = 0
+    this.deliveredTo = base
   }
 
   size(): number {
@@ -118,6 +120,18 @@ export class ReadyList implements WaitingList {
     this.returned.removeIf(go)
   }
 
+  each(from: number, most: number, onMessage: (row: number, position: number) => void): void {
+    this.returned.each(from, onMessage)
+    this.stored.each(from, most, onMessage)
+    let left = most
+    for (let i = Math.max(0, from - this.base); i < this.count && left > 0; i++) {
+      const row = this.ring[(this.head + i) & (this.ring.length - 1)] as number
+      if (row < 0) continue
+      left--
+      onMessage(row, this.base + i)
+    }
+  }
+
   bytes(messages: MessageTable): number {
     let bytes = this.stored.bytes(messages) + this.returned.bytes(messages)
     for (let i = 0; i < this.count; i++) {
@@ -154,14 +168,13 @@ export class ReadyList implements WaitingList {
     this.deliveredTo = deliveredTo
   }
 
-  /** True when it is time to read more of the stored part back. */
-  wantsMore(): boolean {
-    return this.stored.wantsMore()
+  levelToRead(): number {
+    return this.stored.wantsMore() ? levelOf(this.base) : -1
   }
 
   /** After a restart: the `count` messages in [from, to) that are on disk only. */
-  restoreStored(count: number, from: number, to: number): void {
-    this.stored.extend(count, 0, from, to)
+  restoreStored(count: number, from: number, to: number, bytes: number): void {
+    this.stored.extend(count, bytes, from, to)
   }
 
   /**

@@ -139,6 +139,19 @@ export class StoredPart {
     this.diskFrom = position + 1
   }
 
+  /** Visits the first `most` in memory from position `from` on. */
+  each(from: number, most: number, onMessage: (row: number, position: number) => void): void {
+    let left = most
+    for (let i = 0; i < this.count && left > 0; i++) {
+      const at = (this.head + i) & (this.rows.length - 1)
+      const position = this.positions[at] as number
+      if (position >= from && (this.rows[at] as number) >= 0) {
+        left--
+        onMessage(this.rows[at] as number, position)
+      }
+    }
+  }
+
   loadEnd(exhausted: boolean): number {
     this.lastRead = this.thisRead
     this.thisRead = 0

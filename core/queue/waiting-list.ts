@@ -12,6 +12,14 @@ export interface WaitingList {
   readonly removedBytes: number
 
   size(): number
+  /** Adds a fresh message of a level at its end; returns its position. */
+  push(row: number, level: number): number
+  /** The position of a message of a level that is delivered without waiting; nothing may wait. */
+  pass(level: number): number
+  /** Puts a message that was taken back to its position. */
+  giveBack(row: number, position: number): void
+  /** The level whose next messages are to be read back; -1: none. */
+  levelToRead(): number
   /** Takes the first message into the `taken` fields. False when there is none in memory. */
   take(): boolean
   /** The row that `take` would take, or -1: there is none, or it must be read back first. */
@@ -27,6 +35,8 @@ export interface WaitingList {
   returnedCount(): number
   /** Takes those that came back and are to `go` out. */
   removeReturned(go: (row: number, position: number) => boolean): void
+  /** Visits those in memory from position `from` on, in no order; all of the first `most` at least. */
+  each(from: number, most: number, onMessage: (row: number, position: number) => void): void
   /** Bytes of the bodies of all messages; a guess for those on disk only, after a restart. */
   bytes(messages: MessageTable): number
 }

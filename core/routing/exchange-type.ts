@@ -15,8 +15,8 @@ export interface BindingDraft {
 export interface ExchangeType {
   /** What is wrong with the arguments of a declare (the explanation of a 406), or undefined. */
   checkArguments(args: FieldTable): string | undefined
-  /** What is wrong with a binding (the explanation of a 406), or undefined. */
-  checkBinding(draft: BindingDraft): string | undefined
+  /** What is wrong with a binding of an exchange with `args` (the explanation of a 406), or undefined. */
+  checkBinding(draft: BindingDraft, args: FieldTable): string | undefined
   /** An empty table for an exchange with these (checked) arguments. */
   createTable(args: FieldTable): BindingTable
 }

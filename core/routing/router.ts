@@ -18,18 +18,21 @@ export interface Route {
   exchange: ExchangeRecord | undefined
   /** The queues, each once. */
   readonly queues: QueueRecord[]
+  /** The exchanges that hold the message back, each once: what lies behind them is not in `queues`. */
+  readonly delayedBy: ExchangeRecord[]
   /** Whether every message with the same exchange and keys goes the same way until the topology changes. */
   cacheable: boolean
 }
 
 /** An empty result to fill. */
 export function newRoute(): Route {
-  return { exchange: undefined, queues: [], cacheable: true }
+  return { exchange: undefined, queues: [], delayedBy: [], cacheable: true }
 }
 
 /** A message without headers or properties. */
 export const noFacts: MessageFacts = {
   headers: () => undefined,
+  delay: () => 0,
   property: () => undefined,
 }
 
@@ -50,6 +53,8 @@ export class Router {
   #queueCount = 0
   readonly #work: ExchangeRecord[] = []
   #stamp = 0
+  /** Delayed exchanges route at once. */
+  #ignoresDelays = false
   // Further keys: start and end of each in the input's bytes.
   readonly #extraKeys: number[] = []
   readonly #native = new NativePart()
@@ -83,9 +88,38 @@ export class Router {
     into: Route,
   ): void {
     const exchangeEnd = exrkAt + 1 + (bytes[exrkAt] as number)
-    const keyStart = exchangeEnd + 1
-    const keyEnd = keyStart + (bytes[exchangeEnd] as number)
     const exchange = vhost.exchangesByBytes.find(bytes, exrkAt + 1, exchangeEnd)
+    this.routeFrom(exchange, bytes, exrkAt, extraAt, extraSize, facts, into)
+  }
+
+  /** `route` as if no exchange delayed anything. */
+  routeNow(
+    vhost: VhostRecord,
+    bytes: Uint8Array,
+    exrkAt: number,
+    extraAt: number,
+    extraSize: number,
+    facts: MessageFacts,
+    into: Route,
+  ): void {
+    this.#ignoresDelays = true
+    this.route(vhost, bytes, exrkAt, extraAt, extraSize, facts, into)
+    this.#ignoresDelays = false
+  }
+
+  /** `route` from an exchange that need not be the one that the message was published to. */
+  routeFrom(
+    exchange: ExchangeRecord | undefined,
+    bytes: Uint8Array,
+    exrkAt: number,
+    extraAt: number,
+    extraSize: number,
+    facts: MessageFacts,
+    into: Route,
+  ): void {
+    const keySizeAt = exrkAt + 1 + (bytes[exrkAt] as number)
+    const keyStart = keySizeAt + 1
+    const keyEnd = keyStart + (bytes[keySizeAt] as number)
     this.#extraKeys.length = 0
     this.#input.topicEnd = 0
     if (extraSize > 0) {
@@ -154,6 +188,7 @@ export class Router {
     into.exchange = exchange
     into.cacheable = true
     this.#queueCount = 0
+    if (into.delayedBy.length > 0) into.delayedBy.length = 0
     if (exchange !== undefined) this.#traverse(exchange, bytes, keyStart, keyEnd, facts, into)
     // Only now: an array that is emptied first gives its memory back.
     if (into.queues.length !== this.#queueCount) into.queues.length = this.#queueCount
@@ -184,6 +219,7 @@ export class Router {
   }
 
   #visit(exchange: ExchangeRecord, keyStart: number, keyEnd: number, into: Route): void {
+    if (exchange.delayed && this.#isHeldBack(exchange, into)) return
     const input = this.#input
     const targets = this.#targets
     const table = exchange.table
@@ -195,6 +231,13 @@ export class Router {
     if (!table.cacheable) into.cacheable = false
     if (targets.count === 0) this.#visitAlternate(exchange)
     for (let i = 0; i < targets.count; i++) this.#reach(targets.items[i] as RouteTarget, into)
+  }
+
+  #isHeldBack(exchange: ExchangeRecord, into: Route): boolean {
+    into.cacheable = false
+    if (this.#ignoresDelays || this.#input.facts.delay() <= 0) return false
+    into.delayedBy.push(exchange)
+    return true
   }
 
   #matchExtraKeys(exchange: ExchangeRecord): void {

@@ -6,6 +6,8 @@ import type { ControlReply } from '../../shared/bus/control.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { ExchangeRecord, QueueRecord } from '../topology/records.ts'
 import { badRequest, noExchange, noQueue, noSuch } from '../topology/refusals.ts'
+import { cancelDelayed, deliverDelayed, listDelayed } from './delay-commands.ts'
+import { cancelRedrive, peekQueue, redriveQueue, redriveStatus } from './queue-browse.ts'
 import type { ShardState } from './shard-state.ts'
 
 /** `{ op, vhost, queue or exchange, ... }`. */
@@ -24,9 +26,19 @@ type ExchangeCommand = (
   command: AdminCommand,
 ) => ControlReply
 
-const queueCommands: ReadonlyMap<string, QueueCommand> = new Map([['queueStatus', queueStatus]])
+const queueCommands: ReadonlyMap<string, QueueCommand> = new Map<string, QueueCommand>([
+  ['queueStatus', queueStatus],
+  ['peekQueue', peekQueue],
+  ['redriveQueue', redriveQueue],
+  ['redriveStatus', redriveStatus],
+  ['cancelRedrive', cancelRedrive],
+])
 
-const exchangeCommands: ReadonlyMap<string, ExchangeCommand> = new Map()
+const exchangeCommands: ReadonlyMap<string, ExchangeCommand> = new Map([
+  ['listDelayed', listDelayed],
+  ['cancelDelayed', cancelDelayed],
+  ['deliverDelayed', deliverDelayed],
+])
 
 /** Whether a command is for shards, and not for the registry. */
 export function isShardCommand({ op }: AdminCommand): boolean {
@@ -82,12 +94,13 @@ function targetOf(
   return vhost.exchanges.get(exchange) ?? { error: noExchange(exchange, vhost.name) }
 }
 
-/** What a queue holds and goes by: `{ messages, unacknowledged, consumers, settings }`. */
+/** What a queue holds and goes by: `{ messages, unacknowledged, consumers, paused, settings }`. */
 function queueStatus(_state: ShardState, queue: Queue, record: QueueRecord): ControlReply {
   return {
     messages: queue.readyCount(),
     unacknowledged: queue.unackedCount,
     consumers: queue.consumers.all.size,
+    paused: record.paused,
     settings: record.settings,
   }
 }

@@ -304,8 +304,17 @@ export class ControlDesk {
       const { queue } = effect
       if (queue.shard !== state.shard) return
       state.createQueue(queue)
+    } else if (effect.effect === 'exchangeDeclared' || effect.effect === 'exchangeConfigured') {
+      state.delays.configure(effect.exchange)
+    } else if (effect.effect === 'exchangeDeleted') {
+      state.delays.remove(effect.exchange)
     } else if (effect.effect === 'queueConfigured') {
       state.queues.get(effect.queue.id)?.configure(effect.queue.settings)
+    } else if (effect.effect === 'queuePaused') {
+      const queue = state.queues.get(effect.queue.id)
+      if (queue === undefined) return
+      queue.consumers.paused = effect.queue.paused
+      state.wake(queue)
     } else if (effect.effect === 'queueDeleted') {
       this.destroyQueue(effect.queue)
     } else if (effect.effect === 'vhostDeleted') {
@@ -326,6 +335,8 @@ export class ControlDesk {
     state.queues.delete(record.id)
     queue.destroy()
     if (queue instanceof StreamQueue) state.streamClients.dropStream(queue)
+    state.redrives.get(record.id)?.cancel()
+    state.redrives.delete(record.id)
     cancelConsumers(state, queue.consumers.all)
     const getter = state.getters.get(queue)
     if (getter === undefined) return

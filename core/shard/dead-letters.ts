@@ -8,9 +8,10 @@
 
 import { EntryFlag, entryWords, extentsMax, extentWords } from '../../shared/bus/wire.ts'
 import { routingSize } from '../../shared/message/native-part.ts'
+import type { DeathTarget } from '../message/death-entry.ts'
 import { DeathEntry, isDeathCycle } from '../message/death-entry.ts'
 import type { DeathReason, DeathSink, DyingQueue } from '../queue/death.ts'
-import type { Queue } from '../queue/queue.ts'
+import type { MessageTarget } from '../queue/queue.ts'
 import type { Route } from '../routing/router.ts'
 import { newRoute } from '../routing/router.ts'
 import type { TimerOwner } from '../time/timer-wheel.ts'
@@ -28,7 +29,18 @@ interface Death {
   readonly record: QueueRecord
   readonly row: number
   readonly position: number
-  readonly reason: DeathReason
+  /** Undefined for a message that is redirected. */
+  readonly reason: DeathReason | undefined
+  readonly redirect: Redirect | undefined
+}
+
+/** A message leaves its queue for another place without having died. */
+export interface Redirect {
+  readonly target: DeathTarget
+  /** Whether it keeps what it tells of earlier deaths. */
+  readonly keepDeaths: boolean
+  /** It is where it was to go, or it is back in its queue. */
+  readonly onEnd: (arrived: boolean) => void
 }
 
 /** A death that waits for other shards, or for a better time. */
@@ -90,7 +102,18 @@ export class DeadLetters implements DeathSink, TimerOwner {
   add(queue: DyingQueue, row: number, position: number, reason: DeathReason): void {
     const record = this.state.topology.queuesById.get(queue.id)
     if (record === undefined) queue.buried(row, position)
-    else this.pending.push({ queue, record, row, position, reason })
+    else this.pending.push({ queue, record, row, position, reason, redirect: undefined })
+  }
+
+  /** As `add` for a message that is to go somewhere else; if it can't, it goes back to its queue. */
+  redirect(
+    queue: DyingQueue,
+    record: QueueRecord,
+    row: number,
+    position: number,
+    redirect: Redirect,
+  ): void {
+    this.pending.push({ queue, record, row, position, reason: undefined, redirect })
   }
 
   /** Handles what has died. True when something went on. */
@@ -122,7 +145,7 @@ export class DeadLetters implements DeathSink, TimerOwner {
   /** Publishes a dead letter. False when it must wait for room; nothing happened then. */
   private bury(death: Death, open: OpenDeath | undefined): boolean {
     const { settings } = death.queue
-    const exchange = settings.deadLetterExchange
+    const exchange = death.redirect?.target.exchange ?? settings.deadLetterExchange
     if (exchange === undefined || (open !== undefined && death.queue.deleted)) {
       return this.end(death)
     }
@@ -144,13 +167,21 @@ export class DeadLetters implements DeathSink, TimerOwner {
       extra: messages.extraSize[row] as number,
       props: messages.propsSize[row] as number,
     }
+    const source = arena.slab(messages.slab[row] as number)
+    const at = messages.at[row] as number
+    const { redirect, reason } = death
+    if (redirect !== undefined || reason === undefined) {
+      const target = redirect?.target ?? { exchange, routingKey }
+      this.entry.redirect(source, at, sizes, target, redirect?.keepDeaths === true)
+      return
+    }
     this.entry.build(
-      arena.slab(messages.slab[row] as number),
-      messages.at[row] as number,
+      source,
+      at,
       sizes,
       { exchange, routingKey },
       death.record.name,
-      death.reason,
+      reason,
       Math.floor(clock.wall / 1000),
       ((messages.flags[row] as number) & EntryFlag.died) !== 0,
     )
@@ -169,6 +200,7 @@ export class DeadLetters implements DeathSink, TimerOwner {
       router.route(vhost, bytes, 0, exrkSize, extraSize, this.facts, this.route)
       found = newResolvedRoute(version)
       for (const queue of this.route.queues) addTarget(this.state, found, queue)
+      for (const holding of this.route.delayedBy) this.state.delays.addTarget(found, holding)
       if (this.route.cacheable) this.cache.add(vhost.id, bytes, 0, keysEnd, found)
     }
     if (death.reason === 'rejected' && open === undefined) return found
@@ -223,8 +255,8 @@ export class DeadLetters implements DeathSink, TimerOwner {
     }
     this.starved = !copier.copyUnder(words, 0, this.entry)
     if (this.starved) return false
-    const flags = this.flagsOf(death.row, persistent)
-    const isSimple = remote.length === 0 && !death.queue.atLeastOnce()
+    const flags = this.flagsOf(death, persistent)
+    const isSimple = remote.length === 0 && !isKept(death)
     const opened = isSimple ? undefined : (open ?? newOpenDeath(death))
     const refused = this.accept(local, flags, opened)
     if (opened === undefined) this.end(death)
@@ -233,18 +265,24 @@ export class DeadLetters implements DeathSink, TimerOwner {
     return true
   }
 
-  private flagsOf(row: number, persistent: boolean): number {
+  private flagsOf({ row, redirect }: Death, persistent: boolean): number {
     const kept = (this.state.messages.flags[row] as number) & ~droppedFlags
-    return kept | EntryFlag.headers | EntryFlag.died | (persistent ? EntryFlag.persistent : 0)
+    const flags = kept | EntryFlag.headers | (persistent ? EntryFlag.persistent : 0)
+    if (redirect === undefined) return flags | EntryFlag.died
+    return redirect.keepDeaths ? flags : flags & ~EntryFlag.died
   }
 
   /** True when a queue refuses the message. */
-  private accept(local: readonly Queue[], flags: number, open: OpenDeath | undefined): boolean {
+  private accept(
+    local: readonly MessageTarget[],
+    flags: number,
+    open: OpenDeath | undefined,
+  ): boolean {
     const { words } = this.state.copier
     let row = -1
     let refused = false
     for (let i = 0; i < local.length; i++) {
-      const queue = local[i] as Queue
+      const queue = local[i] as MessageTarget
       row = queue.accept(words, 0, flags, row)
       if (queue.refused) refused = true
       else open?.reached.add(queue.id)
@@ -281,12 +319,18 @@ export class DeadLetters implements DeathSink, TimerOwner {
 
   /** Everybody has answered. */
   private settle(open: OpenDeath): void {
-    if (open.refused && open.queue.atLeastOnce()) this.keep(open)
-    else this.end(open)
+    if (!open.refused || !isKept(open)) this.end(open)
+    else if (open.redirect === undefined) this.keep(open)
+    else this.giveUp(open, undefined)
   }
 
   /** There is nowhere to go (any more). */
   private giveUp(death: Death, open: OpenDeath | undefined): boolean {
+    if (death.redirect !== undefined) {
+      death.queue.unburied(death.row, death.position)
+      death.redirect.onEnd(false)
+      return true
+    }
     if (!death.queue.atLeastOnce() || (open !== undefined && open.reached.size > 0)) {
       return this.end(death)
     }
@@ -297,6 +341,7 @@ export class DeadLetters implements DeathSink, TimerOwner {
 
   private end(death: Death): boolean {
     death.queue.buried(death.row, death.position)
+    death.redirect?.onEnd(true)
     return true
   }
 
@@ -336,6 +381,11 @@ export class DeadLetters implements DeathSink, TimerOwner {
     this.told.add(key)
     this.state.report('warn', `queue '${record.name}': ${text}`, { vhost: record.vhost.name })
   }
+}
+
+/** Whether the message stays until everybody has it. */
+function isKept(death: Death): boolean {
+  return death.redirect !== undefined || death.queue.atLeastOnce()
 }
 
 function newOpenDeath(death: Death): OpenDeath {

@@ -3,6 +3,7 @@
 import type { BasicProperties } from '../../shared/message/properties.ts'
 import { decodeProperties } from '../../shared/message/properties.ts'
 import type { FieldTable } from '../../shared/message/value.ts'
+import { delayOf } from '../delay/delay-header.ts'
 import type { MessageFacts } from '../topology/records.ts'
 
 /** Looks at one entry after another. */
@@ -29,6 +30,10 @@ export class EntryFacts implements MessageFacts {
 
   headers(): FieldTable | undefined {
     return this.properties().headers
+  }
+
+  delay(): number {
+    return delayOf(this.bytes, this.at, this.size)
   }
 
   property(name: 'message_id' | 'correlation_id' | 'timestamp'): string | undefined {

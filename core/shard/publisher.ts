@@ -12,15 +12,17 @@ import {
 } from '../../shared/bus/wire.ts'
 import { ReplyCode } from '../../shared/errors.ts'
 import { foldTopic, NativePart, routingSize } from '../../shared/message/native-part.ts'
-import type { Queue } from '../queue/queue.ts'
+import type { MessageTarget } from '../queue/queue.ts'
 import type { Route } from '../routing/router.ts'
 import { newRoute } from '../routing/router.ts'
+import { limitOf } from '../topology/limits.ts'
 import { checkAccess, checkTopicAccess, hasTopicPermissions } from '../topology/permissions.ts'
-import type { ExchangeRecord } from '../topology/records.ts'
+import type { ExchangeRecord, QueueRecord } from '../topology/records.ts'
 import { internalExchange, noExchange } from '../topology/refusals.ts'
 import type { ShardChannel } from './channel.ts'
 import { EntryFacts } from './entry-facts.ts'
 import type { GatewayEnd } from './gateway-end.ts'
+import type { RateLimit } from './publish-rates.ts'
 import type { ResolvedRoute } from './route-cache.ts'
 import { newResolvedRoute, RouteCache, sameKey } from './route-cache.ts'
 import { addTarget } from './route-targets.ts'
@@ -31,6 +33,8 @@ import type { Sink, Sinks } from './sinks.ts'
 type ReplyQueueFinder = (key: string) => { readonly shard: number; readonly id: number } | undefined
 
 const routingKeyMax = 255
+/** A hold is made longer in steps of at least this, in milliseconds. */
+const holdStepMs = 5
 const replyPrefix = 'amq.rabbitmq.reply-to.'
 
 export class Publisher {
@@ -74,7 +78,24 @@ export class Publisher {
       else this.refuse(channel, words, e, flags, route.refusal)
       return true
     }
-    return this.dispatch(channel, route, words, e, flags, -1)
+    if (!this.dispatch(channel, route, words, e, flags, -1)) return false
+    if (route.rates !== undefined) this.charge(channel, route.rates)
+    return true
+  }
+
+  /** A message counts: its publisher is held where it is ahead of a rate. */
+  private charge(channel: ShardChannel, limits: readonly RateLimit[]): void {
+    const { clock, rates } = this.context
+    const ms = rates.charge(limits, clock.wall)
+    const { connection } = channel
+    // What is under way already is not told one by one.
+    if (ms === 0 || clock.now + ms < connection.heldUntil + holdStepMs) return
+    connection.heldUntil = clock.now + ms
+    this.context.event(channel.outlet, {
+      event: 'connectionHeld',
+      connection: connection.id,
+      ms,
+    })
   }
 
   /** The transaction commits: dispatches held messages while there is room. True when all are out. */
@@ -96,9 +117,12 @@ export class Publisher {
   }
 
   private hold(channel: ShardChannel, words: Int32Array, e: number, flags: number): boolean {
-    const { refusal } = this.resolve(channel, words, e)
+    const { refusal, rates } = this.resolve(channel, words, e)
     if (refusal !== undefined) this.fail(channel, refusal)
-    else channel.held.push({ row: this.context.messages.add(words, e, flags), flags })
+    else {
+      channel.held.push({ row: this.context.messages.add(words, e, flags), flags })
+      if (rates !== undefined) this.charge(channel, rates)
+    }
     return true
   }
 
@@ -144,6 +168,12 @@ export class Publisher {
     if (local.length === 0 && remote.length === 0) {
       if ((flags & EntryFlag.mandatory) !== 0 && !this.giveBack(channel, words, e)) return false
     }
+    if (route.holds) {
+      if (!this.context.delays.hasRoom(words, e)) return false
+      if ((flags & EntryFlag.mandatory) !== 0 && !this.routesNow(channel, words, e)) {
+        return this.giveUp(channel, words, e, flags)
+      }
+    }
     for (let i = 0; i < sinks.length; i++) {
       if ((sinks[i] as Sink).holdsUp(channel.outlet)) return false
     }
@@ -162,7 +192,7 @@ export class Publisher {
     let position = 0
     let refused = false
     for (let i = 0; i < local.length; i++) {
-      const queue = local[i] as Queue
+      const queue = local[i] as MessageTarget
       row = queue.accept(words, e, flags, row)
       if (queue.logPosition > position) position = queue.logPosition
       if (queue.refused) refused = true
@@ -178,6 +208,27 @@ export class Publisher {
       const { peer, queues } = remote[i] as ResolvedRoute['remote'][number]
       peer.forward(words, e, flags, queues, forConfirm, sequence)
     }
+    return true
+  }
+
+  /** Whether a message that is to be held back would reach a queue if it were not. */
+  private routesNow(channel: ShardChannel, words: Int32Array, e: number): boolean {
+    const bytes = this.context.arena.slab(words[e] as number)
+    const at = words[e + 1] as number
+    const extraAt = at + (words[e + 2] as number)
+    const extraSize = words[e + 3] as number
+    this.facts.look(bytes, extraAt + extraSize, words[e + 4] as number)
+    const { vhost } = channel.connection
+    this.context.router.routeNow(vhost, bytes, at, extraAt, extraSize, this.facts, this.route)
+    return this.route.queues.length > 0
+  }
+
+  /** A mandatory message goes nowhere. */
+  private giveUp(channel: ShardChannel, words: Int32Array, e: number, flags: number): boolean {
+    if (!this.giveBack(channel, words, e)) return false
+    if ((flags & EntryFlag.confirm) === 0) return true
+    channel.confirms.push(0, 0)
+    this.context.confirmed(channel)
     return true
   }
 
@@ -280,11 +331,29 @@ export class Publisher {
       const sink = queue.id < 0 ? this.sinks.find(queue.id) : undefined
       if (sink !== undefined) built.sinks.push(sink)
     }
+    for (const holding of this.route.delayedBy) this.context.delays.addTarget(built, holding)
+    built.rates = this.ratesOf(channel, queues)
     if (exchange?.name === '' && key.startsWith(replyPrefix)) {
       const reply = this.replyQueue(key)
       if (reply !== undefined) addTarget(this.context, built, reply)
     }
     return built
+  }
+
+  /** The rates that hold for what this channel publishes to these queues. */
+  private ratesOf(channel: ShardChannel, queues: readonly QueueRecord[]): RateLimit[] | undefined {
+    const { topology, rates } = this.context
+    const { user, vhost } = channel.connection
+    const limits: RateLimit[] = []
+    const byVhost = limitOf(vhost.limits, 'max-publish-rate')
+    const byUser = limitOf(topology.users.get(user)?.limits ?? {}, 'max-publish-rate')
+    if (byVhost !== undefined) limits.push(rates.limit(`vhost ${vhost.id}`, byVhost))
+    if (byUser !== undefined) limits.push(rates.limit(`user ${user}`, byUser))
+    for (const { id, settings } of queues) {
+      const rate = settings?.publishRateMax
+      if (rate !== undefined) limits.push(rates.limit(`queue ${id}`, rate))
+    }
+    return limits.length === 0 ? undefined : limits
   }
 
   private refusalOf(

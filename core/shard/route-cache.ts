@@ -2,8 +2,9 @@
 
 import type { PeerError } from '../../shared/bus/control.ts'
 import { hashBytes } from '../../shared/placement.ts'
-import type { Queue } from '../queue/queue.ts'
+import type { MessageTarget } from '../queue/queue.ts'
 import type { PeerLink } from './peer-link.ts'
+import type { RateLimit } from './publish-rates.ts'
 import type { Sink } from './sinks.ts'
 
 /** Queues of one other shard that a message goes to. */
@@ -18,7 +19,7 @@ export interface ResolvedRoute {
   version: number
   /** Set when the publisher may not publish so. */
   refusal: PeerError | undefined
-  readonly local: Queue[]
+  readonly local: MessageTarget[]
   /** How many of `local` are durable. */
   durable: number
   /** Some of `local` log messages that are not persistent too. */
@@ -28,6 +29,10 @@ export interface ResolvedRoute {
   /** Sinks among `local`. */
   readonly sinks: Sink[]
   readonly remote: RemoteTarget[]
+  /** Rates that publishers are held to; undefined: none. */
+  rates: readonly RateLimit[] | undefined
+  /** Some of `local` hold the message back: what lies behind them is not known yet. */
+  holds: boolean
 }
 
 export function newResolvedRoute(version: number): ResolvedRoute {
@@ -40,6 +45,8 @@ export function newResolvedRoute(version: number): ResolvedRoute {
     sinks: [],
     persists: false,
     remote: [],
+    rates: undefined,
+    holds: false,
   }
 }
 

@@ -24,10 +24,13 @@ import type { QueueRecord } from '../topology/records.ts'
 import { Topology } from '../topology/topology.ts'
 import type { ShardChannel } from './channel.ts'
 import { DeadLetters } from './dead-letters.ts'
+import { DelayedReleases } from './delayed-releases.ts'
 import { DeliveryTimeouts } from './delivery-timeouts.ts'
 import { EntryCopier } from './entry-copy.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { PeerLink } from './peer-link.ts'
+import { createRateMemory, PublishRates } from './publish-rates.ts'
+import type { Redrive } from './redrive.ts'
 import type { ShardStorage } from './storage.ts'
 import { StreamClients } from './stream-clients.ts'
 import { Usage } from './usage.ts'
@@ -51,7 +54,11 @@ export class ShardState implements QueueContext, StreamContext {
   readonly timers: TimerWheel
   readonly copier: EntryCopier
   readonly deaths: DeadLetters
+  /** What exchanges hold back. */
+  readonly delays: DelayedReleases
   readonly timeouts: DeliveryTimeouts
+  /** The last redrive of each queue, by its id. */
+  readonly redrives: Map<number, Redrive>
   readonly topology: Topology
   readonly router: Router
   /** The next random number, 0 to 2^32 - 1. */
@@ -78,6 +85,7 @@ export class ShardState implements QueueContext, StreamContext {
   restored: boolean
   /** Of all connections: every one is open on every shard. */
   readonly usage: Usage
+  readonly rates: PublishRates
   private readonly scopes: Map<string, number>
 
   constructor(
@@ -88,6 +96,7 @@ export class ShardState implements QueueContext, StreamContext {
     random: () => number,
     report: ShardReport,
     deliveryTimeoutMs = 0,
+    rates: SharedArrayBuffer = createRateMemory(),
   ) {
     this.shard = shard
     this.shards = shards
@@ -103,6 +112,8 @@ export class ShardState implements QueueContext, StreamContext {
     this.timers = new TimerWheel()
     this.copier = new EntryCopier(this.arena, this.slabs)
     this.deaths = new DeadLetters(this)
+    this.redrives = new Map()
+    this.delays = new DelayedReleases(this)
     this.timeouts = new DeliveryTimeouts(this, deliveryTimeoutMs)
     this.topology = new Topology()
     this.router = new Router(random)
@@ -121,6 +132,7 @@ export class ShardState implements QueueContext, StreamContext {
     this.unusedQueues = []
     this.restored = false
     this.usage = new Usage()
+    this.rates = new PublishRates(rates)
     this.scopes = new Map()
   }
 

@@ -30,6 +30,8 @@ export interface ShardOptions {
   readonly metadata: MetadataStore
   /** The next random number, 0 to 2^32 - 1. */
   readonly random: () => number
+  /** See createRateMemory; without it, rates hold for this shard alone. */
+  readonly rates?: SharedArrayBuffer
   /** How long a consumer may hold a delivery where its queue says nothing; 0 or undefined: any time. */
   readonly deliveryTimeoutMs?: number
   /** Without it nobody is told. */
@@ -62,6 +64,7 @@ export class Shard {
       random,
       options.report ?? (() => {}),
       options.deliveryTimeoutMs,
+      options.rates,
     )
     this.control = new ControlDesk(this.state, options.registry, options.storage, options.metadata)
     this.publisher = new Publisher(
@@ -133,6 +136,7 @@ export class Shard {
     if (state.log.poll()) any = true
     if (this.control.turn(this.publisher)) any = true
     if (state.deaths.turn()) any = true
+    if (state.delays.turn()) any = true
     this.serve()
     this.flush()
     return any
@@ -155,7 +159,13 @@ export class Shard {
     const waiting = reclaimer.sweep()
     const moving = this.compactor.step()
     if (arena.used() < used && arena.takeWaiting()) for (const end of ends) end.bell.ring()
-    return moving || waiting > 0 || this.starved || this.state.deaths.starved
+    return (
+      moving ||
+      waiting > 0 ||
+      this.starved ||
+      this.state.deaths.starved ||
+      this.state.delays.starved
+    )
   }
 
   // HOT: the loop over a gateway's records

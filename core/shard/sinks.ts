@@ -173,6 +173,7 @@ function recordOf(id: number, vhost: VhostRecord, shard: number): QueueRecord {
     settings: sinkSettings,
     shard,
     inbound: new Set(),
+    paused: false,
     deleted: false,
     routeMark: 0,
   }

@@ -20,6 +20,8 @@ interface CheckpointQueue {
   readonly queue: number
   readonly alive: AliveSet
   readonly owner: { readonly marks: Marks | undefined }
+  /** Its first position. */
+  readonly base: number
 }
 
 interface CheckpointSegment {
@@ -105,12 +107,14 @@ export class Checkpoint {
   }
 
   /** Each queue is named at least once: a queue that is not is taken for deleted. */
-  private sayFirst({ queue, alive }: CheckpointQueue): void {
-    const count = Math.min(alive.firstAlive(0), alive.next)
+  private sayFirst({ queue, alive, base }: CheckpointQueue): void {
+    const end = Math.min(alive.firstAlive(base), alive.next)
+    const count = end - base
     this.record.length = 0
-    this.record.push(Op.settle, queue, 0, 0, lowWord(count), highWord(count))
+    this.record.push(Op.settle, queue, lowWord(base), highWord(base))
+    this.record.push(lowWord(count), highWord(count))
     this.size = settleWords
-    this.from = count
+    this.from = end
   }
 
   private say({ queue, alive }: CheckpointQueue, from: number): void {

@@ -14,7 +14,8 @@ import {
   joinWords,
   Op,
   partHeadWords,
-  targetWords,
+  targetCountOf,
+  targetWordsOf,
 } from './wal-format.ts'
 import type { StoredRun, WalQueue } from './wal-queue.ts'
 
@@ -110,12 +111,13 @@ export class ChunkReader {
   /** False when there is no slab for it. */
   private enqueue(queue: WalQueue, run: StoredRun, reader: BlockReader, w: number): boolean {
     const { words } = reader
-    const count = (words[w + 1] as number) >>> 8
+    const count = targetCountOf(words[w + 1] as number)
+    const size = targetWordsOf(words[w + 1] as number)
     const end = w + ((words[w] as number) >>> 8)
-    for (let t = end - count * targetWords; t < end; t += targetWords) {
+    for (let t = end - count * size; t < end; t += size) {
       if (words[t] !== queue.queue) continue
       const position = joinWords(words[t + 1] as number, words[t + 2] as number)
-      if (position < queue.loadedTo || position < run.from) continue
+      if (position < queue.loadedTo || position < run.from || position >= run.to) continue
       if (position < queue.owner.storedFrom() || position >= queue.owner.storedTo()) continue
       if (!queue.alive.has(position)) continue
       const row = this.keep(queue, reader, w)

@@ -8,7 +8,7 @@ import { metadataFolder } from './layout.ts'
 import { findDamagedPages } from './lmdb-pages.ts'
 import { DataDirectoryError, hasCleanStop, readFacts } from './node-directory.ts'
 import type { StoredQueue } from './restoration.ts'
-import { restore } from './restoration.ts'
+import { anyShard, restore } from './restoration.ts'
 
 /** Exit codes of the command. */
 export const CheckResult = {
@@ -93,7 +93,9 @@ function checkFacts(path: string, checkShard: ShardChecker, findings: Findings):
     )
     const queues = checkMetadata(path, findings)
     for (let shard = 0; shard < facts.shards; shard++) {
-      const own = [...queues].filter(([, queue]) => queue.shard === shard)
+      const own = [...queues].filter(
+        ([, queue]) => queue.shard === shard || queue.shard === anyShard,
+      )
       checkShard(join(path, `shard-${shard}`), new Map(own), facts.salt, findings)
     }
     for (const { name, vhost, shard } of queues.values()) {
@@ -120,7 +122,7 @@ function checkMetadata(path: string, findings: Findings): ReadonlyMap<number, St
   const rows: { key: Uint8Array; value: Uint8Array }[] = []
   const damagedPages = findDamagedPages(file, (key, value) => rows.push({ key, value }))
   for (const text of damagedPages) findings.problem(`${file}: ${text}`)
-  const { changes, queues, damaged, dangling, provisioned } = restore(rows)
+  const { changes, queues, delaying, damaged, dangling, provisioned } = restore(rows)
   const count = (kind: string): number => changes.filter(({ change }) => change === kind).length
   findings.note(
     `metadata: ${count('vhostAdded')} vhosts, ${count('userSet')} users, ` +
@@ -128,5 +130,5 @@ function checkMetadata(path: string, findings: Findings): ReadonlyMap<number, St
   )
   for (const text of [...damaged, ...dangling]) findings.problem(`${file}: ${text}`)
   if (!provisioned) findings.note('metadata: the first start has not ended')
-  return queues
+  return new Map([...queues, ...delaying])
 }

@@ -150,10 +150,10 @@ export class LogBackground {
   private announce({ generation, number, size, runs }: FinishedSegment): void {
     this.outbox.push((segmentReplyWords << 8) | LogReply.segment, generation, number)
     this.outbox.push(lowWord(size), highWord(size))
-    for (const { queue, from, to, count, offset } of runs) {
+    for (const { queue, from, to, count, offset, bytes } of runs) {
       this.outbox.push((runWords << 8) | LogReply.run, queue)
       this.outbox.push(lowWord(from), highWord(from), lowWord(to), highWord(to), count)
-      this.outbox.push(lowWord(offset), highWord(offset))
+      this.outbox.push(lowWord(offset), highWord(offset), lowWord(bytes), highWord(bytes))
     }
   }
 

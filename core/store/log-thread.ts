@@ -18,7 +18,10 @@ import {
   joinWords,
   Op,
   partHeadWords,
-  targetWords,
+  targetCountOf,
+  targetWordsOf,
+  timed,
+  timedTargetWords,
 } from './wal-format.ts'
 
 export interface LogThreadParts {
@@ -193,6 +196,8 @@ export class LogThread {
       if (type === LogRecord.enqueue) this.enqueue(words, i)
       else if (type === LogRecord.target) this.target(words, i)
       else if (type < LogRecord.enqueue) this.copyOp(words, i)
+      else if (type === LogRecord.enqueueTimed) this.enqueue(words, i)
+      else if (type === LogRecord.targetTimed) this.target(words, i)
       else if (type >= StreamRecord.entry) {
         this.written += this.parts.streams.take(words, i, type)
       } else this.control(words, i, type)
@@ -243,18 +248,20 @@ export class LogThread {
     const inline = size <= inlineBytesMax
     if (!inline) this.writeParts(size)
     const bytes = inline ? size : 0
-    const opWords = enqueueHeadWords + ((bytes + 3) >> 2) + targetWords
+    const isTimed = ((words[i] as number) & 255) === LogRecord.enqueueTimed
+    const target = isTimed ? timedTargetWords : targetWordsOf(0)
+    const opWords = enqueueHeadWords + ((bytes + 3) >> 2) + target
     if (this.block.room() < opWords) this.writeBlock()
     const { block } = this
     const to = block.words
     const at = block.at
     to[at] = (opWords << 8) | Op.enqueue
-    to[at + 1] = (words[i + 1] as number) | (inline ? 0 : inParts) | 256
+    to[at + 1] = (words[i + 1] as number) | (inline ? 0 : inParts) | (isTimed ? timed : 0) | 256
     to[at + 2] = words[e + 2] as number
     to[at + 3] = words[e + 3] as number
     to[at + 4] = words[e + 4] as number
     to[at + 5] = words[e + 5] as number
-    const end = at + opWords - targetWords
+    const end = at + opWords - target
     if (bytes > 0) {
       to[end - 1] = 0
       this.source.copyTo(block.bytes, (at + enqueueHeadWords) * 4, bytes)
@@ -262,21 +269,54 @@ export class LogThread {
     to[end] = words[i + 2] as number
     to[end + 1] = words[i + 3] as number
     to[end + 2] = words[i + 4] as number
+    if (isTimed) {
+      const last = i + ((words[i] as number) >>> 8)
+      to[end + 3] = words[last - 2] as number
+      to[end + 4] = words[last - 1] as number
+    }
     block.at = at + opWords
     this.openOp = at
   }
 
   private target(words: Int32Array, i: number): void {
-    if (this.block.room() < targetWords) this.moveOpenOp()
+    const isTimed = ((words[i] as number) & 255) === LogRecord.targetTimed
+    if (this.block.room() < timedTargetWords) this.moveOpenOp()
+    if (isTimed && ((this.block.words[this.openOp + 1] as number) & timed) === 0)
+      this.widenTargets()
     const { block } = this
     const to = block.words
     const op = this.openOp
+    const size = targetWordsOf(to[op + 1] as number)
     to[block.at] = words[i + 1] as number
     to[block.at + 1] = words[i + 2] as number
     to[block.at + 2] = words[i + 3] as number
-    block.at += targetWords
-    to[op] = (to[op] as number) + (targetWords << 8)
+    if (size === timedTargetWords) {
+      to[block.at + 3] = isTimed ? (words[i + 4] as number) : 0
+      to[block.at + 4] = isTimed ? (words[i + 5] as number) : 0
+    }
+    block.at += size
+    to[op] = (to[op] as number) + (size << 8)
     to[op + 1] = (to[op + 1] as number) + 256
+  }
+
+  /** The op that is being extended gets a target with an expiry, its first: the others get room for one. */
+  private widenTargets(): void {
+    const narrow = targetWordsOf(0)
+    const more = timedTargetWords - narrow
+    const count = targetCountOf(this.block.words[this.openOp + 1] as number)
+    if (this.block.room() < count * more + timedTargetWords) this.moveOpenOp()
+    const { block, openOp: op } = this
+    const to = block.words
+    const from = block.at - count * narrow
+    for (let t = count - 1; t >= 0; t--) {
+      const at = from + t * timedTargetWords
+      to[at + 4] = 0
+      to[at + 3] = 0
+      for (let k = narrow - 1; k >= 0; k--) to[at + k] = to[from + t * narrow + k] as number
+    }
+    block.at += count * more
+    to[op] = (to[op] as number) + ((count * more) << 8)
+    to[op + 1] = (to[op + 1] as number) | timed
   }
 
   /** The block is full: the op that is being extended goes to the next one. */

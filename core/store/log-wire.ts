@@ -19,6 +19,10 @@ export const LogRecord = {
   roll: 19,
   /** Settles that say what is dead have been repeated since generation [1] ended: it may be retired. */
   retire: 20,
+  /** As `enqueue`, and behind its extents when the message expires (2 words), as in wal-format.ts. */
+  enqueueTimed: 24,
+  /** As `target`. [4..5] when the message expires */
+  targetTimed: 25,
 } as const
 
 /** Further records of that ring, about streams. `stream` is the id of a stream's queue. */
@@ -89,6 +93,7 @@ export const requestRingWords: number = 16 * 1024
 
 export const enqueueEntryAt = 5
 export const targetRecordWords = 4
+export const expiryWords = 2
 export const openWords = 7
 export const rollWords = 2
 export const retireWords = 2

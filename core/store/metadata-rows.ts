@@ -73,6 +73,8 @@ export function collectRows(topology: Topology, change: TopologyChange, batch: R
     case 'queueDeclared':
       if (change.durable) put(batch, key(Kind.queue, change.vhost, change.name), change)
       return
+    case 'queuePaused':
+      return collectPauseRow(topology, change, batch)
     case 'queueDeleted':
       return removeQueue(vhostOf(topology, change.vhost).queues.get(change.name), batch)
     case 'bound':
@@ -91,6 +93,19 @@ export function collectRows(topology: Topology, change: TopologyChange, batch: R
     default:
       return collectAccessRows(topology, change, batch)
   }
+}
+
+/** Its key begins with that of the queue, so it comes after it. */
+function collectPauseRow(
+  topology: Topology,
+  change: Extract<TopologyChange, { readonly change: 'queuePaused' }>,
+  batch: RowBatch,
+): void {
+  const { vhost, name, paused } = change
+  if (vhostOf(topology, vhost).queues.get(name)?.durable !== true) return
+  const rowKey = key(Kind.queue, vhost, name, 'paused')
+  if (paused) put(batch, rowKey, change)
+  else batch.remove(rowKey)
 }
 
 function collectSettingRow(
@@ -215,6 +230,7 @@ function removeExchange(exchange: ExchangeRecord | undefined, batch: RowBatch): 
 function removeQueue(queue: QueueRecord | undefined, batch: RowBatch): void {
   if (queue === undefined || !queue.durable) return
   batch.remove(key(Kind.queue, queue.vhost.id, queue.name))
+  if (queue.paused) batch.remove(key(Kind.queue, queue.vhost.id, queue.name, 'paused'))
   for (const binding of queue.inbound) removeBinding(binding, batch)
 }
 

@@ -3,16 +3,24 @@
 import { AliveSet } from '../log/alive-set.ts'
 import { Marks } from '../queue/marks.ts'
 import type { MessageKeeper } from './entry-keeper.ts'
+import type { Run } from './segment-writer.ts'
 
 const firstCapacity = 16
 
 export class ReplayQueue {
   /** Messages that are alive. */
   count: number
+  /** Its first position: that of its level. */
+  readonly base: number
+  /** When messages expire (wall clock, ms), by position; also of some that are settled. */
+  readonly expiries: Map<number, number>
   /** One more than the highest position that the log has named. */
   next: number
   /** Positions of messages in segments that are not settled. */
   readonly stored: AliveSet
+  /** Messages that segments hold, settled or not, and bytes of their bodies. */
+  private runCount: number
+  private runBytes: number
   /** One more than the highest position that a segment may hold. */
   storedTo: number
   /** Of messages that are not settled. */
@@ -27,12 +35,16 @@ export class ReplayQueue {
   private head: number
   private end: number
 
-  constructor(keeper: MessageKeeper) {
+  constructor(keeper: MessageKeeper, base: number) {
     this.count = 0
-    this.next = 0
+    this.base = base
+    this.next = base
+    this.expiries = new Map()
     this.stored = new AliveSet()
     this.storedTo = 0
     this.marks = new Marks()
+    this.runCount = 0
+    this.runBytes = 0
     this.deliveredTo = Number.POSITIVE_INFINITY
     this.keeper = keeper
     this.positions = new Float64Array(firstCapacity)
@@ -49,10 +61,23 @@ export class ReplayQueue {
     }
   }
 
-  addStored(from: number, to: number): void {
+  addStored({ from, to, count, bytes }: Run): void {
+    this.runCount += count
+    this.runBytes += bytes
     for (let position = from; position < to; position++) this.stored.add(position)
     this.storedTo = Math.max(this.storedTo, to)
     if (to > this.next) this.next = to
+  }
+
+  /** About how many bytes of bodies those in segments have that are not settled. */
+  bytesStored(): number {
+    if (this.runCount === 0) return 0
+    return (this.runBytes * Math.min(this.stored.count, this.runCount)) / this.runCount
+  }
+
+  /** The message at `position` expires at `at`; 0: never. */
+  expire(position: number, at: number): void {
+    if (at !== 0) this.expiries.set(position, at)
   }
 
   isAlive(position: number): boolean {
@@ -90,6 +115,9 @@ export class ReplayQueue {
     if (to > this.next) this.next = to
     this.stored.removeRange(from, to)
     if (this.marks.count > 0) this.forget(from, to)
+    if (this.expiries.size > 0 && count < this.expiries.size) {
+      for (let position = from; position < to; position++) this.expiries.delete(position)
+    }
     for (let i = this.indexOf(from); i < this.end && (this.positions[i] as number) < to; i++) {
       const row = this.rows[i] as number
       if (row < 0) continue
@@ -114,7 +142,8 @@ export class ReplayQueue {
 
   /** Settles all. */
   clear(): void {
-    this.settle(0, this.next)
+    this.settle(this.base, this.next - this.base)
+    this.expiries.clear()
   }
 
   /** Index of the first entry at or above `position`. */

@@ -1,8 +1,11 @@
 // Puts the ops of a log back into effect: which messages are in which queues. Ops come in the order
 // in which they were written; those for queues that are not known any more are counted.
 
+import { levelOf, levelSpan } from '../log/log.ts'
 import type { MessageKeeper } from './entry-keeper.ts'
+import type { Expiries } from './expiries.ts'
 import { ReplayQueue } from './replay-queue.ts'
+import type { Run } from './segment-writer.ts'
 import {
   enqueueHeadWords,
   entryBytes,
@@ -12,10 +15,14 @@ import {
   partHeadWords,
   segmentName,
   settleBitsPositions,
-  targetWords,
+  targetCountOf,
+  targetWordsOf,
+  timedTargetWords,
 } from './wal-format.ts'
+import { levelKey, queueOfKey } from './wal-queue.ts'
 
 export class Replay {
+  /** By `levelKey`. */
   readonly queues: Map<number, ReplayQueue>
   /** Messages for queues that are unknown and were not deleted in the log, by queue. */
   readonly orphans: Map<number, number>
@@ -27,17 +34,19 @@ export class Replay {
   readonly segments: Set<string>
   private readonly keeper: MessageKeeper
   private pending: Buffer[]
+  private hasLevels: boolean
 
   /** `queues`: the durable queues that there are. */
   constructor(keeper: MessageKeeper, queues: Iterable<number>) {
     this.keeper = keeper
     this.queues = new Map()
-    for (const queue of queues) this.queues.set(queue, new ReplayQueue(keeper))
+    for (const queue of queues) this.queues.set(queue, new ReplayQueue(keeper, 0))
     this.orphans = new Map()
     this.deleted = new Set()
     this.incomplete = 0
     this.segments = new Set()
     this.pending = []
+    this.hasLevels = false
   }
 
   /** Applies the ops in `words[from, to)`; `bytes` are the same memory. */
@@ -63,13 +72,22 @@ export class Replay {
     this.pending = []
   }
 
-  /** Takes note that the messages in [from, to) may be in segments; call before `apply`. */
-  addStored(id: number, from: number, to: number): void {
-    this.queues.get(id)?.addStored(from, to)
+  /** Takes note that the messages of a run may be in a segment; call before `apply`. */
+  addStored(run: Run): void {
+    this.queueAt(run.queue, run.from)?.addStored(run)
+  }
+
+  /** Messages that may be in segments expire: see Expiries. */
+  addExpiries(id: number, { positions, times }: Expiries): void {
+    for (let i = 0; i < positions.length; i++) {
+      const position = positions[i] as number
+      this.queueAt(id, position)?.expire(position, times[i] as number)
+    }
   }
 
   private enqueue(words: Int32Array, bytes: Buffer, w: number): void {
-    const count = (words[w + 1] as number) >>> 8
+    const count = targetCountOf(words[w + 1] as number)
+    const size = targetWordsOf(words[w + 1] as number)
     const inline = ((words[w + 1] as number) & inParts) === 0
     const source = inline ? bytes : Buffer.concat(this.pending)
     this.pending = []
@@ -77,17 +95,17 @@ export class Replay {
       this.incomplete += count
       return
     }
-    const targets = w + ((words[w] as number) >>> 8) - count * targetWords
+    const targets = w + ((words[w] as number) >>> 8) - count * size
     let row = -1
     for (let i = 0; i < count; i++) {
-      const t = targets + i * targetWords
+      const t = targets + i * size
       const id = words[t] as number
-      const queue = this.queues.get(id)
+      const position = joinWords(words[t + 1] as number, words[t + 2] as number)
+      const queue = this.queueAt(id, position)
       if (queue === undefined) {
         this.orphans.set(id, (this.orphans.get(id) ?? 0) + 1)
         continue
       }
-      const position = joinWords(words[t + 1] as number, words[t + 2] as number)
       if (queue.isAlive(position)) continue
       if (row >= 0) this.keeper.hold(row)
       else {
@@ -95,6 +113,9 @@ export class Replay {
         if (row < 0) throw noMemory()
       }
       queue.add(position, row)
+      if (size === timedTargetWords) {
+        queue.expire(position, joinWords(words[t + 3] as number, words[t + 4] as number))
+      }
     }
   }
 
@@ -105,16 +126,16 @@ export class Replay {
   }
 
   private settle(words: Int32Array, w: number): void {
-    const queue = this.queues.get(words[w + 1] as number)
-    if (queue === undefined) return
     const from = joinWords(words[w + 2] as number, words[w + 3] as number)
+    const queue = this.queueAt(words[w + 1] as number, from)
+    if (queue === undefined) return
     queue.settle(from, joinWords(words[w + 4] as number, words[w + 5] as number))
   }
 
   private settleBits(words: Int32Array, w: number): void {
-    const queue = this.queues.get(words[w + 1] as number)
-    if (queue === undefined) return
     const from = joinWords(words[w + 2] as number, words[w + 3] as number)
+    const queue = this.queueAt(words[w + 1] as number, from)
+    if (queue === undefined) return
     for (let i = 0; i < settleBitsPositions; i++) {
       if (((words[w + 4 + (i >> 5)] as number) & (1 << (i & 31))) === 0) queue.settle(from + i, 1)
     }
@@ -123,12 +144,12 @@ export class Replay {
   private mark(words: Int32Array, w: number): void {
     const position = joinWords(words[w + 2] as number, words[w + 3] as number)
     const word = words[w + 4] as number
-    this.queues.get(words[w + 1] as number)?.marks.set(position, word)
+    this.queueAt(words[w + 1] as number, position)?.marks.set(position, word)
   }
 
   private noteDelivered(words: Int32Array, w: number): void {
-    const queue = this.queues.get(words[w + 1] as number)
     const position = joinWords(words[w + 2] as number, words[w + 3] as number)
+    const queue = this.queueAt(words[w + 1] as number, position)
     if (queue !== undefined) queue.deliveredTo = position
   }
 
@@ -139,7 +160,27 @@ export class Replay {
     if (queue === undefined) return
     // A queue that got the id of a deleted one: what is in the log so far was the other's.
     queue.clear()
-    this.queues.set(id, new ReplayQueue(this.keeper))
+    this.queues.set(id, new ReplayQueue(this.keeper, 0))
+    if (!this.hasLevels) return
+    for (const [key, level] of this.queues) {
+      if (key === id || queueOfKey(key) !== id) continue
+      level.clear()
+      this.queues.delete(key)
+    }
+  }
+
+  /** The part of a queue that holds `position`; undefined when the queue is not known. */
+  private queueAt(id: number, position: number): ReplayQueue | undefined {
+    const lowest = this.queues.get(id)
+    if (position < levelSpan || lowest === undefined) return lowest
+    const key = levelKey(id, position)
+    let found = this.queues.get(key)
+    if (found === undefined) {
+      found = new ReplayQueue(this.keeper, levelOf(position) * levelSpan)
+      this.queues.set(key, found)
+      this.hasLevels = true
+    }
+    return found
   }
 }
 

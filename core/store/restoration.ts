@@ -4,10 +4,14 @@
 import { exchangeTypeOf } from '../routing/exchange-types.ts'
 import { compilePattern } from '../topology/name-matcher.ts'
 import { compilePermissions, compileTopicPermissions } from '../topology/permissions.ts'
+import { delaysByItself } from '../topology/policy-assignment.ts'
 import type { TopologyChange } from '../topology/topology-change.ts'
 import { decodeRow } from './metadata-rows.ts'
 
-/** A durable queue, as the check of its messages needs it. */
+/** In place of a shard: messages may be on each. */
+export const anyShard = -1
+
+/** A durable queue (or exchange that holds messages back), as the check of its messages needs it. */
 export interface StoredQueue {
   readonly id: number
   readonly vhost: string
@@ -21,6 +25,8 @@ export interface Restoration {
   readonly changes: TopologyChange[]
   /** By id. */
   readonly queues: Map<number, StoredQueue>
+  /** Exchanges that hold messages back, by id. */
+  readonly delaying: Map<number, StoredQueue>
   /** The largest id that may have been given out. */
   lastId: number
   /** False: the node never got its first vhost and user. */
@@ -38,6 +44,7 @@ export function restore(
   const found: Restoration = {
     changes: [],
     queues: new Map(),
+    delaying: new Map(),
     lastId: 0,
     provisioned: false,
     damaged: [],
@@ -84,6 +91,10 @@ function refer(found: Restoration, known: Known, row: TopologyChange): string | 
       known.vhosts.set(row.id, row.name)
       found.lastId = Math.max(found.lastId, row.id)
       return undefined
+    case 'queuePaused':
+      return known.ends.has(endOf(row.vhost, 'queue', row.name))
+        ? undefined
+        : `pause of queue '${row.name}': the queue is missing`
     case 'exchangeDeclared':
     case 'queueDeclared':
       return referDeclared(found, known, row)
@@ -122,6 +133,9 @@ function referDeclared(found: Restoration, known: Known, row: Declared): string 
     if (exchangeTypeOf(row.type) === undefined) {
       return `exchange '${row.name}': its type '${row.type}' is unknown`
     }
+    // What it holds back is logged as the messages of a queue, on every shard.
+    const { id, name } = row
+    if (delaysByItself(row)) found.delaying.set(id, { id, vhost, name, shard: anyShard })
   } else {
     const { id, name, shard } = row
     found.queues.set(id, { id, vhost, name, shard })

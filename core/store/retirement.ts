@@ -18,9 +18,11 @@ import {
   partHeadWords,
   segmentId,
   segmentName,
-  targetWords,
+  targetCountOf,
+  targetWordsOf,
   walFileName,
 } from './wal-format.ts'
+import { levelKey } from './wal-queue.ts'
 
 /** A queue with less than this in a generation shares a segment: or there would be a file per queue. */
 const ownSegmentBytes: number = 512 * 1024
@@ -65,6 +67,7 @@ export class Retirement {
   private readonly salt: number
   private readonly files: readonly number[]
   private readonly dead: DeadPositions
+  /** By `levelKey`. */
   private readonly shares: Map<number, QueueShare>
   private readonly writers: SegmentWriter[]
   private shared: SegmentWriter | undefined
@@ -226,45 +229,51 @@ export class Retirement {
   // HOT: once per message of an old generation
   private readEnqueue(reader: BlockReader, w: number, size: number): void {
     const { words } = reader
-    const count = (words[w + 1] as number) >>> 8
-    const from = w + size - count * targetWords
+    const each = targetWordsOf(words[w + 1] as number)
+    const from = w + size - targetCountOf(words[w + 1] as number) * each
     const { targets } = this
     targets.length = 0
-    for (let t = from; t < w + size; t += targetWords) {
+    for (let t = from; t < w + size; t += each) {
       const position = joinWords(words[t + 1] as number, words[t + 2] as number)
       if (!this.dead.isAlive(words[t] as number, position)) continue
-      targets.push(words[t] as number, words[t + 1] as number, words[t + 2] as number)
+      for (let k = 0; k < each; k++) targets.push(words[t + k] as number)
     }
     if (targets.length > 0) {
-      if (this.phase === 'count') this.count(words, w)
-      else this.copy(words, w, from)
+      if (this.phase === 'count') this.count(words, w, each)
+      else this.copy(words, w, from, each)
     }
     if (this.pending.length > 0) this.pending = []
   }
 
-  private count(words: Int32Array, w: number): void {
+  private count(words: Int32Array, w: number, each: number): void {
     const { targets } = this
     const bytes = entryBytes(words, w)
-    for (let i = 0; i < targets.length; i += targetWords) {
-      const queue = targets[i] as number
+    for (let i = 0; i < targets.length; i += each) {
+      const queue = this.keyOf(i)
       let share = this.shares.get(queue)
       if (share === undefined) {
         share = { bytes: 0, shares: false, writer: undefined }
         this.shares.set(queue, share)
       }
       share.bytes += bytes + 40
-      if (targets.length > targetWords) share.shares = true
+      if (targets.length > each) share.shares = true
     }
   }
 
-  private copy(words: Int32Array, w: number, end: number): void {
+  /** The `levelKey` of a target: each level of a queue is kept together. */
+  private keyOf(i: number): number {
+    const [queue, low, high] = [this.targets[i], this.targets[i + 1], this.targets[i + 2]]
+    return levelKey(queue as number, joinWords(low as number, high as number))
+  }
+
+  private copy(words: Int32Array, w: number, end: number, each: number): void {
     const { targets } = this
-    const writer = this.writerFor(targets[0] as number)
+    const writer = this.writerFor(this.keyOf(0))
     const partWise = ((words[w + 1] as number) & inParts) !== 0
     if (partWise && sizeOf(this.pending) !== entryBytes(words, w)) return
-    for (let i = 0; i < targets.length; i += targetsPerOpMax * targetWords) {
+    for (let i = 0; i < targets.length; i += targetsPerOpMax * each) {
       if (partWise) for (const part of this.pending) writer.addPart(part, 0, part.length)
-      writer.addEnqueue(words, w, end, targets.slice(i, i + targetsPerOpMax * targetWords))
+      writer.addEnqueue(words, w, end, targets.slice(i, i + targetsPerOpMax * each))
     }
   }
 

@@ -18,6 +18,7 @@ import {
 } from './log-wire.ts'
 import { highWord, joinWords, lowWord } from './wal-format.ts'
 import type { StoredRun, WalQueue } from './wal-queue.ts'
+import { levelKey } from './wal-queue.ts'
 
 /** What one read brings: some 10 000 small messages, 16 of 64 KiB. */
 const chunkBytes: number = 1024 * 1024
@@ -25,11 +26,18 @@ const chunkBytes: number = 1024 * 1024
 /** A read that the disk refused is tried again after this. */
 const retryMs = 1000
 
+interface SegmentRun {
+  readonly queue: WalQueue
+  readonly from: number
+  readonly to: number
+  readonly offset: number
+}
+
 interface Segment {
   readonly generation: number
   readonly number: number
   readonly size: number
-  readonly runs: { readonly queue: WalQueue; readonly from: number; readonly to: number }[]
+  readonly runs: SegmentRun[]
   /** Runs before this one are dead. */
   firstAlive: number
   /** Position of the log that covers what settled the last of its messages; 0 while any is alive. */
@@ -110,9 +118,9 @@ export class SegmentDesk {
   /** The segment added last holds these messages of a queue. */
   addRun(id: number, from: number, to: number, offset: number): void {
     const segment = this.segments[this.segments.length - 1]
-    const queue = this.parts.queues.get(id)
+    const queue = this.parts.queues.get(levelKey(id, from))
     if (segment === undefined || queue === undefined) return
-    segment.runs.push({ queue, from, to })
+    segment.runs.push({ queue, from, to, offset })
     const { generation, number } = segment
     const alive = queue.alive.firstAlive(0)
     while (queue.runs[0] !== undefined && queue.runs[0].to <= alive) queue.runs.shift()
@@ -149,6 +157,18 @@ export class SegmentDesk {
     if (queue.fetching) return
     queue.fetching = true
     this.request(queue)
+  }
+
+  /** Forgets how far the queue's stored part was read. */
+  rewind(queue: WalQueue): void {
+    queue.loadedTo = 0
+    queue.parts = []
+    queue.runs.length = 0
+    for (const { generation, number, runs } of this.segments) {
+      for (const { queue: owner, from, to, offset } of runs) {
+        if (owner === queue) queue.runs.push({ generation, number, from, to, offset })
+      }
+    }
   }
 
   /**

@@ -3,6 +3,8 @@
 import { crc32 } from 'node:zlib'
 import { BlockBuilder } from './block-builder.ts'
 import type { Disk } from './disk.ts'
+import type { Expiries } from './expiries.ts'
+import { noteExpiry, writeExpiries } from './expiries.ts'
 import {
   enqueueHeadWords,
   entryBytes,
@@ -17,16 +19,20 @@ import {
   partHeadWords,
   runWords,
   segmentBlockBytes,
-  targetWords,
+  targetWordsOf,
+  timedTargetWords,
 } from './wal-format.ts'
+import { levelKey } from './wal-queue.ts'
 
-/** What a segment holds of one queue: positions in [from, to), the first of them in the block at `offset`. */
+/** What a segment holds of one queue (or level): positions in [from, to), the first of them in the block at `offset`. */
 export interface Run {
   readonly queue: number
   from: number
   to: number
   count: number
   offset: number
+  /** Of their bodies; 0 where it was not counted. */
+  bytes: number
 }
 
 /** So many targets always fit in a block, even behind an empty one. */
@@ -37,9 +43,11 @@ const syncBytes: number = 4 * 1024 * 1024
 
 export class SegmentWriter {
   readonly number: number
+  /** By `levelKey`. */
   readonly runs: Map<number, Run>
   /** Bytes written. */
   at: number
+  private readonly expiries: Map<number, Expiries>
   private readonly disk: Disk
   private readonly path: string
   private readonly generation: number
@@ -67,6 +75,7 @@ export class SegmentWriter {
     this.block = new BlockBuilder(salt, segmentBlockBytes)
     this.fd = disk.open(path, true)
     this.runs = new Map()
+    this.expiries = new Map()
     this.at = 0
     this.sequence = 1
     this.partsOffset = -1
@@ -111,6 +120,9 @@ export class SegmentWriter {
     this.flush()
     const index = this.at
     for (const run of this.runs.values()) this.addRun(run)
+    for (const [queue, expiries] of this.expiries) {
+      writeExpiries(queue, expiries, this.block, () => this.flush())
+    }
     this.flush()
     const footer = Buffer.alloc(footerBytes)
     footer.writeInt32LE(footerMagic, 0)
@@ -153,33 +165,39 @@ export class SegmentWriter {
   /** Ends the enqueue op at `op` with its targets. */
   private putTargets(op: number, at: number, targets: readonly number[]): void {
     const to = this.block.words
-    for (let i = 0; i < targets.length; i += targetWords) {
+    const each = targetWordsOf(to[op + 1] as number)
+    const bytes = to[op + 5] as number
+    for (let i = 0; i < targets.length; i++) to[at + i] = targets[i] as number
+    for (let i = 0; i < targets.length; i += each) {
+      const queue = targets[i] as number
       const position = joinWords(targets[i + 1] as number, targets[i + 2] as number)
-      to[at + i] = targets[i] as number
-      to[at + i + 1] = targets[i + 1] as number
-      to[at + i + 2] = targets[i + 2] as number
-      this.noteRun(targets[i] as number, position)
+      this.noteRun(queue, position, bytes)
+      if (each !== timedTargetWords) continue
+      const time = joinWords(targets[i + 3] as number, targets[i + 4] as number)
+      if (time !== 0) noteExpiry(this.expiries, queue, position, time)
     }
     this.partsOffset = -1
     const end = at + targets.length
     to[op] = ((end - op) << 8) | Op.enqueue
-    to[op + 1] = ((to[op + 1] as number) & 255) | ((targets.length / targetWords) << 8)
+    to[op + 1] = ((to[op + 1] as number) & 255) | ((targets.length / each) << 8)
     this.block.at = end
   }
 
-  private noteRun(queue: number, position: number): void {
-    const run = this.runs.get(queue)
+  private noteRun(queue: number, position: number, bytes: number): void {
+    const key = levelKey(queue, position)
+    const run = this.runs.get(key)
     if (run === undefined) {
       const offset = this.partsOffset < 0 ? this.at : this.partsOffset
-      this.runs.set(queue, { queue, from: position, to: position + 1, count: 1, offset })
+      this.runs.set(key, { queue, from: position, to: position + 1, count: 1, offset, bytes })
       return
     }
+    run.bytes += bytes
     run.from = Math.min(run.from, position)
     run.to = Math.max(run.to, position + 1)
     run.count++
   }
 
-  private addRun({ queue, from, to, count, offset }: Run): void {
+  private addRun({ queue, from, to, count, offset, bytes }: Run): void {
     if (this.block.room() < runWords) this.flush()
     const { block } = this
     const op = [lowWord(from), highWord(from), lowWord(to), highWord(to), count]
@@ -188,6 +206,8 @@ export class SegmentWriter {
     block.words.set(op, block.at + 2)
     block.words[block.at + 7] = lowWord(offset)
     block.words[block.at + 8] = highWord(offset)
+    block.words[block.at + 9] = lowWord(bytes)
+    block.words[block.at + 10] = highWord(bytes)
     block.at += runWords
   }
 

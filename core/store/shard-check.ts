@@ -15,6 +15,7 @@ import type { StoredQueue } from './restoration.ts'
 import type { SegmentListing, StoredSegment } from './segment-reader.ts'
 import { eachBlock, listSegments } from './segment-reader.ts'
 import { isUnfinished, missingSegments } from './segment-state.ts'
+import { queueOfKey } from './wal-queue.ts'
 
 /** Queues that are named one by one; of more, only the sum is told. */
 const queuesNamedMax = 50
@@ -36,7 +37,7 @@ export function checkShard(
     : { segments: [], broken: [] }
   const replay = new Replay(keepNothing, queues.keys())
   for (const { runs } of listing.segments) {
-    for (const { queue, from, to } of runs) replay.addStored(queue, from, to)
+    for (const run of runs) replay.addStored(run)
   }
   const end = new WalRecovery(
     { disk, folder: walFolder(folder), salt, aside: undefined },
@@ -79,14 +80,19 @@ function sayQueues(
 ): void {
   let messages = 0
   let named = 0
-  for (const [id, replayed] of replay.queues) {
-    const count = replayed.count + replayed.stored.count
+  // Levels of a queue with priorities are told together.
+  const counts = new Map<number, number>()
+  for (const [key, replayed] of replay.queues) {
+    const id = queueOfKey(key)
+    counts.set(id, (counts.get(id) ?? 0) + replayed.count + replayed.stored.count)
+  }
+  for (const [id, count] of counts) {
     const queue = queues.get(id)
     messages += count
     if (count === 0 || queue === undefined || ++named > queuesNamedMax) continue
     findings.note(`queue '${queue.name}' in vhost '${queue.vhost}': ${count} messages`)
   }
-  findings.note(`${basename(folder)}: ${messages} messages in ${replay.queues.size} queues`)
+  findings.note(`${basename(folder)}: ${messages} messages in ${counts.size} queues`)
 }
 
 function checkSegment(

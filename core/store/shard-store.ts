@@ -6,6 +6,7 @@ import { Doorbell } from '../../shared/bus/doorbell.ts'
 import { Lane } from '../../shared/bus/lane.ts'
 import type { StreamMemory } from '../../shared/bus/mail.ts'
 import { RingReader, RingWriter } from '../../shared/bus/ring.ts'
+import { levelOf } from '../log/log.ts'
 import type { ShardState } from '../shard/shard-state.ts'
 import type { ShardMemory, ShardStorage } from '../shard/storage.ts'
 import type { Disk } from './disk.ts'
@@ -20,6 +21,7 @@ import { isUnfinished, missingSegments } from './segment-state.ts'
 import { StreamDesk } from './stream-desk.ts'
 import { recoverStreams } from './stream-recovery.ts'
 import { WalLog } from './wal-log.ts'
+import { queueOfKey } from './wal-queue.ts'
 
 /** A stop waits this long for the log at most; a supervisor waits a little longer for the shard. */
 const closeMs = 400
@@ -102,8 +104,9 @@ export class ShardStore implements ShardStorage {
     const { segments, broken } = this.listSegments(log)
     const keeper = new EntryKeeper(state.arena, state.slabs, state.messages)
     const replay = new Replay(keeper, log.queues.keys())
-    for (const { runs } of segments) {
-      for (const { queue, from, to } of runs) replay.addStored(queue, from, to)
+    for (const { runs, expiries } of segments) {
+      for (const run of runs) replay.addStored(run)
+      for (const [queue, some] of expiries) replay.addExpiries(queue, some)
     }
     const end = new WalRecovery(this.place(asideFolder(folder)), replay).run()
     const messages = this.putBack(log, replay)
@@ -186,14 +189,20 @@ export class ShardStore implements ShardStorage {
   /** Puts the replayed messages into their queues; returns how many there are. */
   private putBack(log: WalLog, replay: Replay): number {
     let messages = 0
-    for (const [id, replayed] of replay.queues) {
-      const walQueue = log.queues.get(id)
+    for (const [key, replayed] of replay.queues) {
+      const id = queueOfKey(key)
+      if (key !== id) log.queues.get(id)?.owner.restoreLevel(levelOf(replayed.base))
+      const walQueue = log.queues.get(key)
       if (walQueue === undefined) continue
       const queue = walQueue.owner
       const alive = replayed.stored
       const stored = alive.count
-      if (stored > 0) queue.restoreStored(stored, alive.firstAlive(0), replayed.storedTo)
+      if (stored > 0)
+        queue.restoreStored(stored, alive.firstAlive(0), replayed.storedTo, replayed.bytesStored())
       replayed.marks.each((position, word) => queue.restoreMark(position, word))
+      for (const [position, at] of replayed.expiries) {
+        if (replayed.isAlive(position)) queue.restoreExpiry(position, at)
+      }
       replayed.each((position, row) => {
         alive.add(position)
         queue.restore(row, position)

@@ -20,7 +20,9 @@
 //
 //   enqueue       flags | targets << 8, sizes of exrk, extra keys, props and body, then the entry's
 //                 bytes (see shared/bus/wire.ts) padded to 4, then per target queue and position
-//                 (3 words); with `inParts` the bytes are those of the part ops since the last enqueue
+//                 (3 words); with `inParts` the bytes are those of the part ops since the last enqueue;
+//                 with `timed` each target has two words more, when the message expires there: wall
+//                 clock, milliseconds since 1970, 0 for never
 //   part          size in bytes, then so many bytes of an entry that is larger than a block
 //   settle        queue, position, count: these are settled, as far as they are there
 //   settle bits   queue, position, then 32 words, a bit for each of the 1024 positions from there:
@@ -32,11 +34,16 @@
 //   segment dropped  generation, number: not any more
 //   delivered     queue, position: no message at or above it had been delivered when the node stopped
 //   run           queue, first position, position behind the last, messages, offset of the block where
-//                 they begin: what a segment holds of a queue
+//                 they begin, bytes of all bodies: what a segment holds of a queue
+//   expiries      queue, a position, a time, then pairs of words: a message at the position plus the
+//                 first expires at the time plus the second; for messages of the runs before
+//
+// Of a queue with priorities the messages of each have positions of their own, from level * 2^45 on;
+// wherever runs and ranges are meant, they are of one level.
 //
 // A segment holds what was still alive of one generation when its files were retired: blocks of
-// enqueue and part ops (file number = generation, sequences from 1), then blocks of run ops, then a
-// footer of one sector. Without a whole footer it was not finished.
+// enqueue and part ops (file number = generation, sequences from 1), then blocks of run and expiries
+// ops, then a footer of one sector. Without a whole footer it was not finished.
 //
 //   footer  +0 magic "WRNF"   +4 generation   +8 offset of the run blocks (2 words)
 //           +16 their bytes   +20 CRC-32 of the bytes before it
@@ -74,6 +81,7 @@ export const Op = {
   segmentDropped: 8,
   delivered: 9,
   mark: 10,
+  expiries: 11,
 } as const
 
 export const enqueueHeadWords = 6
@@ -82,14 +90,18 @@ export const inlineBytesMax: number = blockBytesMax / 2
 /** Targets of one enqueue op; a message for more queues is written again. */
 export const targetsMax = 16384
 export const partHeadWords = 2
-export const targetWords = 3
+const plainTargetWords = 3
+export const timedTargetWords = 5
 export const settleWords = 6
 export const settleBitsPositions = 1024
 export const settleBitsWords: number = 4 + settleBitsPositions / 32
 export const queueDeletedWords = 2
 export const segmentWords = 3
 export const deliveredWords = 4
-export const runWords = 9
+export const runWords = 11
+/** Of the runs of segments that were made before bytes were counted. */
+export const shortRunWords = 9
+export const expiriesHeadWords = 6
 export const markWords = 5
 export const footerMagic = 0x464e5257
 export const footerBytes: number = blockAlign
@@ -99,6 +111,18 @@ export const footerCrcAt = 20
 export const segmentBlockBytes: number = 128 * 1024
 /** In the flags byte of an enqueue op: flags of the entry that matter to a queue (EntryFlag), and: */
 export const inParts = 128
+/** Its targets tell when the message expires. */
+export const timed = 1
+
+/** Words of each target of an enqueue op, by its second word. */
+export function targetWordsOf(flagsWord: number): number {
+  return (flagsWord & timed) === 0 ? plainTargetWords : timedTargetWords
+}
+
+/** How many targets an enqueue op has, by its second word. */
+export function targetCountOf(flagsWord: number): number {
+  return flagsWord >>> 8
+}
 
 const wordRange = 0x100000000
 

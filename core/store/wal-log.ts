@@ -15,6 +15,7 @@ import type { MessageTable } from '../message/message-table.ts'
 import { Checkpoint } from './checkpoint.ts'
 import {
   enqueueEntryAt,
+  expiryWords,
   LogRecord,
   openWords,
   retireWords,
@@ -33,10 +34,10 @@ import {
   segmentWords,
   settleWords,
   targetsMax,
-  targetWords,
+  timedTargetWords,
   walFileBytes,
 } from './wal-format.ts'
-import { WalQueue } from './wal-queue.ts'
+import { levelKey, WalQueue } from './wal-queue.ts'
 
 export interface WalLogParts {
   readonly ring: RingWriter
@@ -169,9 +170,10 @@ export class WalLog implements Log, StreamAppender {
     }
   }
 
-  openQueue(queue: number, owner: BacklogOwner): WalQueue {
-    const log = new WalQueue(queue, owner)
-    this.queues.set(queue, log)
+  openQueue(queue: number, owner: BacklogOwner, level: number): WalQueue {
+    const log = new WalQueue(queue, owner, level)
+    this.queues.set(levelKey(queue, log.base), log)
+    if (level > 0) this.queues.get(queue)?.levels.push(log)
     return log
   }
 
@@ -179,6 +181,10 @@ export class WalLog implements Log, StreamAppender {
     const { queue } = log
     if (!this.queues.delete(queue)) return
     ;(log as WalQueue).deleted = true
+    for (const level of (log as WalQueue).levels) {
+      level.deleted = true
+      this.queues.delete(levelKey(queue, level.base))
+    }
     this.settles++
     this.put([LogRecord.queueDeleted, queue], queueDeletedWords)
   }
@@ -186,31 +192,37 @@ export class WalLog implements Log, StreamAppender {
   hasRoom(extents: number, queues: number): boolean {
     if (this.overflow.length > 0 && !this.drained()) return false
     if (this.unsynced.bytes > unsyncedBytesMax) return false
-    const words = enqueueEntryAt + entryWords + extents * extentWords + queues * targetRecordWords
+    const targets = queues * (targetRecordWords + expiryWords)
+    const words = enqueueEntryAt + entryWords + extents * extentWords + expiryWords + targets
     // Several enqueue records, should the targets be many.
     return this.hasWords(words + Math.ceil(queues / targetsMax) * 1024)
   }
 
   // HOT: once per persistent message and durable queue
-  enqueue(log: QueueLog, position: number, row: number): number {
+  enqueue(log: QueueLog, position: number, row: number, expiry: number): number {
     const { ring } = this
     ;(log as WalQueue).alive.add(position)
     this.openSettle = -1
     if (row === this.openRow && this.openTargets < targetsMax) {
-      this.addTarget(log.queue, position)
+      this.addTarget(log.queue, position, expiry)
       return ring.total
     }
     const extents = this.messages.extentsOf(row)
-    const size = enqueueEntryAt + entryWords + (extents === undefined ? 0 : extents.length)
+    const entry = entryWords + (extents === undefined ? 0 : extents.length)
+    const size = enqueueEntryAt + entry + (expiry === 0 ? 0 : expiryWords)
     const index = ring.reserve(size)
     assert(index >= 0, 'whoever enqueues has asked for room')
     const to = ring.words
-    to[index] = (size << 8) | LogRecord.enqueue
+    to[index] = (size << 8) | (expiry === 0 ? LogRecord.enqueue : LogRecord.enqueueTimed)
     to[index + 1] = (this.messages.flags[row] as number) & keptFlags
     to[index + 2] = log.queue
     to[index + 3] = lowWord(position)
     to[index + 4] = highWord(position)
     this.messages.writeEntry(row, to, index + enqueueEntryAt)
+    if (expiry !== 0) {
+      to[index + size - 2] = lowWord(expiry)
+      to[index + size - 1] = highWord(expiry)
+    }
     ring.commit(size)
     this.urgent = true
     const { total } = ring
@@ -218,7 +230,7 @@ export class WalLog implements Log, StreamAppender {
     if (extents !== undefined) this.refer(extents, total)
     this.openRow = row
     this.openTargets = 1
-    const bytes = (enqueueHeadWords + targetWords) * 4 + this.messages.entrySize(row)
+    const bytes = (enqueueHeadWords + timedTargetWords) * 4 + this.messages.entrySize(row)
     this.generationSize += bytes
     this.unsynced.add(bytes, total)
     return total
@@ -296,6 +308,10 @@ export class WalLog implements Log, StreamAppender {
     this.desk.fetch(log as WalQueue)
   }
 
+  rewind(log: QueueLog): void {
+    this.desk.rewind(log as WalQueue)
+  }
+
   poll(): boolean {
     const any = this.streams?.poll() === true
     return this.desk.poll() || any
@@ -348,17 +364,22 @@ export class WalLog implements Log, StreamAppender {
     return this.overflow.length === 0 && this.ring.releasedTotal() === this.ring.total
   }
 
-  private addTarget(queue: number, position: number): void {
+  private addTarget(queue: number, position: number, expiry: number): void {
     const { ring } = this
-    const index = ring.reserve(targetRecordWords)
+    const size = targetRecordWords + (expiry === 0 ? 0 : expiryWords)
+    const index = ring.reserve(size)
     const to = ring.words
-    to[index] = (targetRecordWords << 8) | LogRecord.target
+    to[index] = (size << 8) | (expiry === 0 ? LogRecord.target : LogRecord.targetTimed)
     to[index + 1] = queue
     to[index + 2] = lowWord(position)
     to[index + 3] = highWord(position)
-    ring.commit(targetRecordWords)
+    if (expiry !== 0) {
+      to[index + 4] = lowWord(expiry)
+      to[index + 5] = highWord(expiry)
+    }
+    ring.commit(size)
     this.openTargets++
-    this.generationSize += targetWords * 4
+    this.generationSize += timedTargetWords * 4
   }
 
   private refer(extents: Int32Array, total: number): void {

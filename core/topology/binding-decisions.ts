@@ -44,11 +44,12 @@ export function bind(
   if (source === undefined) return refused(noExchange(request.source, vhost.name))
   const target = targetOf(vhost, request)
   if (target === undefined) return refused(noTarget(vhost, request))
-  const wrong = exchangeTypeOf(source.type)?.checkBinding({
+  const draft = {
     routingKey: request.routingKey,
     arguments: request.arguments,
     queueType: target.kind === 'queue' ? target.type : undefined,
-  })
+  }
+  const wrong = exchangeTypeOf(source.type)?.checkBinding(draft, source.arguments)
   if (wrong !== undefined) return refused(preconditionFailed(wrong))
   const locked = target.kind === 'queue' ? checkExclusive(target, actor.owner) : undefined
   if (locked !== undefined) return refused(locked)

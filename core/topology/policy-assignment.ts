@@ -18,15 +18,33 @@ export function assignQueuePolicies(queue: QueueRecord): boolean {
   return true
 }
 
-/** Finds the policies of an exchange anew. The default exchange has none. */
-export function assignExchangePolicies(exchange: ExchangeRecord): void {
+/** The exchange type that holds messages back. */
+const delayedType = 'x-delayed-message'
+
+/**
+ * Finds the policies of an exchange anew. The default exchange has none. True when it does other things
+ * with messages than before.
+ */
+export function assignExchangePolicies(exchange: ExchangeRecord): boolean {
   const { name, vhost } = exchange
   exchange.policy = name === '' ? undefined : vhost.policies.forExchange(name)
   exchange.operatorPolicy = name === '' ? undefined : vhost.operatorPolicies.forExchange(name)
-  const byPolicy = effectiveDefinition(exchange)['alternate-exchange']
+  const definition = effectiveDefinition(exchange)
+  const byPolicy = definition['alternate-exchange']
   exchange.alternate =
     textOf(fieldOf(exchange.arguments, 'alternate-exchange')) ??
     (typeof byPolicy === 'string' ? byPolicy : undefined)
+  const delays = delaysByItself(exchange) || definition['delayed-message'] === true
+  const changed = delays !== exchange.delayed
+  exchange.delayed = delays
+  if (delays) exchange.mayHold = true
+  return changed
+}
+
+/** Whether type or arguments of an exchange make it hold messages back, without a policy. */
+export function delaysByItself(exchange: Pick<ExchangeRecord, 'type' | 'arguments'>): boolean {
+  if (exchange.type === delayedType) return true
+  return fieldOf(exchange.arguments, 'x-delayed-exchange')?.value === true
 }
 
 /** What the policies of a queue or exchange set together. */

@@ -129,6 +129,7 @@ function argumentNumber(args: FieldTable, key: string): number | undefined {
   const field = fieldOf(args, key)
   if (field === undefined) return undefined
   if (field.type === 'f' || field.type === 'd') return field.value
+  if (field.type === 'S') return Number(field.value)
   const value = integerOf(field)
   return value === undefined ? undefined : Number(value)
 }

@@ -56,6 +56,8 @@ export interface QueueRecord {
   readonly shard: number
   /** The bindings that lead here. */
   readonly inbound: Set<BindingRecord>
+  /** It takes messages and gives none. */
+  paused: boolean
   /** Set when the queue is gone, for those who still hold the record. */
   deleted: boolean
   routeMark: number
@@ -74,6 +76,10 @@ export interface ExchangeRecord {
   readonly arguments: FieldTable
   policy: Policy | undefined
   operatorPolicy: Policy | undefined
+  /** Messages with a positive x-delay are held back here. */
+  delayed: boolean
+  /** It was `delayed` once: some may still be held. */
+  mayHold: boolean
   /** Name of the exchange that gets what matches nothing here, by argument or policy. */
   alternate: string | undefined
   /** The bindings from here, by `bindingIdentity`. */
@@ -101,6 +107,8 @@ export interface BindingRecord {
 export interface MessageFacts {
   /** The header table, undefined where the message has none. */
   headers(): FieldTable | undefined
+  /** What the header x-delay asks for, in milliseconds; 0: nothing; negative: it has been served. */
+  delay(): number
   /** A property as text, undefined where the message has none. */
   property(name: 'message_id' | 'correlation_id' | 'timestamp'): string | undefined
 }

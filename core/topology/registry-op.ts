@@ -102,7 +102,14 @@ export type NodeOp =
   | { readonly op: 'queueGone'; readonly queueId: number }
 
 /** From operators. Refusals have no channel to close: their scope is to be ignored. */
-export type AdminOp = AccessOp | PolicyOp
+export type AdminOp = AccessOp | PolicyOp | QueueControlOp
+
+/** Deliveries from a queue stop, and go on; publishes are taken all the time. Durable with the queue. */
+export interface QueueControlOp {
+  readonly op: 'pauseQueue' | 'resumeQueue'
+  readonly vhost: string
+  readonly queue: string
+}
 
 /** What policies, parameters and limits are set by; JSON values come as they were given. */
 export type PolicyOp =

@@ -39,6 +39,7 @@ import {
   setUserLimits,
   setVhostLimits,
 } from './policy-decisions.ts'
+import { setPaused } from './queue-control.ts'
 import {
   declareQueue,
   deleteEndedQueue,
@@ -136,6 +137,9 @@ export class Registry {
   #decideAdmin(op: AdminOp): Decision {
     const context = this.#context
     switch (op.op) {
+      case 'pauseQueue':
+      case 'resumeQueue':
+        return setPaused(context, op)
       case 'setPolicy':
         return setPolicy(context, op)
       case 'clearPolicy':

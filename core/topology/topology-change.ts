@@ -49,6 +49,13 @@ export type TopologyChange =
       readonly arguments: FieldTable
       readonly shard: number
     }
+  | {
+      readonly change: 'queuePaused'
+      readonly vhost: number
+      readonly name: string
+      /** False: it goes on. */
+      readonly paused: boolean
+    }
   /** With the bindings to it. */
   | { readonly change: 'queueDeleted'; readonly vhost: number; readonly name: string }
   | BindingChange

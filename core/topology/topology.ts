@@ -32,6 +32,13 @@ import type {
 export type TopologyEffect =
   | { readonly effect: 'queueCreated'; readonly queue: QueueRecord }
   | { readonly effect: 'queueDeleted'; readonly queue: QueueRecord }
+  /** It was paused or goes on. */
+  | { readonly effect: 'queuePaused'; readonly queue: QueueRecord }
+  /** These three only of exchanges that hold messages back. */
+  | { readonly effect: 'exchangeDeclared'; readonly exchange: ExchangeRecord }
+  | { readonly effect: 'exchangeDeleted'; readonly exchange: ExchangeRecord }
+  /** It delays messages now, or does so no longer. */
+  | { readonly effect: 'exchangeConfigured'; readonly exchange: ExchangeRecord }
   /** Its settings are others than before. */
   | { readonly effect: 'queueConfigured'; readonly queue: QueueRecord }
   | { readonly effect: 'vhostDeleted'; readonly vhost: VhostRecord }
@@ -85,6 +92,8 @@ export class Topology {
         return this.#declareQueue(change)
       case 'queueDeleted':
         return this.#deleteQueue(this.#vhost(change.vhost), change.name)
+      case 'queuePaused':
+        return this.#pauseQueue(change)
       case 'bound':
         return this.#bind(change)
       case 'unbound':
@@ -108,8 +117,10 @@ export class Topology {
     const set = change.operator ? vhost.operatorPolicies : vhost.policies
     if (change.change === 'policySet') set.set(change.policy)
     else set.delete(change.name)
-    for (const exchange of vhost.exchanges.values()) assignExchangePolicies(exchange)
     const effects: TopologyEffect[] = []
+    for (const exchange of vhost.exchanges.values()) {
+      if (assignExchangePolicies(exchange)) effects.push({ effect: 'exchangeConfigured', exchange })
+    }
     for (const queue of vhost.queues.values()) {
       if (assignQueuePolicies(queue)) effects.push({ effect: 'queueConfigured', queue })
     }
@@ -204,7 +215,10 @@ export class Topology {
     const vhost = this.#vhost(id)
     const effects: TopologyEffect[] = []
     for (const name of [...vhost.queues.keys()]) effects.push(...this.#deleteQueue(vhost, name))
-    for (const exchange of vhost.exchanges.values()) exchange.deleted = true
+    for (const exchange of vhost.exchanges.values()) {
+      exchange.deleted = true
+      if (exchange.mayHold) effects.push({ effect: 'exchangeDeleted', exchange })
+    }
     for (const user of this.users.values()) {
       user.permissions.delete(vhost.name)
       user.topicPermissions.delete(vhost.name)
@@ -219,9 +233,10 @@ export class Topology {
     const type = exchangeTypeOf(change.type)
     assert(type !== undefined, 'a declared exchange has a type that there is')
     const table = type.createTable(change.arguments)
-    addExchange(this.#vhost(change.vhost), change.id, change.name, change.type, table, change)
+    const vhost = this.#vhost(change.vhost)
+    const exchange = addExchange(vhost, change.id, change.name, change.type, table, change)
     this.lastId = Math.max(this.lastId, change.id)
-    return nothingToDo
+    return exchange.delayed ? [{ effect: 'exchangeDeclared', exchange }] : nothingToDo
   }
 
   #deleteExchange(vhost: VhostRecord, name: string): readonly TopologyEffect[] {
@@ -233,7 +248,7 @@ export class Topology {
     exchange.deleted = true
     vhost.exchanges.delete(name)
     vhost.exchangesByBytes.delete(name)
-    return nothingToDo
+    return exchange.mayHold ? [{ effect: 'exchangeDeleted', exchange }] : nothingToDo
   }
 
   #declareQueue(change: Change<'queueDeclared'>): readonly TopologyEffect[] {
@@ -253,6 +268,7 @@ export class Topology {
       settings: queueSettings(change.arguments, change.type),
       shard: change.shard,
       inbound: new Set(),
+      paused: false,
       deleted: false,
       routeMark: 0,
     }
@@ -280,6 +296,13 @@ export class Topology {
     this.queuesById.delete(queue.id)
     if (queue.owner !== undefined) this.#disown(queue, queue.owner)
     return [{ effect: 'queueDeleted', queue }]
+  }
+
+  #pauseQueue(change: Change<'queuePaused'>): readonly TopologyEffect[] {
+    const queue = this.#vhost(change.vhost).queues.get(change.name)
+    assert(queue !== undefined, 'a paused queue is there')
+    queue.paused = change.paused
+    return [{ effect: 'queuePaused', queue }]
   }
 
   #disown(queue: QueueRecord, owner: string): void {
@@ -359,7 +382,7 @@ type AccessChange = Exclude<
   | ParameterChange
   | LimitsChange
   | Change<'vhostAdded' | 'vhostChanged' | 'vhostDeleted' | 'exchangeDeclared' | 'exchangeDeleted'>
-  | Change<'queueDeclared' | 'queueDeleted'>
+  | Change<'queueDeclared' | 'queueDeleted' | 'queuePaused'>
 >
 
 interface ExchangeFlags {
@@ -383,7 +406,7 @@ function addExchange(
   type: string,
   table: BindingTable,
   flags: ExchangeFlags = predeclared,
-): void {
+): ExchangeRecord {
   const exchange: ExchangeRecord = {
     kind: 'exchange',
     id,
@@ -396,6 +419,8 @@ function addExchange(
     arguments: flags.arguments,
     policy: undefined,
     operatorPolicy: undefined,
+    delayed: false,
+    mayHold: false,
     alternate: undefined,
     outbound: new Map(),
     inbound: new Set(),
@@ -406,6 +431,7 @@ function addExchange(
   assignExchangePolicies(exchange)
   vhost.exchanges.set(name, exchange)
   vhost.exchangesByBytes.set(name, exchange)
+  return exchange
 }
 
 function setOrDelete(map: Map<string, unknown>, key: string, value: unknown): void {

@@ -109,6 +109,16 @@ export class Connection implements SessionHost, TransportEvents {
     return this.loop.now
   }
 
+  wakeAt(at: number): void {
+    const wake = (): void => {
+      if (this.closed) return
+      this.checkInput()
+      this.loop.poke()
+    }
+    // A timer may be a little early.
+    setTimeout(wake, Math.max(0, at - this.loop.now) + 1).unref()
+  }
+
   end(): void {
     if (this.ending || this.closed) return
     this.ending = true

@@ -54,6 +54,8 @@ export interface SessionHost {
   readonly files?: LogFiles
   /** Milliseconds of a monotonic clock, as of this turn. */
   now(): number
+  /** Has a session that is `blocked` resumed at that time (`now()` scale), though nothing happens then. */
+  wakeAt(at: number): void
   /** Flushes what is in the outbox, then closes the socket; input is thrown away from now on. */
   end(): void
   /** Closes the socket at once. */

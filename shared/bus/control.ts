@@ -259,6 +259,8 @@ export type ShardEvent =
   | { readonly event: 'claimWanted'; readonly connection: number }
   /** A delivery of the channel was not settled in time: the channel is to be closed. */
   | { readonly event: 'deliveryTimeout'; readonly channel: number; readonly timeoutMs: number }
+  /** The connection publishes faster than it may: nothing of it is to be read for so long. */
+  | { readonly event: 'connectionHeld'; readonly connection: number; readonly ms: number }
   /** An operator closes the connection, or its vhost went. */
   | { readonly event: 'connectionClosed'; readonly connection: number; readonly error: PeerError }
 

@@ -34,6 +34,8 @@ export interface BrokerOptions {
   readonly settings?: readonly string[]
   /** Further protocols: see StartOptions. */
   readonly listen?: readonly string[]
+  /** The tests send operators' commands. */
+  readonly admin?: boolean
   /** Defaults to all of them. */
   readonly profiles?: readonly Profile[]
 }
@@ -60,7 +62,13 @@ export function describeBrokers(
       let clients: Clients
       beforeAll(async () => {
         const settings = [...profile.settings, ...(options.settings ?? [])]
-        clients = new Clients(await startWarren({ settings, listen: options.listen ?? [] }))
+        clients = new Clients(
+          await startWarren({
+            settings,
+            listen: options.listen ?? [],
+            admin: options.admin === true,
+          }),
+        )
       }, 30_000)
       afterEach(() => clients.tidy())
       afterAll(async () => {

@@ -1,5 +1,6 @@
 // basic.ack, nack, reject and recover: delivery tags to settlements on the bus.
 
+import type { UnackedTags } from '../../../shared/bus/unacked-tags.ts'
 import { Outcome } from '../../../shared/bus/wire.ts'
 import type { PeerError } from '../../../shared/errors.ts'
 import { unknownDeliveryTag } from '../mapping/refusals.ts'
@@ -7,7 +8,6 @@ import type { ConnectionContext } from './connection-context.ts'
 import type { GlobalPrefetch } from './global-prefetch.ts'
 import type { Traffic } from './operation.ts'
 import type { Transaction } from './transaction.ts'
-import type { UnackedTags } from './unacked-tags.ts'
 
 /** What acknowledging needs of its channel. */
 export interface AcknowledgingChannel {

@@ -4,6 +4,7 @@
 import type { ControlReply, ShardEvent } from '../../../shared/bus/control.ts'
 import type { ChannelSink, GatewayLink } from '../../../shared/bus/gateway-port.ts'
 import { NodeWord } from '../../../shared/bus/link.ts'
+import { UnackedTags } from '../../../shared/bus/unacked-tags.ts'
 import { EntryFlag } from '../../../shared/bus/wire.ts'
 import { decodeUtf8Lossy } from '../../../shared/bytes/utf8.ts'
 import type { PeerError } from '../../../shared/errors.ts'
@@ -22,7 +23,6 @@ import { GlobalPrefetch } from './global-prefetch.ts'
 import type { OperatingChannel } from './operation.ts'
 import { requestAll, Traffic } from './operation.ts'
 import { Transaction } from './transaction.ts'
-import { UnackedTags } from './unacked-tags.ts'
 
 export class Channel
   implements

@@ -2,6 +2,8 @@
 
 import type { GatewayPort } from '../../../shared/bus/gateway-port.ts'
 import { Alarm, NodeWord } from '../../../shared/bus/link.ts'
+import { SettleBacklog } from '../../../shared/bus/settle-backlog.ts'
+import { Window } from '../../../shared/bus/window.ts'
 import { Writer } from '../../../shared/bytes/writer.ts'
 import type { PeerError } from '../../../shared/errors.ts'
 import type { Outbox, SessionHost } from '../../host/protocol.ts'
@@ -10,8 +12,6 @@ import { encodeMethodFrame } from '../codec/method.ts'
 import type { ClientCapabilities } from '../mapping/server-properties.ts'
 import type { AmqpSettings } from '../mapping/settings.ts'
 import { copyOut } from './copy-out.ts'
-import { SettleBacklog } from './settle-backlog.ts'
-import { Window } from './window.ts'
 
 /** Reasons, as bits, why the connection takes no more bytes. */
 export const Wait = {
@@ -21,6 +21,8 @@ export const Wait = {
   bus: 2,
   /** Memory or disk alarm, and this connection publishes. */
   alarm: 4,
+  /** It has published faster than it may. */
+  rate: 8,
 } as const
 
 /** Somebody who found a ring full: asked again after the bus was drained. */
@@ -38,6 +40,8 @@ export class ConnectionContext {
   readonly settles: SettleBacklog
   /** Bits of `Wait`. */
   waits: number
+  /** With Wait.rate: until when, by the host's clock. */
+  heldUntil: number
   /** The connection's slot on the bus; 0 before connection.open. */
   slot: number
   vhost: string
@@ -78,6 +82,7 @@ export class ConnectionContext {
     this.window = new Window(host.port)
     this.settles = new SettleBacklog(host.port)
     this.waits = 0
+    this.heldUntil = 0
     this.slot = 0
     this.vhost = ''
     this.user = ''
@@ -148,6 +153,18 @@ export class ConnectionContext {
     if ((this.waits & Wait.alarm) === 0 || this.port.nodeWords[NodeWord.alarms] !== 0) return
     this.waits &= ~Wait.alarm
     if (this.capabilities.connectionBlocked) this.send(0, { kind: 'connection.unblocked' })
+  }
+
+  /** It has published too fast: no more is read for `ms`. */
+  holdFor(ms: number): void {
+    this.heldUntil = Math.max(this.heldUntil, this.host.now() + ms)
+    this.waits |= Wait.rate
+    this.host.wakeAt(this.heldUntil)
+  }
+
+  /** Lets it go on if it has been held for long enough. */
+  endHold(): void {
+    if (this.host.now() >= this.heldUntil) this.waits &= ~Wait.rate
   }
 
   // HOT: once per acknowledgement

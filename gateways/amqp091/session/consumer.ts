@@ -1,12 +1,12 @@
 // One consumer of a channel: turns the deliveries that a shard sends into frames.
 
 import type { DeliverySink, GatewayLink } from '../../../shared/bus/gateway-port.ts'
+import type { UnackedTags } from '../../../shared/bus/unacked-tags.ts'
 import { deliveryCost, EntryFlag } from '../../../shared/bus/wire.ts'
 import { shortstrBytes } from '../../../shared/bytes/utf8.ts'
 import type { ConnectionContext } from './connection-context.ts'
 import { hasCounts, writeCountedDelivery, writeDelivery } from './delivery.ts'
 import type { GlobalPrefetch } from './global-prefetch.ts'
-import type { UnackedTags } from './unacked-tags.ts'
 
 /** What a consumer needs of its channel. */
 export interface DeliveringChannel {

@@ -1,7 +1,7 @@
 // A transaction's share of the gateway: acknowledgements that wait for commit. Its publishes wait at
 // the ingress shard.
 
-import type { UnackedTags } from './unacked-tags.ts'
+import type { UnackedTags } from '../../../shared/bus/unacked-tags.ts'
 
 interface DeferredSettle {
   readonly tag: number

@@ -3,7 +3,7 @@
 import { DecodeError } from '../../../shared/bytes/decode-error.ts'
 import type { Writer } from '../../../shared/bytes/writer.ts'
 import { FaultCode } from './fault.ts'
-import type { Composite, CompositeFields, CompositeKind, FieldKind } from './spec.ts'
+import type { Composite, CompositeFields, CompositeKind, FieldKind, Performative } from './spec.ts'
 import { kindOf, shapeOf } from './spec.ts'
 import type { AmqpValue, Described } from './value.ts'
 import { NULL, symbol, ulong } from './value.ts'
@@ -18,11 +18,15 @@ export function asComposite<K extends CompositeKind>(kind: K, value: Described):
   return fieldsOf(kind, value.value) as Composite<K>
 }
 
-/** The composite in a described value, whatever its kind; undefined for none that is known. */
-export function anyComposite(value: Described): Composite<CompositeKind> | undefined {
+/** The performative in a described value; undefined where it is another composite, or none. */
+export function asPerformative(value: Described): Performative | undefined {
   const kind = kindOf(value.descriptor)
-  return kind === undefined ? undefined : (fieldsOf(kind, value.value) as Composite<CompositeKind>)
+  if (kind === undefined || PARTS.includes(kind)) return undefined
+  return fieldsOf(kind, value.value) as unknown as Performative
 }
+
+/** Composites that are parts of performatives. */
+const PARTS: readonly CompositeKind[] = ['error', 'source', 'target', 'rejected', 'modified']
 
 /** A composite as a value, to be written or put into a field. */
 export function composite<K extends CompositeKind>(kind: K, fields: CompositeFields<K>): Described {

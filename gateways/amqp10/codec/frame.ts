@@ -30,6 +30,8 @@ export const FrameKind = {
   performative: 4,
   /** No body: keeps the connection from being idle. */
   empty: 5,
+  /** The eight bytes at `performativeAt` are a protocol header: only while `expectHeader`. */
+  header: 6,
 } as const
 
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind]
@@ -50,6 +52,8 @@ export class FrameDecoder {
   frameMax: number
   /** The type that frames must have: FrameType. */
   frameType: number
+  /** A protocol header comes next, and no frame. */
+  expectHeader: boolean
 
   /** What the positions below point into. */
   bytes: Uint8Array = NO_BYTES
@@ -111,6 +115,7 @@ export class FrameDecoder {
   constructor(frameMax: number, frameType: number) {
     this.frameMax = frameMax
     this.frameType = frameType
+    this.expectHeader = false
   }
 
   /**
@@ -152,7 +157,7 @@ export class FrameDecoder {
     const { view, at } = this
     const left = this.end - at
     if (left < 8) return this.carryRest(left)
-    const size = view.getUint32(at)
+    const size = this.expectHeader ? 8 : view.getUint32(at)
     this.checkHead(view, at, size)
     if (left < size) return this.carryRest(left)
     this.frameAt = at
@@ -168,14 +173,14 @@ export class FrameDecoder {
         if (this.carrySize < 8) return FrameKind.needMore
       }
       const head = viewOf(this.carry)
-      const size = head.getUint32(0)
+      const size = this.expectHeader ? 8 : head.getUint32(0)
       this.checkHead(head, 0, size)
       this.gather(size)
       if (this.carrySize < size) return FrameKind.needMore
     }
     this.carriedAgain = false
     const view = viewOf(this.carry)
-    const size = view.getUint32(0)
+    const size = this.expectHeader ? 8 : view.getUint32(0)
     this.frameAt = -1
     this.bytes = this.carry
     this.carriedSize = size
@@ -207,6 +212,7 @@ export class FrameDecoder {
   }
 
   private checkHead(view: DataView, at: number, size: number): void {
+    if (this.expectHeader) return
     if (size < 8) framing(`frame size (${size} bytes) < minimum frame size (8 bytes)`)
     if (size > this.frameMax) {
       framing(`frame size (${size} bytes) > maximum frame size (${this.frameMax} bytes)`)
@@ -223,6 +229,10 @@ export class FrameDecoder {
 
   // HOT: once per frame
   private parse(view: DataView, at: number, end: number): FrameKind {
+    if (this.expectHeader) {
+      this.performativeAt = at
+      return FrameKind.header
+    }
     this.channel = view.getUint16(at + 6)
     const from = at + view.getUint8(at + 4) * 4
     if (from === end) return FrameKind.empty

@@ -27,7 +27,7 @@ function shortstr(text: string): Buffer {
 }
 
 function facts(headers: FieldTable): MessageFacts {
-  return { headers: () => headers, property: () => undefined }
+  return { headers: () => headers, delay: () => 0, property: () => undefined }
 }
 
 function routed(
@@ -302,6 +302,7 @@ describe('exchanges that choose', () => {
     }
     const byId = (i: number): MessageFacts => ({
       headers: () => undefined,
+      delay: () => 0,
       property: () => `m${i}`,
     })
     for (const count of counts(node, 'p', byId)) expect(count).toBeGreaterThan(800)

@@ -20,12 +20,19 @@ import { createStreamMemory } from '../../../core/store/stream-reader-wire.ts'
 import { StreamWriters } from '../../../core/store/stream-writers.ts'
 import { WalFiles } from '../../../core/store/wal.ts'
 import type { WalLog } from '../../../core/store/wal-log.ts'
+import type { QueueSettings } from '../../../core/topology/queue-settings.ts'
 import { plainSettings } from '../../../core/topology/queue-settings.ts'
 import { createArena } from '../../../shared/bus/arena.ts'
 import { createDoorbell, Doorbell } from '../../../shared/bus/doorbell.ts'
 import { Lane } from '../../../shared/bus/lane.ts'
 import { createRing, RingReader, RingWriter } from '../../../shared/bus/ring.ts'
-import { EntryFlag, entryWords, extentWords, Outcome } from '../../../shared/bus/wire.ts'
+import {
+  EntryFlag,
+  entryWords,
+  extentWords,
+  Outcome,
+  priorityShift,
+} from '../../../shared/bus/wire.ts'
 
 /** Of checksums (see wal-format.ts). */
 export const salt = 0x5eed5a17
@@ -38,6 +45,10 @@ export interface StoreOptions {
   readonly generationBytes?: number
   readonly settleWaitMs?: number
   readonly stoppedCleanly?: boolean
+  /** Of all queues. */
+  readonly settings?: Partial<QueueSettings>
+  /** Wall clock at the start; the monotonic clock begins at 1000. */
+  readonly wall?: number
   /** False: old generations stay in the log. */
   readonly retires?: boolean
 }
@@ -72,6 +83,7 @@ export class StoreBench {
   readonly trouble: unknown[] = []
   /** Whether the message that `get` gave last was marked as redelivered. */
   redelivered = false
+  private readonly settings: QueueSettings
   private readonly channel: ConsumerChannel
   private readonly reader: RingReader
 
@@ -86,6 +98,8 @@ export class StoreBench {
       settleWaitMs = 0,
       retires = true,
       stoppedCleanly = false,
+      settings = {},
+      wall = 1_700_000_000_000,
     }: StoreOptions = {},
   ) {
     this.folder = folder
@@ -157,6 +171,8 @@ export class StoreBench {
       onTrouble: (cause) => this.trouble.push(cause),
       onRelief: () => this.trouble.splice(0),
     })
+    this.state.clock.set(1000, wall)
+    this.settings = { ...plainSettings, ...settings }
     for (const id of queues) this.declare(id)
     const outRing = createRing(1 << 16)
     const lane = new Lane(new RingWriter(outRing), new Doorbell(createDoorbell()))
@@ -176,7 +192,7 @@ export class StoreBench {
 
   /** Metadata has a queue with this id. */
   declare(id: number): ClassicQueue {
-    this.state.createQueue({ id, durable: true, arguments: [], settings: plainSettings } as never)
+    this.state.createQueue({ id, durable: true, arguments: [], settings: this.settings } as never)
     return this.queue(id)
   }
 
@@ -187,7 +203,12 @@ export class StoreBench {
   }
 
   /** Puts a message into queues; it is durable after `commit`. */
-  publish(ids: number | readonly number[], body: string | Buffer, persistent = true): void {
+  publish(
+    ids: number | readonly number[],
+    body: string | Buffer,
+    persistent = true,
+    priority = 0,
+  ): void {
     const { slabs, messages, arena } = this.state
     const bytes = Buffer.concat([prefix, Buffer.from(body as string)])
     const words = new Int32Array(entryWords + 300 * extentWords)
@@ -215,13 +236,20 @@ export class StoreBench {
     words[5] = bytes.length - prefix.length
     words[6] = extents
     let row = -1
-    const flags = persistent ? EntryFlag.persistent : 0
+    const flags = (persistent ? EntryFlag.persistent : 0) | (priority << priorityShift)
     for (const id of typeof ids === 'number' ? [ids] : ids) {
       if (!this.log.hasRoom(extents, 1)) this.commit()
       row = this.queue(id).accept(words, 0, flags, row)
     }
     for (const slab of rooms) slabs.close(slab)
     if (row >= 0 && !messages.isAlive(row)) throw new Error('lost the message')
+  }
+
+  /** Lets time pass, and what is due happen. */
+  pass(ms: number): void {
+    const { clock, timers } = this.state
+    clock.set(clock.now + ms, clock.wall + ms)
+    timers.advance(clock.now, Number.POSITIVE_INFINITY)
   }
 
   /** The log thread writes and syncs everything there is. */

@@ -130,6 +130,7 @@ export class SessionRig {
       out: this.outbox,
       log: createLog((level, msg) => this.lines.push(`${level} ${msg}`)),
       now: () => this.now,
+      wakeAt: () => {},
       end: () => {
         this.ended = true
       },

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { UnackedTags } from '../../../../gateways/amqp091/session/unacked-tags.ts'
+import { UnackedTags } from '../../../shared/bus/unacked-tags.ts'
 
 interface Origin {
   readonly shard: number

@@ -1,0 +1,65 @@
+// The part of the configuration that a STOMP session looks at, read once per gateway thread.
+
+import { settings as table } from '../../../shared/config/schema.ts'
+
+/** Sizes in bytes, times in milliseconds. */
+export interface StompSettings {
+  /** `product/version`, or empty: it is not told. */
+  readonly server: string
+  readonly defaultVhost: string
+  readonly defaultUser: string
+  readonly defaultPassword: string
+  readonly certificateLogin: boolean
+  readonly implicitConnect: boolean
+  readonly topicExchange: string
+  readonly nackRequeues: boolean
+  readonly trailingLineFeed: boolean
+  readonly loginTimeoutMs: number
+  readonly frameMax: number
+  readonly frameMaxUnauthenticated: number
+  readonly messageSizeMax: number
+  readonly loopbackUsers: readonly string[]
+}
+
+type Values = Readonly<Record<string, unknown>>
+type Key = keyof typeof table
+
+/** Picks what the session needs; a key that is missing or of another kind has its default. */
+export function readSettings(values: Values): StompSettings {
+  const server = `${text(values, 'product.name')}/${text(values, 'product.version')}`
+  return {
+    server: flag(values, 'stomp.hide_server_info') ? '' : server,
+    defaultVhost: text(values, 'stomp.default_vhost'),
+    defaultUser: text(values, 'stomp.default_user'),
+    defaultPassword: text(values, 'stomp.default_pass'),
+    certificateLogin: flag(values, 'stomp.ssl_cert_login'),
+    implicitConnect: flag(values, 'stomp.implicit_connect'),
+    topicExchange: text(values, 'stomp.default_topic_exchange'),
+    nackRequeues: flag(values, 'stomp.default_nack_requeue'),
+    trailingLineFeed: flag(values, 'stomp.trailing_lf'),
+    loginTimeoutMs: integer(values, 'stomp.login_timeout'),
+    frameMax: integer(values, 'stomp.max_frame_size'),
+    frameMaxUnauthenticated: integer(values, 'stomp.max_frame_size_unauthenticated'),
+    messageSizeMax: integer(values, 'max_message_size'),
+    loopbackUsers: words(values, 'loopback_users'),
+  }
+}
+
+function text(values: Values, key: Key): string {
+  const value = values[key] ?? table[key].default
+  return typeof value === 'string' ? value : ''
+}
+
+function integer(values: Values, key: Key): number {
+  const value = values[key] ?? table[key].default
+  return typeof value === 'number' ? value : Number.POSITIVE_INFINITY
+}
+
+function flag(values: Values, key: Key): boolean {
+  return (values[key] ?? table[key].default) === true
+}
+
+function words(values: Values, key: Key): readonly string[] {
+  const value: unknown = values[key] ?? table[key].default
+  return Array.isArray(value) ? value.filter((word) => typeof word === 'string') : []
+}

@@ -1,0 +1,184 @@
+// What is on disk of a message's time and priority: a queue that has left memory, or was recovered,
+// behaves as one that was always there.
+
+import { afterEach, describe, expect, test } from 'vitest'
+import { plainSettings } from '../../../core/topology/queue-settings.ts'
+import type { StoreOptions } from './store-bench.ts'
+import { newFolder, removeFolders, StoreBench } from './store-bench.ts'
+
+afterEach(removeFolders)
+
+const wall = 1_700_000_000_000
+/** Generations of some 300 messages, and nothing stays in memory that is on disk too. */
+const small: StoreOptions = { generationBytes: 32_768, queueMemoryBudget: 0, wall }
+
+/** Publishes a message for each time to live, `undefined` for none; bodies tell them apart. */
+function publishAll(store: StoreBench, id: number, ttls: readonly (number | undefined)[]): void {
+  for (const [i, messageTtlMs] of ttls.entries()) {
+    store.queue(id).configure({ ...plainSettings, messageTtlMs })
+    store.publish(id, `${i}`)
+    if (i % 50 === 49) store.commit()
+  }
+  store.commit()
+}
+
+/** Times between 1 and 1000, and none for every eleventh. */
+const ttls = Array.from({ length: 3000 }, (_, i) =>
+  i % 11 === 3 ? undefined : 1 + ((i * 7) % 1000),
+)
+
+function leftAt(ms: number): string[] {
+  return ttls.flatMap((ttl, i) => (ttl === undefined || ttl > ms ? [`${i}`] : []))
+}
+
+describe('messages with a time', () => {
+  test('expire on time while they are on disk only, and are not read for it', () => {
+    const store = new StoreBench(newFolder(), [1], small)
+    publishAll(store, 1, ttls)
+    expect(store.state.messages.count).toBeLessThan(1000)
+    for (const ms of [100, 250, 251, 600]) {
+      store.pass(ms - (store.state.clock.now - 1000))
+      expect(store.queue(1).readyCount(), `after ${ms} ms`).toBe(leftAt(ms).length)
+    }
+    expect(store.drain(1)).toEqual(leftAt(600))
+  })
+
+  test.each([
+    ['in the log', { wall }],
+    ['in segments', small],
+  ])('have it after a restart, when they are %s', (_where, options) => {
+    const folder = newFolder()
+    publishAll(new StoreBench(folder, [1], options), 1, ttls)
+    // The node was away for 300 ms; nothing but the log says when messages expire.
+    const after = new StoreBench(folder, [1], { ...options, wall: wall + 300 })
+    after.pass(0)
+    after.pass(1)
+    expect(after.queue(1).readyCount()).toBe(leftAt(301).length)
+    after.pass(400)
+    expect(after.queue(1).readyCount()).toBe(leftAt(701).length)
+    expect(after.drain(1)).toEqual(leftAt(701))
+  })
+
+  test('have it after a restart that finds a segment without its end', () => {
+    const folder = newFolder()
+    publishAll(new StoreBench(folder, [1], small), 1, ttls)
+    const again = new StoreBench(folder, [1], { ...small, wall: wall + 100 })
+    again.commit()
+    const third = new StoreBench(folder, [1], { ...small, wall: wall + 500 })
+    third.pass(1)
+    expect(third.drain(1)).toEqual(leftAt(501))
+  })
+
+  test('in several queues have the time of each, in whatever order they come', () => {
+    for (const order of [
+      [1, 2, 3],
+      [3, 2, 1],
+      [2, 1, 3],
+    ]) {
+      const folder = newFolder()
+      const store = new StoreBench(folder, [1, 2, 3], { wall })
+      store.queue(2).configure({ ...plainSettings, messageTtlMs: 500 })
+      store.queue(3).configure({ ...plainSettings, messageTtlMs: 900 })
+      for (let i = 0; i < 20; i++) store.publish(order, `${i}`)
+      store.commit()
+      const bodies = Array.from({ length: 20 }, (_, i) => `${i}`)
+      const after = new StoreBench(folder, [1, 2, 3], { wall: wall + 600 })
+      after.pass(1)
+      expect([after.drain(2), after.queue(3).readyCount()]).toEqual([[], 20])
+      after.pass(400)
+      expect([after.drain(3), after.drain(1)]).toEqual([[], bodies])
+    }
+  })
+
+  test('that are settled are not remembered', () => {
+    const folder = newFolder()
+    const store = new StoreBench(folder, [1], small)
+    publishAll(store, 1, ttls)
+    for (let i = 0; i < 2000; i++) {
+      store.get(1)
+      store.settle()
+    }
+    store.commit()
+    const after = new StoreBench(folder, [1], small)
+    after.pass(2000)
+    expect(after.queue(1).readyCount()).toBe(
+      leftAt(1000).filter((body) => Number(body) >= 2000).length,
+    )
+    expect(after.state.timers.count).toBe(0)
+  })
+})
+
+describe('priorities', () => {
+  const settings = { ...plainSettings, priorityMax: 9 }
+  const levels = Array.from({ length: 3000 }, (_, i) => (i * 7) % 12)
+  const sorted = levels
+    .map((level, i) => ({ level: Math.min(level, 9), i }))
+    .sort((a, b) => b.level - a.level || a.i - b.i)
+    .map(({ i }) => `${i}`)
+
+  function publishLevels(store: StoreBench): void {
+    for (const [i, level] of levels.entries()) {
+      store.publish(1, `${i}`, true, level)
+      if (i % 50 === 49) store.commit()
+    }
+    store.commit()
+  }
+
+  test.each([
+    ['in memory', { settings }],
+    ['on disk', { ...small, settings }],
+  ])('keep their order %s', (_where, options) => {
+    const store = new StoreBench(newFolder(), [1], options)
+    publishLevels(store)
+    expect(store.drain(1)).toEqual(sorted)
+  })
+
+  test.each([
+    ['in the log', { settings }],
+    ['in segments', { ...small, settings }],
+  ])('keep their order over a restart %s', (_where, options) => {
+    const folder = newFolder()
+    const store = new StoreBench(folder, [1], options)
+    publishLevels(store)
+    for (let i = 0; i < 1000; i++) {
+      expect(store.get(1)).toBe(sorted[i])
+      store.settle()
+    }
+    // Taken and not settled: back in their places.
+    for (let i = 0; i < 100; i++) store.get(1)
+    store.commit()
+    const after = new StoreBench(folder, [1], options)
+    expect(after.queue(1).readyCount()).toBe(2000)
+    after.publish(1, 'new', true, 9)
+    expect(after.get(1)).toBe('new')
+    expect(after.drain(1)).toEqual(sorted.slice(1000))
+  })
+
+  test('go with their queue', () => {
+    const folder = newFolder()
+    const store = new StoreBench(folder, [1], { ...small, settings })
+    publishLevels(store)
+    store.queue(1).destroy()
+    store.commit()
+    const after = new StoreBench(folder, [1], { ...small, settings })
+    expect(after.queue(1).readyCount()).toBe(0)
+  })
+})
+
+test('a limit of bytes knows what a restart finds on disk only', () => {
+  const folder = newFolder()
+  const store = new StoreBench(folder, [1], small)
+  const body = 'x'.repeat(100)
+  for (let i = 0; i < 3000; i++) {
+    store.publish(1, body)
+    if (i % 50 === 49) store.commit()
+  }
+  const settings = { ...plainSettings, bytesMax: 200_000 }
+  const after = new StoreBench(folder, [1], { ...small, settings })
+  after.queue(1).pump()
+  for (let i = 0; i < 50; i++) {
+    after.commit()
+    after.queue(1).pump()
+  }
+  expect(after.queue(1).readyCount()).toBe(2000)
+})
