@@ -1,7 +1,8 @@
 // One connection of the stream protocol: its phases, its frames in order, and what host and shards
 // tell it.
 //
-//   greeting (properties, SASL) -> tuning (tune sent) -> tuned -> open -> closing -> ended
+//   greeting (properties, SASL) -> tuning (tune sent) -> tuned -> open -> closing (close sent) -> ended
+//                                                                  \-> leaving (client's close answered)
 //
 // A command that asks a shard is answered before the next frame is read.
 
@@ -20,10 +21,12 @@ import { Publishers } from './publishers.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { SuperStreams } from './super-streams.ts'
 
-type Phase = 'greeting' | 'tuning' | 'tuned' | 'open' | 'closing' | 'ended'
+type Phase = 'greeting' | 'tuning' | 'tuned' | 'open' | 'closing' | 'leaving' | 'ended'
 
 /** How long a client may take to answer our close. */
 const closeMs = 10_000
+/** How long a client may take to close after its close was answered; it may send a second one. */
+const leaveMs = 300
 
 export class StreamConnection implements Session {
   readonly host: SessionHost
@@ -113,7 +116,10 @@ export class StreamConnection implements Session {
       this.close(Code.internalError, 'a consumer update was not answered')
     }
     if (now >= this.giveUpAt) {
-      this.host.log.error(`closing stream connection ${this.host.peer.name}: ${this.phase} timeout`)
+      if (this.phase !== 'leaving') {
+        const { name } = this.host.peer
+        this.host.log.error(`closing stream connection ${name}: ${this.phase} timeout`)
+      }
       this.drop()
       return
     }
@@ -145,7 +151,7 @@ export class StreamConnection implements Session {
   /** The answer is there. False if the connection is over. */
   answered(): boolean {
     this.open--
-    return this.phase !== 'ended' && this.phase !== 'closing'
+    return this.phase === 'open' || isGreeting(this.phase)
   }
 
   /** Begins the response to a request, with its code. */
@@ -176,7 +182,7 @@ export class StreamConnection implements Session {
 
   /** Tells the client why, then ends. */
   close(code: number, reason: string): void {
-    if (this.phase === 'closing' || this.phase === 'ended') return
+    if (this.phase !== 'open') return
     this.host.log.error(`closing stream connection ${this.host.peer.name}: ${reason}`, { code })
     this.writer.begin(Key.close).u32(0).u16(code).string(reason).send()
     this.phase = 'closing'
@@ -224,6 +230,8 @@ export class StreamConnection implements Session {
       else this.onCommand(key)
     } else if (this.phase === 'closing') {
       if (key === (Key.close | responseBit)) this.drop()
+    } else if (this.phase === 'leaving') {
+      if (key === Key.close) this.closeByClient()
     } else this.onGreeting(key)
   }
 
@@ -271,10 +279,12 @@ export class StreamConnection implements Session {
   private closeByClient(): void {
     const correlation = this.fields.u32()
     this.await()
+    this.phase = 'leaving'
     this.leave(() => {
+      this.open--
       if (this.phase === 'ended') return
       this.respond(Key.close, correlation, Code.ok).send()
-      this.drop()
+      this.giveUpAt = this.host.now() + leaveMs
     })
   }
 
@@ -307,4 +317,8 @@ export class StreamConnection implements Session {
       )
     }
   }
+}
+
+function isGreeting(phase: Phase): boolean {
+  return phase === 'greeting' || phase === 'tuning' || phase === 'tuned'
 }
