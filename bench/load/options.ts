@@ -9,12 +9,17 @@ export type LoadOptions = {
   readonly user: string
   readonly password: string
   readonly vhost: string
+  /** Where STOMP is spoken, over TCP and over WebSocket. */
+  readonly stompPort: number
+  readonly webStompPort: number
   /**
-   * stream: publish and consume. deep: publish `messages` messages, then consume them all. expiry:
-   * publish `messages` messages that expire at random times within `spread` seconds. The churn modes
-   * count finished rounds instead.
+   * stream: publish and consume. stomp: the same by STOMP. deep: publish `messages` messages, then
+   * consume them all. expiry: publish `messages` messages that expire at random times within `spread`
+   * seconds. The churn modes count finished rounds instead.
    */
   readonly mode: LoadMode
+  /** Of mode `stomp`: over WebSocket. */
+  readonly web: boolean
   readonly producers: number
   /** Consumers take the queues in turn. */
   readonly consumers: number
@@ -65,6 +70,7 @@ export const loadModes = [
   'stream',
   'deep',
   'expiry',
+  'stomp',
   'connection-churn',
   'channel-churn',
   'declare-churn',
@@ -80,6 +86,9 @@ export const defaultLoadOptions: LoadOptions = {
   user: 'guest',
   password: 'guest',
   vhost: '/',
+  stompPort: 61613,
+  webStompPort: 15674,
+  web: false,
   mode: 'stream',
   producers: 1,
   consumers: 1,
@@ -150,6 +159,9 @@ export function parseLoadOptions(args: readonly string[]): LoadOptions {
     user: text('user'),
     password: text('password'),
     vhost: text('vhost'),
+    stompPort: number('stompPort'),
+    webStompPort: number('webStompPort'),
+    web: flag('web'),
     mode: oneOf('mode', loadModes),
     producers: number('producers'),
     consumers: number('consumers'),

@@ -11,6 +11,7 @@ import { persistentScenarios } from './persistent.ts'
 import { queueFeatureScenarios } from './queue-features.ts'
 import type { Scenario } from './scenario.ts'
 import { shardScenarios } from './shards.ts'
+import { stompScenarios } from './stomp.ts'
 import { throughputScenarios } from './throughput.ts'
 import { topicBindingsScenarios } from './topic-bindings.ts'
 
@@ -27,4 +28,5 @@ export const allScenarios: readonly Scenario[] = [
   ...persistentScenarios,
   ...queueFeatureScenarios,
   ...deepQueueScenarios,
+  ...stompScenarios,
 ]

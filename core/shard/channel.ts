@@ -23,6 +23,8 @@ export class ShardConnection implements Window {
   readonly channels: Set<ShardChannel>
   readonly stalled: Consumer[]
   bytes: number
+  /** Its gateway reads nothing of it before this (see publish-rates.ts), by the shard's clock. */
+  heldUntil: number
 
   constructor(
     id: number,
@@ -44,6 +46,7 @@ export class ShardConnection implements Window {
     this.channels = new Set()
     this.stalled = []
     this.bytes = window
+    this.heldUntil = 0
   }
 }
 

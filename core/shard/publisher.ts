@@ -15,12 +15,14 @@ import { foldTopic, NativePart, routingSize } from '../../shared/message/native-
 import type { MessageTarget } from '../queue/queue.ts'
 import type { Route } from '../routing/router.ts'
 import { newRoute } from '../routing/router.ts'
+import { limitOf } from '../topology/limits.ts'
 import { checkAccess, checkTopicAccess, hasTopicPermissions } from '../topology/permissions.ts'
-import type { ExchangeRecord } from '../topology/records.ts'
+import type { ExchangeRecord, QueueRecord } from '../topology/records.ts'
 import { internalExchange, noExchange } from '../topology/refusals.ts'
 import type { ShardChannel } from './channel.ts'
 import { EntryFacts } from './entry-facts.ts'
 import type { GatewayEnd } from './gateway-end.ts'
+import type { RateLimit } from './publish-rates.ts'
 import type { ResolvedRoute } from './route-cache.ts'
 import { newResolvedRoute, RouteCache, sameKey } from './route-cache.ts'
 import { addTarget } from './route-targets.ts'
@@ -31,6 +33,8 @@ import type { Sink, Sinks } from './sinks.ts'
 type ReplyQueueFinder = (key: string) => { readonly shard: number; readonly id: number } | undefined
 
 const routingKeyMax = 255
+/** A hold is made longer in steps of at least this, in milliseconds. */
+const holdStepMs = 5
 const replyPrefix = 'amq.rabbitmq.reply-to.'
 
 export class Publisher {
@@ -74,7 +78,24 @@ export class Publisher {
       else this.refuse(channel, words, e, flags, route.refusal)
       return true
     }
-    return this.dispatch(channel, route, words, e, flags, -1)
+    if (!this.dispatch(channel, route, words, e, flags, -1)) return false
+    if (route.rates !== undefined) this.charge(channel, route.rates)
+    return true
+  }
+
+  /** A message counts: its publisher is held where it is ahead of a rate. */
+  private charge(channel: ShardChannel, limits: readonly RateLimit[]): void {
+    const { clock, rates } = this.context
+    const ms = rates.charge(limits, clock.wall)
+    const { connection } = channel
+    // What is under way already is not told one by one.
+    if (ms === 0 || clock.now + ms < connection.heldUntil + holdStepMs) return
+    connection.heldUntil = clock.now + ms
+    this.context.event(channel.outlet, {
+      event: 'connectionHeld',
+      connection: connection.id,
+      ms,
+    })
   }
 
   /** The transaction commits: dispatches held messages while there is room. True when all are out. */
@@ -96,9 +117,12 @@ export class Publisher {
   }
 
   private hold(channel: ShardChannel, words: Int32Array, e: number, flags: number): boolean {
-    const { refusal } = this.resolve(channel, words, e)
+    const { refusal, rates } = this.resolve(channel, words, e)
     if (refusal !== undefined) this.fail(channel, refusal)
-    else channel.held.push({ row: this.context.messages.add(words, e, flags), flags })
+    else {
+      channel.held.push({ row: this.context.messages.add(words, e, flags), flags })
+      if (rates !== undefined) this.charge(channel, rates)
+    }
     return true
   }
 
@@ -308,11 +332,28 @@ export class Publisher {
       if (sink !== undefined) built.sinks.push(sink)
     }
     for (const holding of this.route.delayedBy) this.context.delays.addTarget(built, holding)
+    built.rates = this.ratesOf(channel, queues)
     if (exchange?.name === '' && key.startsWith(replyPrefix)) {
       const reply = this.replyQueue(key)
       if (reply !== undefined) addTarget(this.context, built, reply)
     }
     return built
+  }
+
+  /** The rates that hold for what this channel publishes to these queues. */
+  private ratesOf(channel: ShardChannel, queues: readonly QueueRecord[]): RateLimit[] | undefined {
+    const { topology, rates } = this.context
+    const { user, vhost } = channel.connection
+    const limits: RateLimit[] = []
+    const byVhost = limitOf(vhost.limits, 'max-publish-rate')
+    const byUser = limitOf(topology.users.get(user)?.limits ?? {}, 'max-publish-rate')
+    if (byVhost !== undefined) limits.push(rates.limit(`vhost ${vhost.id}`, byVhost))
+    if (byUser !== undefined) limits.push(rates.limit(`user ${user}`, byUser))
+    for (const { id, settings } of queues) {
+      const rate = settings?.publishRateMax
+      if (rate !== undefined) limits.push(rates.limit(`queue ${id}`, rate))
+    }
+    return limits.length === 0 ? undefined : limits
   }
 
   private refusalOf(

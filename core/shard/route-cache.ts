@@ -4,6 +4,7 @@ import type { PeerError } from '../../shared/bus/control.ts'
 import { hashBytes } from '../../shared/placement.ts'
 import type { MessageTarget } from '../queue/queue.ts'
 import type { PeerLink } from './peer-link.ts'
+import type { RateLimit } from './publish-rates.ts'
 import type { Sink } from './sinks.ts'
 
 /** Queues of one other shard that a message goes to. */
@@ -28,6 +29,8 @@ export interface ResolvedRoute {
   /** Sinks among `local`. */
   readonly sinks: Sink[]
   readonly remote: RemoteTarget[]
+  /** Rates that publishers are held to; undefined: none. */
+  rates: readonly RateLimit[] | undefined
   /** Some of `local` hold the message back: what lies behind them is not known yet. */
   holds: boolean
 }
@@ -42,6 +45,7 @@ export function newResolvedRoute(version: number): ResolvedRoute {
     sinks: [],
     persists: false,
     remote: [],
+    rates: undefined,
     holds: false,
   }
 }

@@ -29,6 +29,7 @@ import { DeliveryTimeouts } from './delivery-timeouts.ts'
 import { EntryCopier } from './entry-copy.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { PeerLink } from './peer-link.ts'
+import { createRateMemory, PublishRates } from './publish-rates.ts'
 import type { Redrive } from './redrive.ts'
 import type { ShardStorage } from './storage.ts'
 import { Usage } from './usage.ts'
@@ -82,6 +83,7 @@ export class ShardState implements QueueContext, StreamContext {
   restored: boolean
   /** Of all connections: every one is open on every shard. */
   readonly usage: Usage
+  readonly rates: PublishRates
   private readonly scopes: Map<string, number>
 
   constructor(
@@ -92,6 +94,7 @@ export class ShardState implements QueueContext, StreamContext {
     random: () => number,
     report: ShardReport,
     deliveryTimeoutMs = 0,
+    rates: SharedArrayBuffer = createRateMemory(),
   ) {
     this.shard = shard
     this.shards = shards
@@ -126,6 +129,7 @@ export class ShardState implements QueueContext, StreamContext {
     this.unusedQueues = []
     this.restored = false
     this.usage = new Usage()
+    this.rates = new PublishRates(rates)
     this.scopes = new Map()
   }
 

@@ -30,6 +30,8 @@ export interface ShardOptions {
   readonly metadata: MetadataStore
   /** The next random number, 0 to 2^32 - 1. */
   readonly random: () => number
+  /** See createRateMemory; without it, rates hold for this shard alone. */
+  readonly rates?: SharedArrayBuffer
   /** How long a consumer may hold a delivery where its queue says nothing; 0 or undefined: any time. */
   readonly deliveryTimeoutMs?: number
   /** Without it nobody is told. */
@@ -62,6 +64,7 @@ export class Shard {
       random,
       options.report ?? (() => {}),
       options.deliveryTimeoutMs,
+      options.rates,
     )
     this.control = new ControlDesk(this.state, options.registry, options.storage, options.metadata)
     this.publisher = new Publisher(

@@ -78,6 +78,7 @@ function build(): Shard {
     // Also makes reply-to names, so it must not be predictable from what a client has seen.
     random: () => randomInt(0x100000000),
     deliveryTimeoutMs: config.consumer_timeout,
+    rates: start.rates,
     report: (level, msg, fields) => report({ report: 'log', level, msg, fields }),
   })
   for (let peer = 0; peer < start.shards; peer++) {

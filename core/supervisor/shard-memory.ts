@@ -7,6 +7,7 @@ import { createDoorbell } from '../../shared/bus/doorbell.ts'
 import type { ShardStart } from '../../shared/bus/mail.ts'
 import { createRing } from '../../shared/bus/ring.ts'
 import type { Config } from '../../shared/config/schema.ts'
+import { createRateMemory } from '../shard/publish-rates.ts'
 import { logRingWords, requestRingWords } from '../store/log-wire.ts'
 import { createStreamMemory } from '../store/stream-reader-wire.ts'
 
@@ -34,11 +35,13 @@ export function shardStarts(
   const rings = indexes.map((from) =>
     indexes.map((to) => (from === to ? undefined : createRing(peerRingWords))),
   )
+  const rates = createRateMemory()
   return indexes.map((shard) => ({
     shard,
     shards,
     arena,
     nodeWords,
+    rates,
     bells,
     toShards: rings[shard] ?? [],
     fromShards: rings.map((row) => row[shard]),

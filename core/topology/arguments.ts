@@ -174,6 +174,16 @@ const queueArguments: readonly ArgumentRule[] = [
   },
   { name: 'x-stream-filter-size-bytes', types: S, check: checkFilterSize },
   { name: 'x-initial-cluster-size', types: S, check: checkPositive },
+  // Warren's own.
+  { name: 'x-max-publish-rate', types: CQS, check: checkRate },
+  { name: 'x-message-deduplication', types: CQ, check: checkBool },
+  { name: 'x-cache-size', types: CQ, check: checkPositiveText },
+  { name: 'x-cache-ttl', types: CQ, check: checkPositiveText },
+  {
+    name: 'x-cache-persistence',
+    types: CQ,
+    check: oneOf(['disk', 'memory'], 'invalid_cache_persistence'),
+  },
 ]
 
 const consumerArguments: readonly ArgumentRule[] = [
@@ -232,6 +242,20 @@ function checkPositive(value: FieldValue): string | undefined {
   const wrong = checkCount(value)
   if (wrong !== undefined) return wrong
   return Number(value.value) === 0 ? '{value_zero,0}' : undefined
+}
+
+/** Messages a second, also less than one. */
+function checkRate(value: FieldValue): string | undefined {
+  if (value.type !== 'f' && value.type !== 'd') return checkPositive(value)
+  return value.value > 0 && Number.isFinite(value.value)
+    ? undefined
+    : `{value_negative,${value.value}}`
+}
+
+/** As a text too: the deduplication plugin takes both. */
+function checkPositiveText(value: FieldValue): string | undefined {
+  if (value.type !== 'S') return checkPositive(value)
+  return /^0*[1-9]\d*$/.test(String(value.value)) ? undefined : unacceptableType(value.type)
 }
 
 function checkExpiry(value: FieldValue): string | undefined {

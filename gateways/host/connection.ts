@@ -97,12 +97,26 @@ export class Connection implements SessionHost, TransportEvents {
     this.closed = false
     this.failure = undefined
     this.session = protocol.createSession(this, owner.settings)
-    this.borrowed = transport.borrowed
     transport.start(this)
+    this.borrowed = transport.borrowed
   }
 
   now(): number {
     return this.loop.now
+  }
+
+  wall(): number {
+    return Date.now()
+  }
+
+  wakeAt(at: number): void {
+    const wake = (): void => {
+      if (this.closed) return
+      this.checkInput()
+      this.loop.poke()
+    }
+    // A timer may be a little early.
+    setTimeout(wake, Math.max(0, at - this.loop.now) + 1).unref()
   }
 
   end(): void {

@@ -79,6 +79,8 @@ export type ControlOp =
       readonly op: 'queueDeclare'
       readonly connection: number
       readonly queue: string
+      /** The gateway has made the name: it may begin with `amq.`. */
+      readonly generated?: boolean
       readonly passive: boolean
       readonly durable: boolean
       readonly exclusive: boolean
@@ -187,6 +189,8 @@ export type KeyedOp =
       readonly table: string
       readonly rows: readonly (readonly [key: Uint8Array, value: Uint8Array | null])[]
     }
+  /** Takes a row away. Reply `{ value }` when that is on disk: what it was, or null. One of many gets it. */
+  | { readonly op: 'keyedTake'; readonly table: string; readonly key: Uint8Array }
   /** Reply `{ values }`: of each key its value, or null. */
   | { readonly op: 'keyedGet'; readonly table: string; readonly keys: readonly Uint8Array[] }
   /**
@@ -253,6 +257,8 @@ export type ShardEvent =
   | { readonly event: 'claimWanted'; readonly connection: number }
   /** A delivery of the channel was not settled in time: the channel is to be closed. */
   | { readonly event: 'deliveryTimeout'; readonly channel: number; readonly timeoutMs: number }
+  /** The connection publishes faster than it may: nothing of it is to be read for so long. */
+  | { readonly event: 'connectionHeld'; readonly connection: number; readonly ms: number }
   /** An operator closes the connection, or its vhost went. */
   | { readonly event: 'connectionClosed'; readonly connection: number; readonly error: PeerError }
 

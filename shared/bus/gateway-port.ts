@@ -52,6 +52,8 @@ export interface ChannelSink {
 /** Takes what a shard says to one connection. */
 export interface ConnectionSink {
   onClosed(event: Extract<ShardEvent, { event: 'connectionClosed' }>): void
+  /** It publishes too fast: nothing more of it is to be read for `ms`. */
+  onHeld?(ms: number): void
   /** Another connection wants the name that this one claims. */
   onClaimWanted?(): void
 }
@@ -415,6 +417,8 @@ export class GatewayPort {
       this.channels.get(event.channel)?.onTimeout?.(event.timeoutMs)
     else if (event.event === 'publishRefused') this.channels.get(event.channel)?.onRefused?.(event)
     else if (event.event === 'consumerCancelled') this.consumers.get(event.consumer)?.onCancelled()
+    else if (event.event === 'connectionHeld')
+      this.connections.get(event.connection)?.onHeld?.(event.ms)
     else if (event.event === 'claimWanted')
       this.connections.get(event.connection)?.onClaimWanted?.()
     else this.connections.get(event.connection)?.onClosed(event)

@@ -12,6 +12,8 @@ export interface ShardStart {
   readonly shards: number
   readonly arena: ArenaMemory
   readonly nodeWords: SharedArrayBuffer
+  /** What all shards know of publish rates (core/shard/publish-rates.ts). */
+  readonly rates: SharedArrayBuffer
   /** Doorbell memory of every shard, by index. */
   readonly bells: readonly SharedArrayBuffer[]
   /** rings[i]: written by this shard, read by shard i; `fromShards[i]` the reverse. Undefined at its own index. */

@@ -1,6 +1,7 @@
 // A node in one thread: shards and gateway ports with real rings between them, driven by hand. Nothing
 // moves unless it is told to, so a test decides who runs when.
 
+import { createRateMemory } from '../../core/shard/publish-rates.ts'
 import { Shard } from '../../core/shard/shard.ts'
 import { noStorage } from '../../core/shard/storage.ts'
 import type { MetadataStore } from '../../core/store/metadata-store.ts'
@@ -51,6 +52,7 @@ export class SimNode {
   private readonly bellMemories: readonly SharedArrayBuffer[]
   private readonly ringWords: number
   private readonly metadata: MetadataStore
+  private readonly rates: SharedArrayBuffer
   private lastLink: number
 
   constructor(options: SimNodeOptions) {
@@ -60,6 +62,7 @@ export class SimNode {
     this.arena = new Arena(this.memory)
     this.ringWords = ringWords
     this.lastLink = 0
+    this.rates = createRateMemory()
     this.metadata = options.metadata ?? new NoMetadata()
     this.gateways = []
     this.bellMemories = Array.from({ length: shards }, () => createDoorbell())
@@ -169,6 +172,7 @@ export class SimNode {
       storage: noStorage,
       metadata: this.metadata,
       random,
+      rates: this.rates,
     })
     for (let peer = 0; peer < shards; peer++) {
       const toPeer = this.peerRings[shard]?.[peer]

@@ -21,6 +21,8 @@ export const Wait = {
   bus: 2,
   /** Memory or disk alarm, and this connection publishes. */
   alarm: 4,
+  /** It has published faster than it may. */
+  rate: 8,
 } as const
 
 /** Somebody who found a ring full: asked again after the bus was drained. */
@@ -38,6 +40,8 @@ export class ConnectionContext {
   readonly settles: SettleBacklog
   /** Bits of `Wait`. */
   waits: number
+  /** With Wait.rate: until when, by the host's clock. */
+  heldUntil: number
   /** The connection's slot on the bus; 0 before connection.open. */
   slot: number
   vhost: string
@@ -78,6 +82,7 @@ export class ConnectionContext {
     this.window = new Window(host.port)
     this.settles = new SettleBacklog(host.port)
     this.waits = 0
+    this.heldUntil = 0
     this.slot = 0
     this.vhost = ''
     this.user = ''
@@ -148,6 +153,18 @@ export class ConnectionContext {
     if ((this.waits & Wait.alarm) === 0 || this.port.nodeWords[NodeWord.alarms] !== 0) return
     this.waits &= ~Wait.alarm
     if (this.capabilities.connectionBlocked) this.send(0, { kind: 'connection.unblocked' })
+  }
+
+  /** It has published too fast: no more is read for `ms`. */
+  holdFor(ms: number): void {
+    this.heldUntil = Math.max(this.heldUntil, this.host.now() + ms)
+    this.waits |= Wait.rate
+    this.host.wakeAt(this.heldUntil)
+  }
+
+  /** Lets it go on if it has been held for long enough. */
+  endHold(): void {
+    if (this.host.now() >= this.heldUntil) this.waits &= ~Wait.rate
   }
 
   // HOT: once per acknowledgement

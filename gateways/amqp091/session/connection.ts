@@ -102,6 +102,7 @@ export class AmqpConnection implements Session, HandshakeOwner, FrameOwner {
       context.waits &= ~Wait.bus
     }
     context.endAlarm()
+    context.endHold()
     this.reader.read()
   }
 
@@ -177,6 +178,7 @@ export class AmqpConnection implements Session, HandshakeOwner, FrameOwner {
     this.heartbeat.start(tuning.heartbeat, now)
     this.context.slot = this.host.port.connections.add({
       onClosed: (event) => this.fail(event.error, 0, 0),
+      onHeld: (ms) => this.context.holdFor(ms),
     })
   }
 

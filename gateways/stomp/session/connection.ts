@@ -98,6 +98,7 @@ export class StompConnection implements Session, LoginOwner {
       context.waits &= ~Wait.bus
     }
     context.endAlarm()
+    context.endHold()
     this.read()
   }
 

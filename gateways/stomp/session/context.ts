@@ -23,6 +23,8 @@ export const Wait = {
   bus: 2,
   /** Memory or disk alarm, and this connection publishes. */
   alarm: 4,
+  /** It has published faster than it may. */
+  rate: 8,
 } as const
 
 /** The shard of the registry, where everything is declared. */
@@ -43,6 +45,8 @@ export class StompContext {
   readonly settles: SettleBacklog
   /** Bits of `Wait`. */
   waits: number
+  /** With Wait.rate: until when, by the host's clock. */
+  heldUntil: number
   /** False from the end on: answers that still come concern nobody. */
   alive: boolean
   /** The connection's slot on the bus; 0 before it is opened. */
@@ -72,6 +76,7 @@ export class StompContext {
     this.window = new Window(host.port)
     this.settles = new SettleBacklog(host.port)
     this.waits = 0
+    this.heldUntil = 0
     this.alive = true
     this.slot = 0
     this.version = '1.0'
@@ -162,6 +167,18 @@ export class StompContext {
   /** Lets a blocked publisher go on if the alarm has ended. */
   endAlarm(): void {
     if (this.port.nodeWords[NodeWord.alarms] === 0) this.waits &= ~Wait.alarm
+  }
+
+  /** It has published too fast: no more is read for `ms`. */
+  holdFor(ms: number): void {
+    this.heldUntil = Math.max(this.heldUntil, this.host.now() + ms)
+    this.waits |= Wait.rate
+    this.host.wakeAt(this.heldUntil)
+  }
+
+  /** Lets it go on if it has been held for long enough. */
+  endHold(): void {
+    if (this.host.now() >= this.heldUntil) this.waits &= ~Wait.rate
   }
 
   // HOT: once per acknowledgement

@@ -80,7 +80,10 @@ function read(context: StompContext, frame: Frame | undefined): Asked | Failure 
 
 function open(context: StompContext, asked: Asked, owner: LoginOwner): void {
   const { port, host } = context
-  const slot = port.connections.add({ onClosed: (event) => owner.onForced(event.error) })
+  const slot = port.connections.add({
+    onClosed: (event) => owner.onForced(event.error),
+    onHeld: (ms) => context.holdFor(ms),
+  })
   const op = {
     op: 'openConnection',
     connection: slot,
