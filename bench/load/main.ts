@@ -10,10 +10,12 @@ import { fileURLToPath } from 'node:url'
 import { runChurn } from './churn-run.ts'
 import type { DeepProgress } from './deep-run.ts'
 import { runDeep } from './deep-run.ts'
+import { runExpiry } from './expiry-run.ts'
 import type { LoadOptions } from './options.ts'
 import { parseLoadOptions, toArgs } from './options.ts'
 import type { LoadResult } from './result.ts'
 import { mergeResults } from './result.ts'
+import { runStomp } from './stomp-run.ts'
 import { runStream } from './stream-run.ts'
 
 /** Said by the consuming half of a split run once it stands. */
@@ -33,6 +35,8 @@ try {
 
 function run(options: LoadOptions): Promise<LoadResult> {
   if (options.mode === 'deep') return runDeep(options, sayProgress)
+  if (options.mode === 'expiry') return runExpiry(options)
+  if (options.mode === 'stomp') return runStomp(options)
   if (options.mode !== 'stream') return runChurn(options)
   if (options.split && options.role === 'both') return runSplit(options)
   return runStream(options, () => {

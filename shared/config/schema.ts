@@ -3,6 +3,7 @@
 // that RabbitMQ has keep its name, unit and default; the others are Warren's own. A change takes
 // effect at the next start.
 
+import { mqttSettings } from './mqtt-settings.ts'
 import type { SettingTable, SettingValue } from './setting.ts'
 import { streamSettings } from './stream-settings.ts'
 
@@ -22,21 +23,6 @@ const ownSettings = {
     type: 'boolean',
     default: false,
     doc: 'Connections of AMQP begin with a PROXY protocol header (version 1 or 2), as from HAProxy or AWS NLB.',
-  },
-  'mqtt.listeners.tcp': {
-    type: 'listeners',
-    default: [{ name: 'default', host: '', port: 1883 }],
-    doc: 'Where MQTT is served.',
-  },
-  'mqtt.listeners.ssl': {
-    type: 'listeners',
-    default: [],
-    doc: 'Where MQTT over TLS is served, usually on 8883.',
-  },
-  'mqtt.proxy_protocol': {
-    type: 'boolean',
-    default: false,
-    doc: 'Connections of MQTT begin with a PROXY protocol header.',
   },
   'stomp.listeners.tcp': {
     type: 'listeners',
@@ -666,8 +652,9 @@ const ownSettings = {
 } as const
 
 /** The table, with literal types. */
-export const settings: typeof ownSettings & typeof streamSettings = {
+export const settings: typeof ownSettings & typeof mqttSettings & typeof streamSettings = {
   ...ownSettings,
+  ...mqttSettings,
   ...streamSettings,
 }
 
