@@ -16,12 +16,13 @@ import {
   ReadFailure,
   readRequestWords,
 } from './log-wire.ts'
-import { highWord, joinWords, lowWord } from './wal-format.ts'
+import { highWord, joinWords, lowWord, segmentBlockBytes } from './wal-format.ts'
 import type { StoredRun, WalQueue } from './wal-queue.ts'
 import { levelKey } from './wal-queue.ts'
 
-/** What one read brings: some 10 000 small messages, 16 of 64 KiB. */
+/** What one read brings: some 10 000 small messages, 16 of 64 KiB; and where memory is short. */
 const chunkBytes: number = 1024 * 1024
+const smallChunkBytes: number = 2 * segmentBlockBytes
 
 /** A read that the disk refused is tried again after this. */
 const retryMs = 1000
@@ -50,6 +51,7 @@ interface Fetch {
   readonly run: StoredRun
   readonly slab: number
   readonly at: number
+  readonly size: number
 }
 
 export interface SegmentDeskParts {
@@ -60,6 +62,8 @@ export interface SegmentDeskParts {
   readonly slabs: SlabWriter
   readonly messages: MessageTable
   readonly salt: number
+  /** Bytes of slabs in use by the node above which a backlog keeps nothing in memory. */
+  readonly memoryBudget: number
   readonly queues: ReadonlyMap<number, WalQueue>
   /** A segment was made. */
   readonly onSegment: (generation: number, number: number) => void
@@ -200,8 +204,14 @@ export class SegmentDesk {
   }
 
   private onRetired(): void {
-    for (const [queue, to] of this.announced) if (!queue.deleted) queue.owner.pageOut(to)
+    const bytes = Math.max(0, this.memoryLeft()) / this.announced.size
+    for (const [queue, to] of this.announced) if (!queue.deleted) queue.owner.pageOut(to, bytes)
     this.announced.clear()
+  }
+
+  private memoryLeft(): number {
+    const { arena, memoryBudget } = this.parts
+    return memoryBudget - arena.used() * arena.slabBytes
   }
 
   private retry(): void {
@@ -221,12 +231,13 @@ export class SegmentDesk {
       return
     }
     // Int32 words are read from the slab, so the chunk begins at a multiple of 4.
-    if (!requests.hasRoom(readRequestWords) || !slabs.take(chunkBytes + 4)) {
+    const size = this.memoryLeft() > 0 ? chunkBytes : smallChunkBytes
+    if (!requests.hasRoom(readRequestWords) || !slabs.take(size + 4)) {
       this.postponed.push(queue)
       return
     }
     const at = (slabs.at + 3) & ~3
-    const fetch = { queue, run, slab: slabs.slab, at }
+    const fetch = { queue, run, slab: slabs.slab, at, size }
     const index = requests.reserve(readRequestWords)
     const { words } = requests
     words[index] = (readRequestWords << 8) | LogRequest.read
@@ -237,7 +248,7 @@ export class SegmentDesk {
     words[index + 5] = highWord(run.offset)
     words[index + 6] = fetch.slab
     words[index + 7] = at
-    words[index + 8] = chunkBytes
+    words[index + 8] = size
     requests.commit(readRequestWords)
     this.send()
   }
@@ -259,10 +270,10 @@ export class SegmentDesk {
   private onRead(request: number, size: number): void {
     const fetch = this.fetches.remove(request)
     assert(fetch !== undefined, 'each read is answered once')
-    const { queue, run, slab, at } = fetch
+    const { queue, run, slab, at, size: asked } = fetch
     let outcome: 'more' | 'full' | 'end' = 'end'
     if (!queue.deleted && size >= 0) {
-      outcome = this.chunk.read(queue, run, slab, at, size, chunkBytes)
+      outcome = this.chunk.read(queue, run, slab, at, size, asked)
       if (this.chunk.damaged) this.markDamaged(run)
     }
     this.parts.slabs.close(slab)

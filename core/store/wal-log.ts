@@ -51,6 +51,8 @@ export interface WalLogParts {
   readonly reclaimer: SlabReclaimer
   readonly generationBytes: number
   readonly salt: number
+  /** See SegmentDeskParts. */
+  readonly memoryBudget: number
   /** Messages of a queue can't be read back from disk. */
   readonly onLost: (queue: number, count: number) => void
 }
