@@ -79,6 +79,8 @@ export type ControlOp =
       readonly op: 'queueDeclare'
       readonly connection: number
       readonly queue: string
+      /** The gateway has made the name: it may begin with `amq.`. */
+      readonly generated?: boolean
       readonly passive: boolean
       readonly durable: boolean
       readonly exclusive: boolean
