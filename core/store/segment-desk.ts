@@ -59,7 +59,9 @@ export interface SegmentDeskParts {
   readonly replies: RingReader
   readonly bell: Doorbell
   readonly arena: Arena
+  /** For messages, and for the pieces of files that are read. */
   readonly slabs: SlabWriter
+  readonly readSlabs: SlabWriter
   readonly messages: MessageTable
   readonly salt: number
   /** Bytes of slabs in use by the node above which a backlog keeps nothing in memory. */
@@ -125,10 +127,9 @@ export class SegmentDesk {
     const queue = this.parts.queues.get(levelKey(id, from))
     if (segment === undefined || queue === undefined) return
     segment.runs.push({ queue, from, to, offset })
-    const { generation, number } = segment
     const alive = queue.alive.firstAlive(0)
     while (queue.runs[0] !== undefined && queue.runs[0].to <= alive) queue.runs.shift()
-    queue.runs.push({ generation, number, from, to, offset })
+    queue.runs.push({ segment, from, to, offset })
     this.announced.set(queue, Math.max(to, this.announced.get(queue) ?? 0))
   }
 
@@ -168,9 +169,9 @@ export class SegmentDesk {
     queue.loadedTo = 0
     queue.parts = []
     queue.runs.length = 0
-    for (const { generation, number, runs } of this.segments) {
-      for (const { queue: owner, from, to, offset } of runs) {
-        if (owner === queue) queue.runs.push({ generation, number, from, to, offset })
+    for (const segment of this.segments) {
+      for (const { queue: owner, from, to, offset } of segment.runs) {
+        if (owner === queue) queue.runs.push({ segment, from, to, offset })
       }
     }
   }
@@ -224,7 +225,7 @@ export class SegmentDesk {
   }
 
   private request(queue: WalQueue): void {
-    const { slabs, requests } = this.parts
+    const { readSlabs: slabs, requests } = this.parts
     const run = this.currentRun(queue)
     if (run === undefined) {
       this.end(queue, true)
@@ -242,8 +243,8 @@ export class SegmentDesk {
     const { words } = requests
     words[index] = (readRequestWords << 8) | LogRequest.read
     words[index + 1] = this.fetches.add(fetch)
-    words[index + 2] = run.generation
-    words[index + 3] = run.number
+    words[index + 2] = run.segment.generation
+    words[index + 3] = run.segment.number
     words[index + 4] = lowWord(run.offset)
     words[index + 5] = highWord(run.offset)
     words[index + 6] = fetch.slab
@@ -274,9 +275,9 @@ export class SegmentDesk {
     let outcome: 'more' | 'full' | 'end' = 'end'
     if (!queue.deleted && size >= 0) {
       outcome = this.chunk.read(queue, run, slab, at, size, asked)
-      if (this.chunk.damaged) this.markDamaged(run)
+      if (this.chunk.damaged) run.segment.damaged = true
     }
-    this.parts.slabs.close(slab)
+    this.parts.readSlabs.close(slab)
     if (queue.deleted) return
     if (size === ReadFailure.refused) {
       this.refused.push(queue)
@@ -297,12 +298,6 @@ export class SegmentDesk {
     queue.fetching = false
     const missing = queue.owner.loadEnd(exhausted)
     if (missing > 0) this.parts.onLost(queue, from, to - from, missing)
-  }
-
-  private markDamaged({ generation, number }: StoredRun): void {
-    for (const segment of this.segments) {
-      if (segment.generation === generation && segment.number === number) segment.damaged = true
-    }
   }
 
   private send(): void {

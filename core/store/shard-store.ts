@@ -73,6 +73,7 @@ export class ShardStore implements ShardStorage {
       bell: new Doorbell(bell),
       arena: memory.arena,
       slabs: memory.slabs,
+      readSlabs: memory.readSlabs,
       messages: memory.messages,
       reclaimer: memory.reclaimer,
       onLost: (queue, messages) =>

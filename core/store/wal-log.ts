@@ -47,6 +47,7 @@ export interface WalLogParts {
   readonly bell: Doorbell
   readonly arena: Arena
   readonly slabs: SlabWriter
+  readonly readSlabs: SlabWriter
   readonly messages: MessageTable
   readonly reclaimer: SlabReclaimer
   readonly generationBytes: number
