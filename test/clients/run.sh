@@ -53,6 +53,8 @@ pika() { python_ready && "$work/python/bin/python" "$here/python/pika_client.py"
 
 aio_pika() { python_ready && "$work/python/bin/python" "$here/python/aio_pika_client.py"; }
 
+dead_letters() { python_ready && "$work/python/bin/python" "$here/python/dead_letters.py"; }
+
 tutorials() {
   python_ready && "$work/python/bin/python" "$root/test/tutorials/python/run_all.py"
 }
@@ -90,7 +92,7 @@ passed=0
 failed=0
 clients=("$@")
 if [ ${#clients[@]} = 0 ]; then
-  clients=(pika aio_pika tutorials go_client java_client c_client)
+  clients=(pika aio_pika dead_letters tutorials go_client java_client c_client)
 fi
 for client in "${clients[@]}"; do
   if output=$("$client" 2>&1); then
