@@ -105,6 +105,10 @@ export class Connection implements SessionHost, TransportEvents {
     return this.loop.now
   }
 
+  wall(): number {
+    return Date.now()
+  }
+
   wakeAt(at: number): void {
     const wake = (): void => {
       if (this.closed) return
