@@ -172,7 +172,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     if (this.bounds !== undefined || (flags & this.watched) !== 0) {
       return this.acceptBounded(words, e, flags, row)
     }
-    if (this.ready.size() === 0) {
+    if (this.ready.isEmpty()) {
       for (let c = this.consumers.pick(); c !== undefined; c = this.consumers.pick()) {
         if (c.noAck) {
           if (!this.sender.sendEntry(c, words, e)) continue
@@ -207,7 +207,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     }
     const expiry = bounds.expiryOf(words, e, flags)
     const level = this.levelFor(flags)
-    if (this.ready.size() === 0) {
+    if (this.ready.isEmpty()) {
       for (let c = this.consumers.pick(); c !== undefined; c = this.consumers.pick()) {
         if (c.noAck) {
           if (!this.sender.sendEntry(c, words, e)) continue
@@ -259,7 +259,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   private deliverReady(): void {
     const ready = this.ready
     if (this.groups !== undefined) return this.groups.deliver(this)
-    while (ready.size() > 0) {
+    while (!ready.isEmpty()) {
       const c = this.consumers.pick()
       if (c === undefined) return
       if (!this.sender.canServe(c)) continue
@@ -477,6 +477,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
 
   /** BacklogQueue. */
   readBack(): void {
+    if (this.ready instanceof PriorityList) this.ready.lookAgain()
     this.bounds?.recount()
     this.context.wake(this)
   }

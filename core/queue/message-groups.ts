@@ -71,7 +71,7 @@ export class MessageGroups {
   /** Delivers what can be delivered, each message to whom its group allows. */
   deliver(queue: GroupedQueue): void {
     const { ready, consumers } = queue
-    while (ready.size() > 0 && this.aside.length < asideMax) {
+    while (!ready.isEmpty() && this.aside.length < asideMax) {
       const next = consumers.pickAny()
       if (next === undefined) return
       if (!queue.canServe(next)) continue
