@@ -66,13 +66,24 @@ const READY_TIMEOUT_MS = 15_000
 const STOP_TIMEOUT_MS = 7000
 const ANSWER_TIMEOUT_MS = 10_000
 
-/** The broker named by WARREN_TEST_BROKER, if there is one. */
+/**
+ * The broker named by WARREN_TEST_BROKER, if there is one. Where it speaks other protocols is said by
+ * WARREN_TEST_PORTS: `stomp=61613,http/web-stomp=15674`.
+ */
 export function externalBroker(): Broker | undefined {
   const address = process.env['WARREN_TEST_BROKER']
   if (address === undefined || address === '') return undefined
   const [host = '127.0.0.1', port = '5672'] = address.split(':')
-  const portOf = (): number => {
-    throw new Error('the ports of an external broker are not known')
+  const ports = new Map(
+    (process.env['WARREN_TEST_PORTS'] ?? '').split(',').map((each) => {
+      const [protocol = '', at] = each.split('=')
+      return [protocol, Number(at)] as const
+    }),
+  )
+  const portOf = (protocol: string): number => {
+    const found = ports.get(protocol)
+    if (found === undefined) throw new Error(`WARREN_TEST_PORTS does not name ${protocol}`)
+    return found
   }
   return {
     host,
