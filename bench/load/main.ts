@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { runChurn } from './churn-run.ts'
 import type { DeepProgress } from './deep-run.ts'
 import { runDeep } from './deep-run.ts'
+import { runExpiry } from './expiry-run.ts'
 import { runRetained } from './mqtt-retained-run.ts'
 import { runMqtt } from './mqtt-run.ts'
 import type { LoadOptions } from './options.ts'
@@ -36,6 +37,7 @@ try {
 
 function run(options: LoadOptions): Promise<LoadResult> {
   if (options.mode === 'deep') return runDeep(options, sayProgress)
+  if (options.mode === 'expiry') return runExpiry(options)
   if (options.mode === 'stomp') return runStomp(options)
   if (options.mode === 'mqtt') return runMqtt(options)
   if (options.mode === 'mqtt-retained') return runRetained(options)

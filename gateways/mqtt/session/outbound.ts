@@ -384,6 +384,7 @@ export class Outbound {
       const link = this.client.port.link(words[at + 2] as number)
       const deliveryId = words[at + 3] as number
       const flags = words[at + 4] as number
+      this.client.out.touch()
       if (!this.deliver(feed, link, words, at + heldHead, deliveryId, flags)) return
       held.shift()
     }
