@@ -302,7 +302,9 @@ export class Outbound {
       position = feed.shared === undefined ? positionIn(words, at) : 0
       const taken = this.takePacketId(feed, position, deliveryId, link)
       if (taken !== undefined) return taken
-      form.dup = (flags & EntryFlag.redelivered) !== 0 && position < this.sentBefore
+      // What was another member's is new to this one.
+      const again = position > 0 && position < this.sentBefore
+      form.dup = again && (flags & EntryFlag.redelivered) !== 0
     }
     if (client.isV5) view.findProperties()
     client.chooseAlias(view, form)
