@@ -491,7 +491,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     this.deleted = true
     this.bounds?.destroy()
     this.lease?.stop()
-    for (const backlog of this.backlogs) backlog?.list.stored.drop()
+    for (const backlog of this.backlogs) backlog?.destroy()
     if (this.log !== undefined) this.context.log.deleteQueue(this.log)
     while (this.ready.take()) this.context.messages.release(this.ready.takenRow)
   }
@@ -661,12 +661,11 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   }
 
   private openLevel(level: number): ReadyList {
-    const { log, messages, queueMemoryBudget } = this.context
     const list = new ReadyList(level * levelSpan)
-    const backlog = new Backlog(this, list, messages, queueMemoryBudget)
+    const backlog = new Backlog(this, list, this.context)
     while (this.backlogs.length <= level) this.backlogs.push(undefined)
     this.backlogs[level] = backlog
-    if (this.durable) backlog.log = log.openQueue(this.id, backlog, level)
+    if (this.durable) backlog.log = this.context.log.openQueue(this.id, backlog, level)
     return list
   }
 
