@@ -175,8 +175,9 @@ export class Backlog implements BacklogOwner, SomeSink, TimerOwner {
     this.queue.restoreLevel(level)
   }
 
-  pageOut(to: number): void {
-    this.list.pageOut(to, this.context.queueMemoryBudget, this.context.messages)
+  pageOut(to: number, bytes: number): void {
+    const { messages, queueMemoryBudget } = this.context
+    this.list.pageOut(to, Math.min(queueMemoryBudget, bytes), messages)
   }
 
   undeliveredFrom(): number {
