@@ -10,12 +10,13 @@ import {
   priorityShift,
   Record,
 } from '../../shared/bus/wire.ts'
+import type { QueueIds } from '../dedup/queue-ids.ts'
 import type { Log, QueueLog } from '../log/log.ts'
 import { levelOf, levelSpan } from '../log/log.ts'
 import type { MessageTable } from '../message/message-table.ts'
 import type { ShardClock } from '../time/clock.ts'
 import type { TimerWheel } from '../time/timer-wheel.ts'
-import type { QueueSettings } from '../topology/queue-settings.ts'
+import type { DeduplicationSettings, QueueSettings } from '../topology/queue-settings.ts'
 import type { BacklogQueue } from './backlog.ts'
 import { Backlog } from './backlog.ts'
 import type { BoundedQueue } from './bounds.ts'
@@ -52,6 +53,8 @@ export interface QueueContext {
   readonly unused: (queue: Queue) => void
   /** Tells the gateway that a channel with global prefetch could use a token. */
   readonly want: (channel: ConsumerChannel) => void
+  /** What a queue that drops duplicates knows of ids. */
+  readonly newIds?: (queue: ClassicQueue, settings: DeduplicationSettings) => QueueIds
 }
 
 export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQueue {
@@ -81,7 +84,9 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   /** By level: one, unless there are priorities. */
   private readonly backlogs: (Backlog | undefined)[]
   /** Flags of publishes that need a closer look. */
-  private readonly watched: number
+  private watched: number
+  /** In queues that drop duplicates. */
+  private ids: QueueIds | undefined
   private readonly context: QueueContext
   private readonly sender: Sender
   /** Undefined in a transient queue. */
@@ -119,6 +124,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     this.owed = []
     this.bounds = undefined
     this.lease = undefined
+    this.ids = undefined
     this.watched = EntryFlag.expiration | (counts ? priorityFlags : 0)
     this.configure(settings)
     if ((settings.priorityMax ?? 0) > 0) this.prioritise('strict')
@@ -131,6 +137,19 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     else if (needsBounds(settings)) this.bounds = new Bounds(this, this.context, settings)
     if (settings.expiresMs === undefined) this.lease?.stop()
     this.used()
+    this.deduplicate(settings.deduplication)
+  }
+
+  private deduplicate(settings: DeduplicationSettings | undefined): void {
+    if (settings === undefined) {
+      this.ids?.destroy()
+      this.ids = undefined
+      this.watched &= ~EntryFlag.headers
+      return
+    }
+    this.watched |= EntryFlag.headers
+    if (this.ids === undefined) this.ids = this.context.newIds?.(this, settings)
+    else this.ids.configure(settings)
   }
 
   /** Somebody has used the queue: it may stay unused from now on (see Lease). */
@@ -157,7 +176,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     // A reply queue may go while a route to it is still remembered.
     if (this.deleted) return row
     if (this.bounds !== undefined || (flags & this.watched) !== 0) {
-      return this.acceptBounded(words, e, flags, row)
+      return this.acceptNew(words, e, flags, row)
     }
     if (this.ready.size() === 0) {
       for (let c = this.consumers.pick(); c !== undefined; c = this.consumers.pick()) {
@@ -182,6 +201,16 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     return kept
   }
 
+  /** `acceptBounded`, but for duplicates. */
+  private acceptNew(words: Int32Array, e: number, flags: number, row: number): number {
+    if (this.ids?.isDuplicate(words, e) === true) {
+      this.refused = false
+      this.logPosition = this.ids.coveredBy()
+      return row
+    }
+    return this.acceptBounded(words, e, flags, row)
+  }
+
   // HOT: once per publish to a bounded queue
   /** `accept` where messages may expire, be too many, or have priorities. */
   private acceptBounded(words: Int32Array, e: number, flags: number, row: number): number {
@@ -199,6 +228,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
         if (c.noAck) {
           if (!this.sender.sendEntry(c, words, e)) continue
           this.ready.pass(level)
+          this.ids?.passed()
           this.consumers.served(c)
           return row
         }
@@ -206,6 +236,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
         const kept = this.keep(words, e, flags, row)
         const position = this.ready.pass(level)
         this.append(flags, position, kept, bounds.wallExpiryOf(expiry))
+        this.ids?.kept(position, this.logPosition)
         bounds.passed(position, expiry)
         this.sendRow(c, kept, position, false)
         this.consumers.served(c)
@@ -219,6 +250,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     const kept = this.keep(words, e, flags, row)
     const position = this.ready.push(kept, level)
     this.append(flags, position, kept, bounds.wallExpiryOf(expiry))
+    this.ids?.kept(position, this.logPosition)
     bounds.queued(kept, position, expiry)
     // It may have been one too many itself.
     return this.context.messages.isAlive(kept) ? kept : -1
@@ -402,6 +434,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
       }
     }
     this.bounds?.emptied()
+    this.ids?.emptied((position) => this.isLogged(position))
     while (this.ready.take()) this.drop(this.ready.takenRow, this.ready.takenPosition)
     if (this.owed.length > 0) this.context.wake(this)
     return count
@@ -434,6 +467,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   destroy(): void {
     this.deleted = true
     this.bounds?.destroy()
+    this.ids?.destroy()
     this.lease?.stop()
     for (const backlog of this.backlogs) backlog?.list.stored.drop()
     if (this.log !== undefined) this.context.log.deleteQueue(this.log)
@@ -469,6 +503,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   dieOnDisk(position: number): void {
     const log = this.logOf(position)
     if (log === undefined) return
+    this.ids?.gone(position)
     if (this.settings.deadLetterExchange === undefined) this.context.log.settle(log, position, 1)
     else this.backlogs[levelOf(position)]?.lapse(position)
   }
@@ -564,6 +599,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   private drop(row: number, position: number): void {
     this.counts?.forget(position)
     this.bounds?.gone(position)
+    this.ids?.gone(position)
     if (
       this.log !== undefined &&
       position !== nowhere &&
