@@ -11,7 +11,7 @@ import { NodeWord } from '../shared/bus/link.ts'
 import type { GatewayMail, GatewayStart, ThreadReport } from '../shared/bus/mail.ts'
 import type { Config } from '../shared/config/schema.ts'
 import { Gateway } from './host/gateway.ts'
-import { loadServices } from './services.ts'
+import { planServices } from './services.ts'
 
 const bridgeDescriptor = 3
 
@@ -27,7 +27,7 @@ await run()
 async function run(): Promise<void> {
   const { start, rest } = await readStart()
   const local = createBridgedStart(start)
-  const services = await loadServices(local.protocols, local.settings as Config)
+  const services = planServices(local.protocols, local.settings as Config)
   const mailbox: GatewayMail[] = []
   let gateway: Gateway | undefined
   const onMeta = (meta: BridgeMeta): void => {

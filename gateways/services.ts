@@ -12,7 +12,7 @@ type Load = () => Promise<Protocol>
 
 interface ServiceRow {
   readonly load: Load
-  /** What its WebSocket listeners speak, by sub-protocol. */
+  /** What its WebSocket listeners speak, by sub-protocol; `''`: without one, by default as TCP. */
   readonly web: Readonly<Record<string, Load>>
 }
 
@@ -33,32 +33,66 @@ const amqp10Head: readonly number[] = [0x41, 0x4d, 0x51, 0x50, 3, 1, 0, 0]
 
 const stomp: Load = async () => (await import('./stomp/index.ts')).stomp
 
+/** A WebSocket without a sub-protocol: AMQP libraries ask for none, and begin like no STOMP frame. */
+const stompOrAmqp: Load = async () => {
+  const [stompLoaded, amqpLoaded] = await Promise.all([stomp(), amqp()])
+  return chooseByHead(
+    'stomp or amqp',
+    (head) => {
+      const start = Buffer.from(head).toString('latin1', 0, 4)
+      if (start === 'AMQP') return amqpLoaded
+      return 'AMQP'.startsWith(start) ? undefined : stompLoaded
+    },
+    (settings) => Number(settings['stomp.login_timeout']),
+  )
+}
+
+const mqtt: Load = async () => (await import('./mqtt/index.ts')).mqtt
+
 const rows: Readonly<Partial<Record<string, ServiceRow>>> = {
   amqp: { load: amqp, web: {} },
+  mqtt: { load: mqtt, web: { mqtt, 'mqttv3.1': mqtt } },
   stomp: {
     load: stomp,
-    web: { 'v12.stomp': stomp, 'v11.stomp': stomp, 'v10.stomp': stomp, amqp },
+    web: {
+      'v12.stomp': stomp,
+      'v11.stomp': stomp,
+      'v10.stomp': stomp,
+      amqp,
+      '': stompOrAmqp,
+    },
   },
 }
 
 /**
  * The services that `names` says, with their listeners by `config`. One whose protocol is not there
- * has no listeners.
+ * has no listeners. Their code is loaded when they are asked for it.
  */
-export async function loadServices(names: readonly string[], config: Config): Promise<Service[]> {
-  const loaded = names.map((name) => loadService(name as ServiceName, config))
-  return (await Promise.all(loaded)).filter((service) => service !== undefined)
+export function planServices(names: readonly string[], config: Config): Service[] {
+  return names
+    .map((name) => planService(name as ServiceName, config))
+    .filter((service) => service !== undefined)
 }
 
-async function loadService(name: ServiceName, config: Config): Promise<Service | undefined> {
+function planService(name: ServiceName, config: Config): Service | undefined {
   const row = rows[name]
   if (row === undefined) return undefined
   const shared =
     config[`gateways.${name}.workers`] > 1 &&
     supportsSharedPort(process.versions.node, process.platform)
+  const subprotocols = Object.keys(row.web).filter(Boolean)
+  const load = once(row.load)
   return {
-    protocol: await row.load(),
-    listeners: planListeners(config, name, Object.keys(row.web), shared),
-    loadWeb: (subprotocol) => row.web[subprotocol]?.() ?? row.load(),
+    load,
+    listeners: planListeners(config, name, subprotocols, shared),
+    loadWeb: (subprotocol) => row.web[subprotocol]?.() ?? load(),
+  }
+}
+
+function once(load: Load): Load {
+  let loaded: Promise<Protocol> | undefined
+  return () => {
+    loaded ??= load()
+    return loaded
   }
 }

@@ -5,7 +5,7 @@ import { assert } from '../shared/assert.ts'
 import type { GatewayMail, GatewayStart, ThreadReport } from '../shared/bus/mail.ts'
 import type { Config } from '../shared/config/schema.ts'
 import { Gateway } from './host/gateway.ts'
-import { loadServices } from './services.ts'
+import { planServices } from './services.ts'
 
 assert(parentPort !== null, 'a gateway runs as a worker thread')
 const main = parentPort
@@ -17,6 +17,8 @@ function post(report: ThreadReport): void {
   if (report.report === 'stopped') main.close()
 }
 
-const services = await loadServices(start.protocols, start.settings as Config)
+const services = planServices(start.protocols, start.settings as Config)
 const gateway = new Gateway(start, services, post)
 main.on('message', (mail: GatewayMail) => gateway.onMail(mail))
+// While the shards are still at their start there is time to load what the first client needs.
+if (start.name.startsWith('amqp')) for (const service of services) void service.load()

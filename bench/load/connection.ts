@@ -15,6 +15,9 @@ export type Target = {
   readonly user: string
   readonly password: string
   readonly vhost: string
+  /** Of its other protocols, where they are not the usual ones. */
+  readonly stompPort?: number
+  readonly webStompPort?: number
 }
 
 /** What a connection's owner may want to hear; set after `openConnection`. */

@@ -14,6 +14,7 @@ import type { LoadOptions } from './options.ts'
 import { parseLoadOptions, toArgs } from './options.ts'
 import type { LoadResult } from './result.ts'
 import { mergeResults } from './result.ts'
+import { runStomp } from './stomp-run.ts'
 import { runStream } from './stream-run.ts'
 
 /** Said by the consuming half of a split run once it stands. */
@@ -33,6 +34,7 @@ try {
 
 function run(options: LoadOptions): Promise<LoadResult> {
   if (options.mode === 'deep') return runDeep(options, sayProgress)
+  if (options.mode === 'stomp') return runStomp(options)
   if (options.mode !== 'stream') return runChurn(options)
   if (options.split && options.role === 'both') return runSplit(options)
   return runStream(options, () => {

@@ -9,11 +9,16 @@ export type LoadOptions = {
   readonly user: string
   readonly password: string
   readonly vhost: string
+  /** Where STOMP is spoken, over TCP and over WebSocket. */
+  readonly stompPort: number
+  readonly webStompPort: number
   /**
-   * stream: publish and consume. deep: publish `messages` messages, then consume them all. The churn
+   * stream: publish and consume. stomp: the same by STOMP. deep: publish `messages` messages, then consume them all. The churn
    * modes count finished rounds instead.
    */
   readonly mode: LoadMode
+  /** Of mode `stomp`: over WebSocket. */
+  readonly web: boolean
   readonly producers: number
   /** Consumers take the queues in turn. */
   readonly consumers: number
@@ -55,6 +60,7 @@ export type LoadOptions = {
 export const loadModes = [
   'stream',
   'deep',
+  'stomp',
   'connection-churn',
   'channel-churn',
   'declare-churn',
@@ -70,6 +76,9 @@ export const defaultLoadOptions: LoadOptions = {
   user: 'guest',
   password: 'guest',
   vhost: '/',
+  stompPort: 61613,
+  webStompPort: 15674,
+  web: false,
   mode: 'stream',
   producers: 1,
   consumers: 1,
@@ -136,6 +145,9 @@ export function parseLoadOptions(args: readonly string[]): LoadOptions {
     user: text('user'),
     password: text('password'),
     vhost: text('vhost'),
+    stompPort: number('stompPort'),
+    webStompPort: number('webStompPort'),
+    web: flag('web'),
     mode: oneOf('mode', loadModes),
     producers: number('producers'),
     consumers: number('consumers'),

@@ -32,6 +32,8 @@ export type Launch = {
   readonly args: readonly string[]
   readonly env: NodeJS.ProcessEnv
   readonly port: number
+  /** Ports of further protocols. */
+  readonly ports?: Partial<Target>
   readonly readyTimeoutMs: number
   /** Process whose memory counts, when it is not the spawned one. */
   readonly pid?: () => number | undefined
@@ -73,7 +75,7 @@ export async function launchBroker(launch: Launch): Promise<Broker> {
     await stopProcess(child, launch.pid?.())
     launch.cleanUp()
   }
-  const target = guestOn('127.0.0.1', launch.port)
+  const target = { ...guestOn('127.0.0.1', launch.port), ...launch.ports }
   const deadline = startedAt + launch.readyTimeoutMs
   for (;;) {
     const version = await announcedVersion(target)

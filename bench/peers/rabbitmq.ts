@@ -49,8 +49,16 @@ export async function startRabbitmq(installation: RabbitmqInstallation): Promise
   const folder = mkdtempSync(join(root, 'tmp', 'warren-bench-rabbitmq-'))
   const inside = root === '/' ? folder : folder.slice(root.replace(/\/$/, '').length)
   mkdirSync(join(folder, 'home'))
-  writeFileSync(join(folder, 'enabled_plugins'), '[].\n')
-  writeFileSync(join(folder, 'rabbitmq.conf'), 'log.console = true\nlog.console.level = error\n')
+  const [stompPort, webStompPort] = [await freePort(), await freePort()]
+  writeFileSync(join(folder, 'enabled_plugins'), '[rabbitmq_stomp,rabbitmq_web_stomp].\n')
+  const settings = [
+    'log.console = true',
+    'log.console.level = error',
+    `stomp.listeners.tcp.1 = 127.0.0.1:${stompPort}`,
+    'web_stomp.tcp.ip = 127.0.0.1',
+    `web_stomp.tcp.port = ${webStompPort}`,
+  ]
+  writeFileSync(join(folder, 'rabbitmq.conf'), `${settings.join('\n')}\n`)
   const env = environment(inside, port, epmdPort, distPort)
   const names = startNames(root, epmdPort, env)
   const chroot = root === '/' ? [] : ['chroot', root]
@@ -61,6 +69,7 @@ export async function startRabbitmq(installation: RabbitmqInstallation): Promise
     args,
     env,
     port,
+    ports: { stompPort, webStompPort },
     readyTimeoutMs: READY_TIMEOUT_MS,
     pid: () => erlangPid(join(folder, 'pid')),
     cleanUp: () => {

@@ -16,13 +16,19 @@ export async function startWarren(label: string, args: readonly string[]): Promi
   const dataDir = mkdtempSync(join(tmpdir(), 'warren-bench-'))
   const suffix = extname(import.meta.url)
   const main = fileURLToPath(new URL(`../../core/main${suffix}`, import.meta.url))
-  const listener = `listeners.tcp.default=127.0.0.1:${port}`
+  const [stompPort, webStompPort] = [await freePort(), await freePort()]
+  const listeners = [
+    `listeners.tcp.default=127.0.0.1:${port}`,
+    `stomp.listeners.tcp.default=127.0.0.1:${stompPort}`,
+    `web_stomp.tcp.default=127.0.0.1:${webStompPort}`,
+  ].flatMap((listener) => ['--set', listener])
   return launchBroker({
     label,
     command: process.execPath,
-    args: [main, 'start', '--data-dir', dataDir, '--set', listener, ...args],
+    args: [main, 'start', '--data-dir', dataDir, ...listeners, ...args],
     env: { ...amqpOnly(), ...process.env },
     port,
+    ports: { stompPort, webStompPort },
     readyTimeoutMs: READY_TIMEOUT_MS,
     cleanUp: () => rmSync(dataDir, { recursive: true, force: true }),
   })

@@ -10,6 +10,7 @@ import { manyQueuesScenarios } from './many-queues.ts'
 import { persistentScenarios } from './persistent.ts'
 import type { Scenario } from './scenario.ts'
 import { shardScenarios } from './shards.ts'
+import { stompScenarios } from './stomp.ts'
 import { throughputScenarios } from './throughput.ts'
 import { topicBindingsScenarios } from './topic-bindings.ts'
 
@@ -25,4 +26,5 @@ export const allScenarios: readonly Scenario[] = [
   ...shardScenarios,
   ...persistentScenarios,
   ...deepQueueScenarios,
+  ...stompScenarios,
 ]

@@ -11,53 +11,33 @@ import {
   Record,
 } from '../../shared/bus/wire.ts'
 import type { QueueIds } from '../dedup/queue-ids.ts'
-import type { Log, QueueLog } from '../log/log.ts'
+import type { QueueLog } from '../log/log.ts'
 import { levelOf, levelSpan } from '../log/log.ts'
-import type { MessageTable } from '../message/message-table.ts'
-import type { ShardClock } from '../time/clock.ts'
-import type { TimerWheel } from '../time/timer-wheel.ts'
 import type { DeduplicationSettings, QueueSettings } from '../topology/queue-settings.ts'
 import type { BacklogQueue } from './backlog.ts'
 import { Backlog } from './backlog.ts'
 import type { BoundedQueue } from './bounds.ts'
 import { Bounds, needsBounds } from './bounds.ts'
-import type { WaitingMessage } from './browse.ts'
-import { browse, takeOut } from './browse.ts'
+import { takeOut } from './browse.ts'
 import type { Consumer, ConsumerChannel } from './consumer.ts'
 import { Block, ConsumerRing } from './consumer.ts'
-import type { DeathReason, DeathSink, DyingQueue } from './death.ts'
+import type { DeathReason, DyingQueue } from './death.ts'
 import { DeliveryCounts } from './delivery-counts.ts'
 import { commitDelivery } from './delivery-record.ts'
 import type { Holder } from './holder.ts'
 import { Lease } from './lease.ts'
 import type { Marks } from './marks.ts'
+import type { GroupedQueue } from './message-groups.ts'
+import { MessageGroups } from './message-groups.ts'
 import type { PriorityRule } from './priority-list.ts'
 import { PriorityList } from './priority-list.ts'
 import type { GetOutcome, Queue } from './queue.ts'
+import type { QueueContext } from './queue-context.ts'
 import { ReadyList } from './ready-list.ts'
 import { Sender } from './sender.ts'
 import type { WaitingList } from './waiting-list.ts'
 
-/** What all queues of a shard share. */
-export interface QueueContext {
-  readonly messages: MessageTable
-  readonly log: Log
-  /** Bytes of messages that a queue keeps in memory when they are on disk too. */
-  readonly queueMemoryBudget: number
-  readonly clock: ShardClock
-  readonly timers: TimerWheel
-  readonly deaths: DeathSink
-  /** Asks for `pump` before the batch ends. */
-  readonly wake: (queue: Queue) => void
-  /** The queue was not used for as long as it may: it is to be deleted. */
-  readonly unused: (queue: Queue) => void
-  /** Tells the gateway that a channel with global prefetch could use a token. */
-  readonly want: (channel: ConsumerChannel) => void
-  /** What a queue that drops duplicates knows of ids. */
-  readonly newIds?: (queue: ClassicQueue, settings: DeduplicationSettings) => QueueIds
-}
-
-export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQueue {
+export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQueue, GroupedQueue {
   readonly id: number
   readonly durable: boolean
   readonly logsAll: boolean
@@ -96,6 +76,8 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   /** Undefined while nothing bounds its messages. */
   private bounds: Bounds | undefined
   private lease: Lease | undefined
+  /** Undefined where messages have no groups. */
+  private readonly groups: MessageGroups | undefined
 
   constructor(id: number, durable: boolean, settings: QueueSettings, context: QueueContext) {
     this.id = id
@@ -125,6 +107,10 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     this.bounds = undefined
     this.lease = undefined
     this.ids = undefined
+    const { messageGroups } = settings
+    this.groups =
+      messageGroups === undefined ? undefined : new MessageGroups(context.messages, messageGroups)
+    this.consumers.aside = this.groups !== undefined
     this.watched = EntryFlag.expiration | (counts ? priorityFlags : 0)
     this.configure(settings)
     if ((settings.priorityMax ?? 0) > 0) this.prioritise('strict')
@@ -141,15 +127,11 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   }
 
   private deduplicate(settings: DeduplicationSettings | undefined): void {
-    if (settings === undefined) {
-      this.ids?.destroy()
-      this.ids = undefined
-      this.watched &= ~EntryFlag.headers
-      return
-    }
-    this.watched |= EntryFlag.headers
-    if (this.ids === undefined) this.ids = this.context.newIds?.(this, settings)
-    else this.ids.configure(settings)
+    if (settings === undefined) this.ids?.destroy()
+    else if (this.ids !== undefined) return this.ids.configure(settings)
+    this.ids = settings === undefined ? undefined : this.context.newIds?.(this, settings)
+    this.watched &= ~EntryFlag.headers
+    if (this.ids !== undefined) this.watched |= EntryFlag.headers
   }
 
   /** Somebody has used the queue: it may stay unused from now on (see Lease). */
@@ -163,7 +145,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
 
   /** Messages that wait for a consumer. */
   readyCount(): number {
-    return this.ready.size()
+    return this.ready.size() + (this.groups === undefined ? 0 : this.groups.count())
   }
 
   // HOT: once per publish and queue; bench/micro/queue.ts
@@ -175,6 +157,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     this.logPosition = 0
     // A reply queue may go while a route to it is still remembered.
     if (this.deleted) return row
+    if (this.groups !== undefined) this.context.wake(this)
     if (this.bounds !== undefined || (flags & this.watched) !== 0) {
       return this.acceptNew(words, e, flags, row)
     }
@@ -203,12 +186,10 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
 
   /** `acceptBounded`, but for duplicates. */
   private acceptNew(words: Int32Array, e: number, flags: number, row: number): number {
-    if (this.ids?.isDuplicate(words, e) === true) {
-      this.refused = false
-      this.logPosition = this.ids.coveredBy()
-      return row
-    }
-    return this.acceptBounded(words, e, flags, row)
+    if (this.ids?.isDuplicate(words, e) !== true) return this.acceptBounded(words, e, flags, row)
+    this.refused = false
+    this.logPosition = this.ids.coveredBy()
+    return row
   }
 
   // HOT: once per publish to a bounded queue
@@ -277,6 +258,10 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
 
   private deliverReady(): void {
     const ready = this.ready
+    if (this.groups !== undefined) {
+      this.deliverGroups(this.groups)
+      return
+    }
     while (ready.size() > 0) {
       const c = this.consumers.pick()
       if (c === undefined) return
@@ -291,6 +276,44 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
       this.sendRow(c, ready.takenRow, ready.takenPosition, ready.takenReturned)
       this.consumers.served(c)
     }
+  }
+
+  /** As `deliverReady`, each message to whom its group allows. */
+  private deliverGroups(groups: MessageGroups): void {
+    const { ready, consumers, sender } = this
+    while (ready.size() > 0 && !groups.isFull()) {
+      const next = consumers.pickAny()
+      if (next === undefined) return
+      if (!sender.canServe(next)) continue
+      if (ready.levelToRead() >= 0) this.fetch()
+      if (!ready.take()) return
+      const { takenRow: row, takenPosition: position, takenReturned } = ready
+      if (this.bounds?.taken(row, position) === true) {
+        this.die(row, position, 'expired')
+        continue
+      }
+      const key = groups.keyOf(row)
+      const owner = key === undefined ? undefined : groups.ownerOf(key)
+      const consumer = owner ?? next
+      const can = owner === undefined || (canGo(owner) && sender.canServe(owner))
+      if (key !== undefined && (!can || groups.isBehind(key, position))) {
+        groups.setAside(row, position, key)
+        continue
+      }
+      if (key !== undefined && !consumer.noAck) groups.delivered(key, consumer, position)
+      this.sendRow(consumer, row, position, takenReturned)
+      consumers.served(consumer)
+    }
+  }
+
+  /** GroupedQueue. */
+  backAgain(row: number, position: number): void {
+    if (this.bounds?.returned(row, position) === true) {
+      this.die(row, position, 'expired')
+      return
+    }
+    this.ready.giveBack(row, position)
+    this.context.wake(this)
   }
 
   /** Takes one message for `basic.get` into `request`. False when there is none, or (then nothing changed) no room. */
@@ -335,6 +358,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
       this.context.messages.release(row)
       return
     }
+    this.groups?.settled(holder, position, this)
     if (outcome === Outcome.complete) this.drop(row, position)
     else if (outcome === Outcome.discard) this.die(row, position, 'rejected')
     else this.takeBack(row, position, outcome === Outcome.requeueFailed)
@@ -387,7 +411,9 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   }
 
   unblock(consumer: Consumer, reason: number): void {
-    if (this.consumers.unblock(consumer, reason) && this.ready.size() > 0) this.context.wake(this)
+    if (!this.consumers.unblock(consumer, reason)) return
+    this.groups?.freed(consumer, this)
+    if (this.ready.size() > 0) this.context.wake(this)
   }
 
   /** Link credit for a credited consumer: as Record.linkCredit. */
@@ -424,6 +450,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
 
   /** Drops all ready messages; returns how many. */
   purge(): number {
+    this.groups?.putBackAll(this)
     const count = this.ready.size()
     for (const backlog of this.backlogs) {
       if (backlog === undefined) continue
@@ -465,6 +492,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
 
   /** The queue is gone: its messages are dropped, also those that are settled later. */
   destroy(): void {
+    this.groups?.putBackAll(this)
     this.deleted = true
     this.bounds?.destroy()
     this.ids?.destroy()
@@ -520,11 +548,6 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     if (log !== undefined) this.context.log.fetch(log)
   }
 
-  /** The first `count` messages in memory that wait, from position `from` on. */
-  browse(from: number, count: number): WaitingMessage[] {
-    return browse(this.ready, from, count)
-  }
-
   /** Messages that are on disk only. */
   onDiskCount(): number {
     let count = 0
@@ -544,16 +567,8 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   /** The message could not go: it waits again. */
   unburied(row: number, position: number): void {
     this.dyingCount--
-    if (this.deleted) {
-      this.context.messages.release(row)
-      return
-    }
-    if (this.bounds?.returned(row, position) === true) {
-      this.die(row, position, 'expired')
-      return
-    }
-    this.ready.giveBack(row, position)
-    this.context.wake(this)
+    if (this.deleted) this.context.messages.release(row)
+    else this.backAgain(row, position)
   }
 
   /** Reads on where much of what was read back has gone. */
@@ -673,3 +688,8 @@ const priorityFlags: number = 255 << priorityShift
 
 /** In place of a position: the message was never in the queue. */
 const nowhere = -1
+
+/** Whether a consumer is in turn, as far as is known. */
+function canGo(consumer: Consumer): boolean {
+  return consumer.blocked === 0 && !consumer.ended
+}

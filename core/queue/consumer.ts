@@ -120,18 +120,27 @@ export class ConsumerRing {
   readonly all: Set<Consumer>
   /** Nobody is served. */
   paused: boolean
+  /** Nobody is served but by `pickAny`. */
+  aside: boolean
   /** Highest priority first. */
   private readonly levels: Level[]
 
   constructor() {
     this.all = new Set()
     this.paused = false
+    this.aside = false
     this.levels = []
   }
 
   // HOT: once per delivery
   /** The consumer whose turn it is, or undefined when none can be served. */
   pick(): Consumer | undefined {
+    if (this.paused || this.aside) return undefined
+    return this.pickAny()
+  }
+
+  /** `pick` for a queue that finds the consumer of each message by itself. */
+  pickAny(): Consumer | undefined {
     if (this.paused) return undefined
     for (let i = 0; i < this.levels.length; i++) {
       const first = (this.levels[i] as Level).first

@@ -190,6 +190,7 @@ export class ControlDesk {
       case 'keyedWrite':
       case 'keyedGet':
       case 'keyedScan':
+      case 'keyedTake':
         return this.keyed?.run(op, (reply) => this.state.reply(end, request, reply))
       case 'queuePurge':
         return purge(this.state, end, request, op)
@@ -448,11 +449,15 @@ export class ControlDesk {
   private endConnection(end: GatewayEnd, connection: ShardConnection, done: () => void): void {
     const channels = [...connection.channels]
     const unused = closeConnection(this.state, this.replies, end, connection)
-    this.claims.release(connection)
     for (const channel of channels) this.dropCommit(channel)
+    const gone = (): void => {
+      // Who has its name next finds its exclusive queues gone.
+      this.claims.release(connection)
+      done()
+    }
     this.deleteAllUnused(unused, () => {
-      if (this.desk === undefined) done()
-      else this.desk.run({ op: 'ownerGone', owner: connection.owner }, undefined, done)
+      if (this.desk === undefined) gone()
+      else this.desk.run({ op: 'ownerGone', owner: connection.owner }, undefined, gone)
     })
   }
 

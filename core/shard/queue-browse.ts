@@ -4,6 +4,7 @@ import type { ControlReply } from '../../shared/bus/control.ts'
 import { EntryFlag, entryWords, extentsMax, extentWords } from '../../shared/bus/wire.ts'
 import { decodeProperties } from '../../shared/message/properties.ts'
 import { EntrySource } from '../message/entry-source.ts'
+import { browse } from '../queue/browse.ts'
 import { ClassicQueue } from '../queue/classic-queue.ts'
 import { Consumer } from '../queue/consumer.ts'
 import { acquiredOf, failedOf } from '../queue/marks.ts'
@@ -52,7 +53,7 @@ export function peekQueue(
   const count = Math.min(numberOf(command['count'], peekCountPreset), peekCountMax)
   const bytes = Math.min(numberOf(command['bytes'], peekBytesPreset), peekBytesMax)
   if (command['unacked'] === true) return { items: unsettled(state, queue, count, bytes) }
-  const found = queue.browse(numberOf(command['from'], 0), count + 1)
+  const found = browse(queue.ready, numberOf(command['from'], 0), count + 1)
   const items = found
     .slice(0, count)
     .map(({ row, position }) => tell(state, queue, row, position, bytes))

@@ -5,6 +5,7 @@
 import { decodeHeaders } from '../../shared/message/properties.ts'
 import { fieldOf, textOf } from '../../shared/message/value.ts'
 import type { DeathTarget } from '../message/death-entry.ts'
+import { browse } from '../queue/browse.ts'
 import type { ClassicQueue } from '../queue/classic-queue.ts'
 import type { TimerOwner } from '../time/timer-wheel.ts'
 import type { QueueRecord } from '../topology/records.ts'
@@ -99,7 +100,7 @@ export class Redrive implements TimerOwner {
 
   /** Nothing further is in memory, nor on its way there. */
   private isAtEnd(): boolean {
-    return this.queue.browse(this.cursor, 1).length === 0
+    return browse(this.queue.ready, this.cursor, 1).length === 0
   }
 
   private step(): number {
@@ -113,7 +114,7 @@ export class Redrive implements TimerOwner {
         : Math.min(this.allowance + (rate * passed) / 1000, Math.max(1, rate))
     const most = Math.min(Math.floor(this.allowance), movesPerTick - this.underWay, this.left)
     if (most <= 0) return 0
-    const found = this.queue.browse(this.cursor, most)
+    const found = browse(this.queue.ready, this.cursor, most)
     for (const { row, position } of found) {
       this.cursor = position + 1
       this.left--

@@ -11,11 +11,11 @@ import { Record } from '../../shared/bus/wire.ts'
 import { QueueIds } from '../dedup/queue-ids.ts'
 import type { Log } from '../log/log.ts'
 import { MessageTable } from '../message/message-table.ts'
-import type { QueueContext } from '../queue/classic-queue.ts'
 import { ClassicQueue } from '../queue/classic-queue.ts'
 import type { ConsumerChannel } from '../queue/consumer.ts'
 import type { Holder } from '../queue/holder.ts'
 import type { Queue } from '../queue/queue.ts'
+import type { IdentifiedQueue, QueueContext } from '../queue/queue-context.ts'
 import { Router } from '../routing/router.ts'
 import type { StreamContext } from '../stream/stream-queue.ts'
 import { StreamQueue } from '../stream/stream-queue.ts'
@@ -176,7 +176,7 @@ export class ShardState implements QueueContext, StreamContext {
   }
 
   /** QueueContext. */
-  readonly newIds = (queue: ClassicQueue, settings: DeduplicationSettings): QueueIds =>
+  readonly newIds = (queue: IdentifiedQueue, settings: DeduplicationSettings): QueueIds =>
     new QueueIds(queue.id, queue.durable, settings, this, (position) => queue.isLogged(position))
 
   /** The channel's confirms may have advanced. */

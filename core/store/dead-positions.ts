@@ -37,6 +37,11 @@ export class DeadPositions {
     }
   }
 
+  /** How many of the messages in [from, to) may be needed, at most. */
+  countAlive(queue: number, from: number, to: number): number {
+    return this.queues.get(queue)?.countOutside(from, to) ?? 0
+  }
+
   /** Whether the message may be needed: its queue was named and it is not settled. */
   isAlive(queue: number, position: number): boolean {
     const dead = this.queues.get(queue)

@@ -38,6 +38,12 @@ export interface BackgroundParts {
   readonly folders: StoreFolders
 }
 
+interface Waiting {
+  readonly generation: number
+  readonly dead: DeadPositions
+  readonly empty: boolean
+}
+
 export class LogBackground {
   private readonly parts: BackgroundParts
   /** Why retiring does not get on; it is tried again after a while. */
@@ -45,7 +51,7 @@ export class LogBackground {
   private retryAt: number
   private retirement: Retirement | undefined
   /** What is to be retired next. */
-  private waiting: { readonly generation: number; readonly dead: DeadPositions } | undefined
+  private waiting: Waiting | undefined
   private dead: DeadPositions | undefined
   /** Files of generations up to this are to be recycled; -1: none. */
   private toRecycle: number
@@ -65,9 +71,12 @@ export class LogBackground {
     this.open = new Map()
   }
 
-  /** Generations up to `generation` are to be retired; `dead` says what of them is not needed. */
-  retire(generation: number, dead: DeadPositions): void {
-    this.waiting = { generation, dead }
+  /**
+   * Generations up to `generation` are to be retired; `dead` says what of them is not needed. `empty`:
+   * nothing of what was not retired before is.
+   */
+  retire(generation: number, dead: DeadPositions, empty: boolean): void {
+    this.waiting = { generation, dead, empty: empty && (this.waiting?.empty ?? true) }
   }
 
   /** Answers requests. True when there was any. */
@@ -134,14 +143,16 @@ export class LogBackground {
       // A descriptor that can't be closed changes nothing.
     }
     this.retirement = undefined
-    this.waiting ??= { generation: retirement.generation, dead }
+    const { generation } = retirement
+    this.waiting = { generation, dead, ...this.waiting, empty: false }
   }
 
   private begin(wal: WalFiles): Retirement | undefined {
     const { waiting } = this
     if (waiting === undefined) return undefined
-    const { generation, dead } = waiting
-    const retirement = new Retirement(this.parts, generation, wal.filesUpTo(generation), dead)
+    const { generation, dead, empty } = waiting
+    const files = empty ? [] : wal.filesUpTo(generation)
+    const retirement = new Retirement(this.parts, generation, files, dead)
     this.waiting = undefined
     this.dead = dead
     return retirement

@@ -7,6 +7,7 @@ import type { RingReader } from '../../shared/bus/ring.ts'
 import { EntrySource } from '../message/entry-source.ts'
 import { BlockBuilder } from './block-builder.ts'
 import { DeadPositions } from './dead-positions.ts'
+import { GenerationSpan } from './generation-span.ts'
 import type { LogBackground } from './log-background.ts'
 import { enqueueEntryAt, LogRecord, StreamRecord } from './log-wire.ts'
 import type { StreamWriters } from './stream-writers.ts'
@@ -30,6 +31,8 @@ export interface LogThreadParts {
   readonly shardBell: Doorbell
   /** How long settles may wait for a message to share a sync with, in milliseconds. */
   readonly settleWaitMs: number
+  /** How long retiring a generation may wait for its last messages to be settled, in milliseconds. */
+  readonly retireWaitMs: number
   readonly arena: Arena
   readonly background: LogBackground
   readonly streams: StreamWriters
@@ -52,6 +55,11 @@ export interface LogPlace {
 /** A commit of this much goes to the disk before more is taken. */
 const commitBytesMax: number = 8 * 1024 * 1024
 
+/** A generation of which so little is alive may soon be dead: retiring it waits for that, but not long. */
+const aliveFew = 10_000
+/** Looking at more queues than this is not worth it. */
+const queuesFew = 64
+
 /** More settles than this are not worth holding back. */
 const fewSettles = 200
 
@@ -63,12 +71,20 @@ export class LogThread {
   private wal: WalFiles | undefined
   /** Word in the block of the enqueue op that a target record would extend; -1 for none. */
   private openOp: number
-  /** Generation to retire once what was read is synced; -1 for none. */
+  /** Generation to retire once what was read is synced; -1 for none. Since when it waits, or -1. */
   private toRetire: number
+  private toRetireSince: number
+  /** What each generation holds that is not to be retired yet, but for those from before the start. */
+  private readonly spans: Map<number, GenerationSpan>
+  /** Of the generation that is written. */
+  private span: GenerationSpan
+  /** There are generations from before the start. */
+  private hasOld: boolean
   /** What was settled since the last roll; undefined when nobody asks. */
   private dead: DeadPositions | undefined
-  /** `dead` as it was before this commit, which may fail and come again. */
+  /** `dead` and `toRetire` as they were before this commit, which may fail and come again. */
   private deadBefore: DeadPositions | undefined
+  private retireBefore: number
   private written: number
   private troubled: boolean
   /** When settles began to wait for company; -1 when none do. */
@@ -82,6 +98,11 @@ export class LogThread {
     this.wal = undefined
     this.openOp = -1
     this.toRetire = -1
+    this.toRetireSince = -1
+    this.retireBefore = -1
+    this.spans = new Map()
+    this.span = new GenerationSpan()
+    this.hasOld = true
     this.dead = undefined
     this.deadBefore = undefined
     this.written = 0
@@ -109,6 +130,7 @@ export class LogThread {
       this.parts.shardBell.ring()
       return 'failed'
     }
+    if (this.toRetire >= 0) this.startRetiring(false)
     if (background.serve()) any = true
     if (this.wal !== undefined) streams.retain()
     if (streams.announce()) any = true
@@ -154,25 +176,52 @@ export class LogThread {
     this.wal?.sync()
     this.parts.streams.sync()
     this.parts.streams.announce()
-    this.startRetiring()
+    this.startRetiring(false)
     this.deadBefore = this.dead
+    this.retireBefore = this.toRetire
     this.ring.release()
     this.parts.shardBell.ring()
   }
 
   /** All that the shard has said before it asked for it is synced. */
-  private startRetiring(): void {
-    if (this.toRetire < 0 || this.dead === undefined) return
-    this.parts.background.retire(this.toRetire, this.dead)
+  private startRetiring(now: boolean): void {
+    const { dead } = this
+    if (this.toRetire < 0 || dead === undefined) return
+    const alive = this.aliveMax(this.toRetire, dead)
+    if (alive > 0 && alive <= aliveFew && !now) {
+      const time = performance.now()
+      if (this.toRetireSince < 0) this.toRetireSince = time
+      if (time - this.toRetireSince < this.parts.retireWaitMs) return
+    }
+    this.parts.background.retire(this.toRetire, dead, alive === 0)
+    for (const generation of this.spans.keys()) {
+      if (generation <= this.toRetire) this.spans.delete(generation)
+    }
+    this.hasOld = false
     this.toRetire = -1
+    this.toRetireSince = -1
     this.dead = undefined
+  }
+
+  /** Messages of generations up to `generation` that may be alive, at most. */
+  private aliveMax(generation: number, dead: DeadPositions): number {
+    let alive = this.hasOld ? Number.POSITIVE_INFINITY : 0
+    for (const [each, span] of this.spans) {
+      if (each <= generation) alive += span.aliveMax(dead, queuesFew)
+    }
+    return alive
+  }
+
+  private turnToSpan(generation: number): void {
+    this.span = this.spans.get(generation) ?? new GenerationSpan()
+    this.spans.set(generation, this.span)
   }
 
   private recoverFrom(error: unknown): void {
     this.ring.rewind()
     this.block.clear()
     this.openOp = -1
-    this.toRetire = -1
+    this.toRetire = this.retireBefore
     this.dead = this.deadBefore
     this.wal?.fail()
     this.parts.streams.fail()
@@ -207,6 +256,7 @@ export class LogThread {
   private control(words: Int32Array, i: number, type: number): void {
     if (type === LogRecord.open) {
       this.dead = new DeadPositions()
+      this.turnToSpan(words[i + 4] as number)
       this.wal ??= this.parts.openWal({
         file: words[i + 1] as number,
         sequence: joinWords(words[i + 2] as number, words[i + 3] as number),
@@ -217,8 +267,9 @@ export class LogThread {
       this.writeBlock()
       this.wal?.sync()
       // With what is known now: the next generation's settles say nothing of the one before.
-      this.startRetiring()
+      this.startRetiring(true)
       this.wal?.roll(words[i + 1] as number)
+      this.turnToSpan(words[i + 1] as number)
       this.dead = new DeadPositions()
     } else if (type === LogRecord.retire) {
       this.toRetire = words[i + 1] as number
@@ -269,6 +320,10 @@ export class LogThread {
     to[end] = words[i + 2] as number
     to[end + 1] = words[i + 3] as number
     to[end + 2] = words[i + 4] as number
+    this.span.note(
+      words[i + 2] as number,
+      joinWords(words[i + 3] as number, words[i + 4] as number),
+    )
     if (isTimed) {
       const last = i + ((words[i] as number) >>> 8)
       to[end + 3] = words[last - 2] as number
@@ -290,6 +345,10 @@ export class LogThread {
     to[block.at] = words[i + 1] as number
     to[block.at + 1] = words[i + 2] as number
     to[block.at + 2] = words[i + 3] as number
+    this.span.note(
+      words[i + 1] as number,
+      joinWords(words[i + 2] as number, words[i + 3] as number),
+    )
     if (size === timedTargetWords) {
       to[block.at + 3] = isTimed ? (words[i + 4] as number) : 0
       to[block.at + 4] = isTimed ? (words[i + 5] as number) : 0

@@ -19,6 +19,8 @@ import { WalFiles } from './wal.ts'
 const retryMs = 200
 /** Settles wait so long for a message to share a sync with, in a log that is in use. */
 const settleWaitMs = 10
+/** A generation of which little is left to settle waits so long before that is copied. */
+const retireWaitMs = 200
 /** An idle log looks around this often: for settles, which ring no bell. */
 const idleMs = 1000
 
@@ -36,6 +38,7 @@ const log = new LogThread({
   ring: new RingReader(memory.ring),
   shardBell: new Doorbell(start.shardBell),
   settleWaitMs,
+  retireWaitMs,
   salt: memory.salt,
   arena,
   background: new LogBackground({

@@ -14,6 +14,19 @@ export class PositionRanges {
     return i < this.starts.length && (this.starts[i] as number) <= position
   }
 
+  /** How many of [from, to) are not in the set. */
+  countOutside(from: number, to: number): number {
+    let outside = 0
+    let at = from
+    for (let i = this.indexOf(from); at < to; i++) {
+      const start = i < this.starts.length ? Math.min(to, this.starts[i] as number) : to
+      if (start > at) outside += start - at
+      if (start >= to) break
+      at = Math.max(at, this.ends[i] as number)
+    }
+    return outside
+  }
+
   /** Adds [from, to). */
   add(from: number, to: number): void {
     if (to <= from) return

@@ -232,13 +232,14 @@ export class Retirement {
     const each = targetWordsOf(words[w + 1] as number)
     const from = w + size - targetCountOf(words[w + 1] as number) * each
     const { targets } = this
-    targets.length = 0
+    let filled = 0
     for (let t = from; t < w + size; t += each) {
       const position = joinWords(words[t + 1] as number, words[t + 2] as number)
       if (!this.dead.isAlive(words[t] as number, position)) continue
-      for (let k = 0; k < each; k++) targets.push(words[t + k] as number)
+      for (let k = 0; k < each; k++) targets[filled++] = words[t + k] as number
     }
-    if (targets.length > 0) {
+    if (targets.length !== filled) targets.length = filled
+    if (filled > 0) {
       if (this.phase === 'count') this.count(words, w, each)
       else this.copy(words, w, from, each)
     }

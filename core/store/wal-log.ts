@@ -163,9 +163,9 @@ export class WalLog implements Log, StreamAppender {
 
   /** The node stops in order: of which messages is it known that nobody has seen them? */
   stop(): void {
-    for (const { queue, alive, owner } of this.queues.values()) {
+    for (const { queue, alive, base, owner } of this.queues.values()) {
       if (alive.count === 0) continue
-      const position = owner.undeliveredFrom()
+      const position = Math.max(base, owner.undeliveredFrom())
       this.put([LogRecord.delivered, queue, lowWord(position), highWord(position)], deliveredWords)
     }
   }

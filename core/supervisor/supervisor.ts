@@ -168,11 +168,11 @@ export class Supervisor {
         bell: new Doorbell(createDoorbell()),
         links: [],
         serving: false,
-        stopped: false,
+        stopped: true,
       }
       this.gateways.push(slot)
-      this.startGateway(slot)
     }
+    for (const slot of this.firstGateways()) this.startGateway(slot)
     this.watchAlarms()
     this.alarmTimer = setInterval(() => this.watchAlarms(), alarmSampleMs)
   }
@@ -289,6 +289,7 @@ export class Supervisor {
     slot.bell = new Doorbell(bell)
     slot.links = this.shards.map(() => createLink(++this.lastLink, this.arena.slabCount))
     slot.serving = false
+    slot.stopped = false
     const start: GatewayStart = {
       gateway: ++this.lastGateway,
       name,
@@ -343,6 +344,21 @@ export class Supervisor {
     this.checkReady()
   }
 
+  /** AMQP is what most clients wait for: the other gateways start when it serves. */
+  private firstGateways(): readonly GatewaySlot[] {
+    const amqp = this.gateways.filter(({ plan }) => plan.services.includes('amqp'))
+    return amqp.length > 0 ? amqp : this.gateways
+  }
+
+  private startOtherGateways(): void {
+    if (this.firstGateways().some(({ serving }) => !serving)) return
+    for (const slot of this.gateways) {
+      if (slot.thread !== undefined) continue
+      this.startGateway(slot)
+      this.postGateway(slot, { mail: 'listen' })
+    }
+  }
+
   private onGatewayReport(slot: GatewaySlot, report: ThreadReport): void {
     if (report.report === 'stopped') slot.stopped = true
     else if (report.report === 'failed') this.onGatewayEnd(slot, report.text)
@@ -353,6 +369,7 @@ export class Supervisor {
       this.announced.add(at)
     } else if (report.report === 'serving') {
       slot.serving = true
+      if (this.phase === 'starting') this.startOtherGateways()
       this.checkReady()
     } else if (report.report === 'log') this.onCommonReport(report)
   }
@@ -395,7 +412,6 @@ export class Supervisor {
     )
     setTimeout(() => {
       if (this.phase !== 'running') return
-      slot.stopped = false
       this.startGateway(slot)
       this.postGateway(slot, { mail: 'listen' })
     }, delayMs)

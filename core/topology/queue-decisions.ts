@@ -169,7 +169,7 @@ function createQueue(
   const type = effectiveType(context, vhost, op)
   const serverNamed = stripLineBreaks(op.queue) === ''
   const refusal =
-    (serverNamed ? undefined : reservedName('queue', name)) ??
+    (serverNamed || op.generated === true ? undefined : reservedName('queue', name)) ??
     checkQueueLimit(context, vhost, name) ??
     checkDeadLetterAccess(context, vhost, name, op.arguments, actor) ??
     checkQueueTypeArgument(name, vhost.name, op.arguments) ??

@@ -28,6 +28,8 @@ export interface QueueSettings {
   readonly maxAge: string | undefined
   readonly segmentBytesMax: number | undefined
   readonly filterBytes: number | undefined
+  /** Header whose value is the key of a message's group. */
+  readonly messageGroups: string | undefined
   /** Messages a second that the queue takes. */
   readonly publishRateMax: number | undefined
   readonly deduplication: DeduplicationSettings | undefined
@@ -76,6 +78,7 @@ export function queueSettings(
     maxAge: text('max-age', 'policy'),
     segmentBytesMax: number('stream-max-segment-size-bytes', 'policy'),
     filterBytes: number('stream-filter-size-bytes', 'policy'),
+    messageGroups: textOf(fieldOf(args, 'x-message-groups')),
     publishRateMax: number('max-publish-rate', 'least'),
     deduplication: deduplicationSettings(args, definition),
   }

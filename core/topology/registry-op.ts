@@ -42,6 +42,8 @@ export interface ExchangeBinding {
 export interface QueueDeclare {
   readonly op: 'queueDeclare'
   readonly queue: string
+  /** A gateway has made the name: it may begin with `amq.`. */
+  readonly generated?: boolean
   readonly passive: boolean
   readonly durable: boolean
   readonly exclusive: boolean

@@ -8,13 +8,12 @@ import { createServer, isIP } from 'node:net'
 import type { TLSSocket, TlsOptions, Server as TlsServer } from 'node:tls'
 import { createServer as createTlsServer } from 'node:tls'
 import type { Log } from '../../shared/log.ts'
-import { certificateUser } from './certificate.ts'
+import { alternativeName, certificateUser, distinguishedName } from './certificate.ts'
 import type { ListenerPlan, TlsPlan, WebPlan } from './listener-plan.ts'
 import { endpoint, isLoopback, plainAddress } from './peer-address.ts'
 import type { Peer, WebFacts } from './protocol.ts'
 import type { ProxyFacts } from './proxy-header.ts'
 import { readProxyHeader } from './proxy-header.ts'
-import { adoptSocket } from './read-buffer.ts'
 import { TlsFiles } from './tls-files.ts'
 import type { Transport } from './transport.ts'
 import { SocketTransport } from './transport.ts'
@@ -79,11 +78,10 @@ async function createPlanned(
 function plainServer(plan: ListenerPlan, proxied: ProxiedPeers, onTransport: OnTransport): Server {
   const options = { ...socketOptions(plan), pauseOnConnect: true }
   return createServer(options, (socket) => {
+    const peer = peerOf(socket, proxied, undefined)
     // A socket that has been read from can't be taken over any more.
-    const accepted =
-      plan.proxyMs === undefined ? adoptSocket(socket) : { socket, onRead: undefined }
-    const peer = peerOf(accepted.socket, proxied, undefined)
-    if (peer !== undefined) onTransport(new SocketTransport(accepted), peer)
+    const fresh = plan.proxyMs === undefined
+    if (peer !== undefined) onTransport(new SocketTransport(socket, fresh), peer)
   })
 }
 
@@ -99,7 +97,7 @@ function tlsServer(
     const user = verifiedUser(socket, tls, log)
     if (user === false) return
     const peer = peerOf(socket, proxied, user)
-    if (peer !== undefined) onTransport(new SocketTransport({ socket, onRead: undefined }), peer)
+    if (peer !== undefined) onTransport(new SocketTransport(socket, false), peer)
   })
   watchTls(server, files, log)
   return server
@@ -237,7 +235,19 @@ function peerOf(
     loopback: isLoopback(address),
     tls: 'encrypted' in socket,
     certificateUser: user,
+    ...(user === undefined ? {} : namesOf(socket as TLSSocket)),
     ...(web === undefined ? {} : { web }),
+  }
+}
+
+function namesOf(socket: TLSSocket): Pick<Peer, 'certificateNames'> {
+  const certificate = socket.getPeerX509Certificate()
+  if (certificate === undefined) return {}
+  return {
+    certificateNames: {
+      distinguishedName: distinguishedName(certificate.subject),
+      alternativeName: alternativeName(certificate.subjectAltName),
+    },
   }
 }
 

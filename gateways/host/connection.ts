@@ -97,12 +97,16 @@ export class Connection implements SessionHost, TransportEvents {
     this.closed = false
     this.failure = undefined
     this.session = protocol.createSession(this, owner.settings)
-    this.borrowed = transport.borrowed
     transport.start(this)
+    this.borrowed = transport.borrowed
   }
 
   now(): number {
     return this.loop.now
+  }
+
+  wall(): number {
+    return Date.now()
   }
 
   wakeAt(at: number): void {

@@ -12,15 +12,16 @@ import { BlockPool } from './block-pool.ts'
 import type { ConnectionOwner } from './connection.ts'
 import { Connection } from './connection.ts'
 import type { ListenerPlan } from './listener-plan.ts'
-import type { Peer, Protocol } from './protocol.ts'
+import type { Attendant, Peer, Protocol } from './protocol.ts'
 import type { Transport } from './transport.ts'
 import { TurnLoop } from './turn-loop.ts'
 
 /** A protocol and where it is served. */
 export interface Service {
-  readonly protocol: Protocol
   readonly listeners: readonly ListenerPlan[]
-  /** The protocol behind a WebSocket sub-protocol of its listeners. */
+  /** Its protocol; the same at every call. */
+  load(): Promise<Protocol>
+  /** The protocol behind a WebSocket sub-protocol of its listeners, empty for none. */
   loadWeb?(subprotocol: string): Promise<Protocol>
 }
 
@@ -38,6 +39,7 @@ export class Gateway implements ConnectionOwner {
   readonly settings: Readonly<Record<string, unknown>>
   private readonly services: readonly Service[]
   private readonly report: (report: ThreadReport) => void
+  private readonly loaded: Map<Service, Protocol>
   private readonly connections: Set<Connection>
   private listeners: Listener[]
   private timer: NodeJS.Timeout | undefined
@@ -45,6 +47,7 @@ export class Gateway implements ConnectionOwner {
   private stopping: boolean
   private stopped: boolean
   private stopAt: number
+  private readonly attendants: Attendant[]
 
   constructor(
     start: GatewayStart,
@@ -59,6 +62,7 @@ export class Gateway implements ConnectionOwner {
     this.settings = start.settings as Readonly<Record<string, unknown>>
     this.services = services
     this.report = report
+    this.loaded = new Map()
     this.connections = new Set()
     this.listeners = []
     this.timer = undefined
@@ -66,6 +70,7 @@ export class Gateway implements ConnectionOwner {
     this.stopping = false
     this.stopped = false
     this.stopAt = Number.POSITIVE_INFINITY
+    this.attendants = []
     this.loop.start()
     report({ report: 'ready' })
   }
@@ -96,6 +101,12 @@ export class Gateway implements ConnectionOwner {
         }
       }
       this.report({ report: 'serving' })
+      // What was not needed for that: code. The first client would have to wait for it.
+      for (const service of this.services) {
+        const protocol = await service.load()
+        this.loaded.set(service, protocol)
+        if (service.listeners.length > 0) this.attend(protocol)
+      }
     } catch (error) {
       this.report({
         report: 'failed',
@@ -104,11 +115,23 @@ export class Gateway implements ConnectionOwner {
     }
   }
 
+  private attend(protocol: Protocol): void {
+    const { log, loop, settings } = this
+    const clock = { now: () => loop.now, wall: () => Date.now() }
+    const attendant = protocol.attend?.(loop.port, log, settings, clock)
+    if (attendant === undefined || this.stopping) return
+    this.attendants.push(attendant)
+    this.timer ??= setInterval(() => this.tick(), tickMs)
+  }
+
   private accept(transport: Transport, peer: Peer, service: Service): void {
-    const { loadWeb, protocol } = service
-    const subprotocol = peer.web?.subprotocol ?? ''
-    if (subprotocol === '' || loadWeb === undefined) this.connect(transport, peer, protocol)
-    else void loadWeb(subprotocol).then((loaded) => this.connect(transport, peer, loaded))
+    const loaded = this.loaded.get(service)
+    if (peer.web === undefined && loaded !== undefined) {
+      this.connect(transport, peer, loaded)
+      return
+    }
+    const web = peer.web === undefined ? undefined : service.loadWeb?.(peer.web.subprotocol)
+    void (web ?? service.load()).then((protocol) => this.connect(transport, peer, protocol))
   }
 
   private connect(transport: Transport, peer: Peer, protocol: Protocol): void {
@@ -126,6 +149,7 @@ export class Gateway implements ConnectionOwner {
     this.loop.begin()
     const now = this.loop.now
     for (const connection of this.connections) connection.onTick(now)
+    for (const each of this.attendants) if (each.deadline() <= now) each.onDeadline(now)
     if (now >= this.stopAt) for (const connection of this.connections) connection.destroy()
     this.loop.end()
     // The end of an alarm rings no bell.
@@ -134,7 +158,8 @@ export class Gateway implements ConnectionOwner {
       this.alarms = alarms
       this.loop.poke()
     }
-    if (this.connections.size === 0 && this.timer !== undefined) {
+    const idle = this.connections.size === 0 && this.attendants.length === 0
+    if (idle && this.timer !== undefined) {
       clearInterval(this.timer)
       this.timer = undefined
     }

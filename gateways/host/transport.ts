@@ -2,6 +2,7 @@
 
 import type { Socket } from 'node:net'
 import type { AcceptedSocket } from './read-buffer.ts'
+import { adoptSocket } from './read-buffer.ts'
 
 /** What a transport tells its connection. */
 export interface TransportEvents {
@@ -18,7 +19,7 @@ export interface TransportEvents {
 
 /** An open way to one peer. It reads nothing before `start`. */
 export interface Transport {
-  /** The memory of a chunk is used again as soon as `onData` returns. */
+  /** The memory of a chunk is used again as soon as `onData` returns. Known after `start`. */
   readonly borrowed: boolean
   start(events: TransportEvents): void
   /** Hands pieces over, in order; `onWritten` is called when the kernel has taken them. */
@@ -35,31 +36,36 @@ export interface Transport {
   onTick(now: number): void
 }
 
-/** A TCP or TLS socket. */
+/** A TCP or TLS socket, which nobody reads from before `start`. */
 export class SocketTransport implements Transport {
-  readonly borrowed: boolean
-  private readonly socket: Socket
-  private readonly onRead: AcceptedSocket['onRead']
+  borrowed: boolean
+  private socket: Socket
+  private readonly plain: boolean
 
-  constructor(accepted: AcceptedSocket) {
-    this.socket = accepted.socket
-    this.onRead = accepted.onRead
-    this.borrowed = accepted.onRead !== undefined
+  /** `plain`: fresh from the listener and paused, so that the way it reads can be chosen. */
+  constructor(socket: Socket, plain: boolean) {
+    this.socket = socket
+    this.plain = plain
+    this.borrowed = false
   }
 
   start(events: TransportEvents): void {
-    const { socket } = this
     const take = (chunk: Buffer): void => {
       events.onData(chunk)
       events.onDataEnd()
     }
-    if (this.onRead === undefined) socket.on('data', take)
-    else this.onRead(take)
+    const { socket, onRead }: AcceptedSocket = this.plain
+      ? adoptSocket(this.socket)
+      : { socket: this.socket, onRead: undefined }
+    this.socket = socket
+    this.borrowed = onRead !== undefined
+    if (onRead === undefined) socket.on('data', take)
+    else onRead(take)
     socket.on('end', () => events.onEnd())
     socket.on('error', (error) => events.onError(error))
     socket.on('close', () => events.onClose())
     // One that was read from before (a PROXY header) has been paused since.
-    if (this.onRead === undefined) socket.resume()
+    if (onRead === undefined) socket.resume()
   }
 
   write(pieces: readonly Uint8Array[], onWritten: () => void): void {

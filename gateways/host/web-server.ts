@@ -5,6 +5,7 @@ import type { Socket } from 'node:net'
 import { WebSocketServer } from 'ws'
 import type { WebPlan } from './listener-plan.ts'
 import type { WebFacts } from './protocol.ts'
+import type { MessageKind } from './websocket.ts'
 import { WebSocketTransport } from './websocket.ts'
 
 /** Takes an open WebSocket. */
@@ -36,12 +37,18 @@ export function serveWebSockets(server: Server, plan: WebPlan, onWebSocket: OnWe
     }
     sockets.handleUpgrade(request, socket, head, (web) => {
       const { protocol: subprotocol } = web
-      const binary = plan.binary || !subprotocol.endsWith('stomp')
-      const transport = new WebSocketTransport(web, socket, { binary, idleMs: plan.idleMs })
+      const kind = plan.binary ? 'binary' : messageKind(subprotocol)
+      const transport = new WebSocketTransport(web, socket, { kind, idleMs: plan.idleMs })
       const login = plan.httpAuth ? basicLogin(request.headers.authorization) : undefined
       onWebSocket(transport, socket, { subprotocol, login })
     })
   })
+}
+
+// STOMP is text; who names no protocol is answered in kind.
+function messageKind(subprotocol: string): MessageKind {
+  if (subprotocol === '') return 'as received'
+  return subprotocol.endsWith('stomp') ? 'text' : 'binary'
 }
 
 /** The first of what the client offers that is served; false for none of them. */

@@ -5,10 +5,12 @@ import type { Socket } from 'node:net'
 import type { WebSocket } from 'ws'
 import type { Transport, TransportEvents } from './transport.ts'
 
+/** Kind of message that goes out; as received: like the first one that came. */
+export type MessageKind = 'text' | 'binary' | 'as received'
+
 /** What a WebSocket transport needs of its listener. */
 export interface WebSocketOptions {
-  /** Messages go out as binary ones, not as text. */
-  readonly binary: boolean
+  readonly kind: MessageKind
   /** Without a byte for half of this the peer is asked, without one for all of it dropped; 0: never. */
   readonly idleMs: number
 }
@@ -19,6 +21,7 @@ export class WebSocketTransport implements Transport {
   private readonly web: WebSocket
   private readonly socket: Socket
   private readonly options: WebSocketOptions
+  private kind: MessageKind
   private heard: boolean
   private quietSince: number
   private asked: boolean
@@ -34,6 +37,7 @@ export class WebSocketTransport implements Transport {
     this.socket = socket
     this.options = options
     this.borrowed = false
+    this.kind = options.kind
     this.heard = true
     this.quietSince = 0
     this.asked = false
@@ -51,7 +55,10 @@ export class WebSocketTransport implements Transport {
     const { web, socket } = this
     this.events = events
     // One message of a binary type is one Buffer.
-    web.on('message', (message) => events.onData(message as Buffer))
+    web.on('message', (message, binary) => {
+      if (this.kind === 'as received') this.kind = binary ? 'binary' : 'text'
+      events.onData(message as Buffer)
+    })
     // After the listener of `ws`, so all messages of this read have been seen.
     socket.on('data', () => {
       this.heard = true
@@ -68,7 +75,7 @@ export class WebSocketTransport implements Transport {
 
   write(pieces: readonly Uint8Array[], onWritten: () => void): void {
     const { socket, web } = this
-    const { binary } = this.options
+    const binary = this.kind === 'binary'
     const last = pieces.length - 1
     if (web.readyState !== web.OPEN) {
       onWritten()

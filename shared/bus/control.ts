@@ -79,6 +79,8 @@ export type ControlOp =
       readonly op: 'queueDeclare'
       readonly connection: number
       readonly queue: string
+      /** The gateway has made the name: it may begin with `amq.`. */
+      readonly generated?: boolean
       readonly passive: boolean
       readonly durable: boolean
       readonly exclusive: boolean
@@ -187,6 +189,8 @@ export type KeyedOp =
       readonly table: string
       readonly rows: readonly (readonly [key: Uint8Array, value: Uint8Array | null])[]
     }
+  /** Takes a row away. Reply `{ value }` when that is on disk: what it was, or null. One of many gets it. */
+  | { readonly op: 'keyedTake'; readonly table: string; readonly key: Uint8Array }
   /** Reply `{ values }`: of each key its value, or null. */
   | { readonly op: 'keyedGet'; readonly table: string; readonly keys: readonly Uint8Array[] }
   /**

@@ -96,7 +96,7 @@ function attachV1(
     routingKey: found.routingKey ?? '',
     arguments: [],
   } as const
-  declareThen(session, frame, queueDeclare(session, queue, durable, !durable), () =>
+  declareThen(session, frame, queueDeclare(session, queue, durable, !durable, true), () =>
     declareThen(session, frame, bind, () =>
       consume(session, frame, { queue, source, dynamic: false }),
     ),
@@ -136,7 +136,7 @@ function attachDynamic(
     dynamicNodeProperties,
     capabilities: [temporaryQueue],
   }
-  declareThen(session, frame, queueDeclare(session, queue, false, true), () =>
+  declareThen(session, frame, queueDeclare(session, queue, false, true, true), () =>
     consume(session, frame, { queue, source: made, dynamic: true }),
   )
   return undefined

@@ -88,11 +88,13 @@ export function queueDeclare(
   queue: string,
   durable: boolean,
   exclusive: boolean,
+  generated = false,
 ): ControlOp {
   return {
     op: 'queueDeclare',
     connection: session.context.slot,
     queue,
+    generated,
     passive: false,
     durable,
     exclusive,
@@ -147,7 +149,7 @@ function attachDynamic(
     dynamicNodeProperties,
     capabilities: [temporaryQueue],
   })
-  declareThen(session, frame, queueDeclare(session, queue, false, true), () => {
+  declareThen(session, frame, queueDeclare(session, queue, false, true, true), () => {
     const link = accept(session, frame, { exchange: '', routingKey: queue, queue }, made)
     link.dynamicQueue = queue
   })

@@ -131,7 +131,7 @@ export class FrameDecoder {
         return FrameKind.needMore
       }
       this.at += store.take(this.chunk, this.at)
-      if (store.size > this.frameMax + gatherBytes) malformed(tooLarge)
+      if (!store.ready && store.size > this.frameMax) malformed(tooLarge)
     }
   }
 

@@ -4,6 +4,8 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
+import type { Disk } from '../../../core/store/disk.ts'
+import { nodeDisk } from '../../../core/store/disk.ts'
 import { asideFolder, segmentFolder } from '../../../core/store/layout.ts'
 import { Outcome } from '../../../shared/bus/wire.ts'
 import { damage, newFolder, removeFolders, StoreBench, walFiles } from './store-bench.ts'
@@ -76,6 +78,31 @@ describe('a backlog', () => {
     store.commit()
     expect(segments(folder)).toEqual([])
     expect(walFiles(folder).length).toBeLessThanOrEqual(2)
+  })
+
+  test('that is consumed as it comes is never read or written again', () => {
+    const folder = newFolder()
+    const reads: string[] = []
+    const disk: Disk = {
+      ...nodeDisk,
+      read: (...what) => {
+        reads.push('read')
+        return nodeDisk.read(...what)
+      },
+    }
+    const store = new StoreBench(folder, [1], { ...small, disk, retireWaitMs: 60_000 })
+    reads.length = 0
+    for (let i = 0; i < 20_000; i++) {
+      store.publish(1, `m${i}`)
+      // A few are always on their way.
+      if (i >= 50) expect(store.get(1, true)).toBe(`m${i - 50}`)
+      if (i % 100 === 99) store.commit()
+    }
+    store.commit()
+    expect(walFiles(folder).length).toBeLessThanOrEqual(3)
+    expect(reads).toEqual([])
+    expect(segments(folder)).toEqual([])
+    expect(new StoreBench(folder, [1], small).drain(1)).toEqual(numbers(50, 19_950))
   })
 
   test('is purged and deleted on disk as well', () => {
@@ -227,7 +254,8 @@ describe('a backlog', () => {
 })
 
 describe('any sequence of operations and crashes', () => {
-  test.each(Array.from({ length: 5 }, (_, i) => i + 1))('seed %i', (seed) => {
+  const seeds = Number(process.env['WARREN_STORE_SEEDS'] ?? 5)
+  test.each(Array.from({ length: seeds }, (_, i) => i + 1))('seed %i', (seed) => {
     runModel(seed)
   })
 })
@@ -237,7 +265,11 @@ function runModel(seed: number): void {
   const random = generator(seed)
   const ids = [1, 2, 3]
   const folder = newFolder()
-  const options = { queueMemoryBudget: random(2) * 20_000, generationBytes: 4000 + random(60_000) }
+  const options = {
+    queueMemoryBudget: random(2) * 20_000,
+    generationBytes: 4000 + random(60_000),
+    retireWaitMs: random(2) * 20,
+  }
   let store = new StoreBench(folder, ids, options)
   let ready = new Map<number, string[]>(ids.map((id) => [id, []]))
   let taken: { id: number; body: string; order: number }[] = []

@@ -44,6 +44,7 @@ export interface StoreOptions {
   readonly queueMemoryBudget?: number
   readonly generationBytes?: number
   readonly settleWaitMs?: number
+  readonly retireWaitMs?: number
   readonly stoppedCleanly?: boolean
   /** Of all queues. */
   readonly settings?: Partial<QueueSettings>
@@ -96,6 +97,7 @@ export class StoreBench {
       queueMemoryBudget = 1 << 30,
       generationBytes = 1 << 30,
       settleWaitMs = 0,
+      retireWaitMs = 0,
       retires = true,
       stoppedCleanly = false,
       settings = {},
@@ -153,6 +155,7 @@ export class StoreBench {
       ring: new RingReader(ring),
       shardBell: new Doorbell(shardBell),
       settleWaitMs,
+      retireWaitMs,
       salt,
       arena: this.state.arena,
       background,

@@ -32,7 +32,9 @@ const plan: ListenerPlan = {
 }
 
 function open(listeners: readonly ListenerPlan[]): void {
-  gateway = new Gateway(start, [{ protocol: echo, listeners }], (report) => reports.push(report))
+  gateway = new Gateway(start, [{ load: async () => echo, listeners }], (report) =>
+    reports.push(report),
+  )
   gateway.onMail({ mail: 'listen' })
 }
 

@@ -56,7 +56,7 @@ afterEach(async () => {
 
 async function open(changes: Partial<ListenerPlan> = {}): Promise<number> {
   const loadWeb = async (name: string): Promise<EchoProtocol> => (name === 'other' ? other : echo)
-  const services = [{ protocol: echo, listeners: [{ ...plan, ...changes }], loadWeb }]
+  const services = [{ load: async () => echo, listeners: [{ ...plan, ...changes }], loadWeb }]
   gateway = new Gateway(createGatewayStart(1), services, (report) => reports.push(report))
   gateway.onMail({ mail: 'listen' })
   const found = await eventually('it listens', () =>

@@ -242,7 +242,8 @@ describe('the decoder', () => {
             return frames
           } catch (error) {
             if (!(error instanceof DecodeError)) throw error
-            return [...frames, 'refused']
+            // A cut frame may be refused a little later: when its line has ended.
+            return frames
           }
         }
         expect(outcome(size)).toEqual(outcome(Math.max(1, all.length)))
