@@ -161,7 +161,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     if (this.bounds !== undefined || (flags & this.watched) !== 0) {
       return this.acceptNew(words, e, flags, row)
     }
-    if (this.ready.size() === 0) {
+    if (this.ready.isEmpty()) {
       for (let c = this.consumers.pick(); c !== undefined; c = this.consumers.pick()) {
         if (c.noAck) {
           if (!this.sender.sendEntry(c, words, e)) continue
@@ -204,7 +204,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     }
     const expiry = bounds.expiryOf(words, e, flags)
     const level = this.levelFor(flags)
-    if (this.ready.size() === 0) {
+    if (this.ready.isEmpty()) {
       for (let c = this.consumers.pick(); c !== undefined; c = this.consumers.pick()) {
         if (c.noAck) {
           if (!this.sender.sendEntry(c, words, e)) continue
@@ -262,7 +262,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
       this.deliverGroups(this.groups)
       return
     }
-    while (ready.size() > 0) {
+    while (!ready.isEmpty()) {
       const c = this.consumers.pick()
       if (c === undefined) return
       if (!this.sender.canServe(c)) continue
@@ -486,6 +486,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
 
   /** BacklogQueue. */
   readBack(): void {
+    if (this.ready instanceof PriorityList) this.ready.lookAgain()
     this.bounds?.recount()
     this.context.wake(this)
   }

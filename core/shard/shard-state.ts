@@ -10,6 +10,7 @@ import { SlotTable } from '../../shared/bus/slot-table.ts'
 import { Record } from '../../shared/bus/wire.ts'
 import { QueueIds } from '../dedup/queue-ids.ts'
 import type { Log } from '../log/log.ts'
+import { EntryCopier } from '../message/entry-copier.ts'
 import { MessageTable } from '../message/message-table.ts'
 import { ClassicQueue } from '../queue/classic-queue.ts'
 import type { ConsumerChannel } from '../queue/consumer.ts'
@@ -29,7 +30,6 @@ import { DeadLetters } from './dead-letters.ts'
 import { Deduplication } from './deduplication.ts'
 import { DelayedReleases } from './delayed-releases.ts'
 import { DeliveryTimeouts } from './delivery-timeouts.ts'
-import { EntryCopier } from './entry-copy.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { PeerLink } from './peer-link.ts'
 import { createRateMemory, PublishRates } from './publish-rates.ts'
@@ -49,6 +49,8 @@ export class ShardState implements QueueContext, StreamContext {
   readonly arena: Arena
   readonly reclaimer: SlabReclaimer
   readonly slabs: SlabWriter
+  /** See ShardMemory. */
+  readonly readSlabs: SlabWriter
   readonly messages: MessageTable
   readonly log: Log
   readonly queueMemoryBudget: number
@@ -105,9 +107,9 @@ export class ShardState implements QueueContext, StreamContext {
     this.shards = shards
     this.arena = new Arena(arena)
     this.reclaimer = new SlabReclaimer(this.arena)
-    this.slabs = new SlabWriter(this.arena, ownerBase + shard, 0, (slab) =>
-      this.reclaimer.seal(slab),
-    )
+    const seal = (slab: number): void => this.reclaimer.seal(slab)
+    this.slabs = new SlabWriter(this.arena, ownerBase + shard, 0, seal)
+    this.readSlabs = new SlabWriter(this.arena, ownerBase + shard, 0, seal)
     this.messages = new MessageTable(this.arena, this.reclaimer)
     this.log = storage.createLog(this)
     this.queueMemoryBudget = storage.queueMemoryBudget
