@@ -62,6 +62,7 @@ const rows: Readonly<Partial<Record<string, ServiceRow>>> = {
       '': stompOrAmqp,
     },
   },
+  stream: { load: async () => (await import('./stream/index.ts')).stream, web: {} },
 }
 
 /**

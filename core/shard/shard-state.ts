@@ -35,6 +35,7 @@ import type { PeerLink } from './peer-link.ts'
 import { createRateMemory, PublishRates } from './publish-rates.ts'
 import type { Redrive } from './redrive.ts'
 import type { ShardStorage } from './storage.ts'
+import { StreamClients } from './stream-clients.ts'
 import { Usage } from './usage.ts'
 
 /** A line of the log: what an operator should know. */
@@ -84,6 +85,7 @@ export class ShardState implements QueueContext, StreamContext {
   readonly granted: ShardChannel[]
   /** Streams whose followers are to be told how far they are. */
   readonly advancedStreams: Set<StreamQueue>
+  readonly streamClients: StreamClients
   /** Queues to delete, since nobody uses them. */
   readonly unusedQueues: Queue[]
   /** Messages were put back: time has passed that no queue should be charged for. */
@@ -134,6 +136,7 @@ export class ShardState implements QueueContext, StreamContext {
     this.dirtyChannels = []
     this.granted = []
     this.advancedStreams = new Set()
+    this.streamClients = new StreamClients(this)
     this.unusedQueues = []
     this.restored = false
     this.usage = new Usage()

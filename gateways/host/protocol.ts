@@ -2,6 +2,7 @@
 
 import type { GatewayPort } from '../../shared/bus/gateway-port.ts'
 import type { Log } from '../../shared/log.ts'
+import type { LogFiles } from '../../shared/stream/log-cursor.ts'
 
 /** Facts about the transport that authentication and logs need. */
 export interface Peer {
@@ -64,6 +65,8 @@ export interface SessionHost extends Clock {
   readonly peer: Peer
   readonly out: Outbox
   readonly log: Log
+  /** Files of streams; a host may have none. */
+  readonly files?: LogFiles
   /** Has a session that is `blocked` resumed at that time (`now()` scale), though nothing happens then. */
   wakeAt(at: number): void
   /** Flushes what is in the outbox, then closes the socket; input is thrown away from now on. */

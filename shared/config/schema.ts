@@ -5,8 +5,9 @@
 
 import { mqttSettings } from './mqtt-settings.ts'
 import type { SettingTable, SettingValue } from './setting.ts'
+import { streamSettings } from './stream-settings.ts'
 
-const otherSettings = {
+const ownSettings = {
   'listeners.tcp': {
     type: 'listeners',
     default: [{ name: 'default', host: '', port: 5672 }],
@@ -651,9 +652,10 @@ const otherSettings = {
 } as const
 
 /** The table, with literal types. */
-export const settings: typeof otherSettings & typeof mqttSettings = {
-  ...otherSettings,
+export const settings: typeof ownSettings & typeof mqttSettings & typeof streamSettings = {
+  ...ownSettings,
   ...mqttSettings,
+  ...streamSettings,
 }
 
 /** A key of the configuration. */
