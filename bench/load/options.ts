@@ -13,7 +13,7 @@ export type LoadOptions = {
   readonly stompPort: number
   readonly webStompPort: number
   /**
-   * stream: publish and consume. stomp: the same by STOMP. deep: publish `messages` messages, then consume them all. The churn
+   * stream: publish and consume. stomp, amqp10: the same by STOMP or AMQP 1.0. deep: publish `messages` messages, then consume them all. The churn
    * modes count finished rounds instead.
    */
   readonly mode: LoadMode
@@ -61,6 +61,7 @@ export const loadModes = [
   'stream',
   'deep',
   'stomp',
+  'amqp10',
   'connection-churn',
   'channel-churn',
   'declare-churn',
