@@ -25,6 +25,9 @@ export class Amqp10Client implements Amqp10Listener {
   accepted: number
   refused: number
   onChunk: () => void
+  /** Where the broker begins to count: transfers of the session, deliveries of the link. */
+  #firstTransfer: number
+  #firstDelivery: number
   #waiting: { readonly code: number; readonly done: () => void } | undefined
 
   constructor(options: LoadOptions) {
@@ -36,6 +39,8 @@ export class Amqp10Client implements Amqp10Listener {
     this.accepted = 0
     this.refused = 0
     this.onChunk = () => {}
+    this.#firstTransfer = 0
+    this.#firstDelivery = 0
     this.#waiting = undefined
     this.scanner = new Amqp10Scanner(this)
     this.socket = connect({
@@ -94,7 +99,9 @@ export class Amqp10Client implements Amqp10Listener {
 
   /** Grants link credit, as of `received` deliveries. */
   grant(received: number, credit: number): void {
-    const fields = [received, WINDOW, 0, WINDOW, 0, received, credit].map((n) => wire.uint(n))
+    const next = this.#firstTransfer + received
+    const count = this.#firstDelivery + received
+    const fields = [next, WINDOW, 0, WINDOW, 0, count, credit].map((n) => wire.uint(n))
     this.socket.write(amqp10Frame(0, Code.flow, fields))
   }
 
@@ -115,7 +122,9 @@ export class Amqp10Client implements Amqp10Listener {
     else this.refused += count
   }
 
-  onFrame(code: number): void {
+  onFrame(code: number, fields: readonly number[]): void {
+    if (code === Code.begin) this.#firstTransfer = fields[1] ?? 0
+    if (code === Code.attach) this.#firstDelivery = Math.max(0, fields[9] ?? 0)
     if (code === 0x16 || code === 0x17 || code === 0x18) {
       this.failure ??= new Error(`the broker sent performative 0x${code.toString(16)}`)
     }

@@ -98,8 +98,8 @@ export type Amqp10Listener = {
   /** next-incoming-id and incoming-window, and of a link delivery-count and credit (-1: none). */
   onFlow(nextIncomingId: number, window: number, deliveryCount: number, credit: number): void
   onDisposition(first: number, last: number, accepted: boolean): void
-  /** Any other performative but transfer. */
-  onFrame(code: number): void
+  /** Any other performative but transfer, its fields as numbers (see readFields). */
+  onFrame(code: number, fields: readonly number[]): void
 }
 
 /** Counts transfers; bodies are skipped by size, never read. */
@@ -161,11 +161,11 @@ export class Amqp10Scanner {
 
   #onFrame(bytes: Buffer, at: number, size: number): void {
     const code = bytes[at + 10] ?? 0
+    const fields = readFields(bytes, at + 11, at + size)
     if (code !== 0x13 && code !== 0x15) {
-      this.#listener.onFrame(code)
+      this.#listener.onFrame(code, fields)
       return
     }
-    const fields = readFields(bytes, at + 11, at + size)
     const field = (i: number): number => fields[i] ?? -1
     if (code === 0x13) this.#listener.onFlow(field(0), field(1), field(5), field(6))
     else {
@@ -175,35 +175,44 @@ export class Amqp10Scanner {
   }
 }
 
-/** The first fields of a list as numbers: uints, booleans, the code of a described value; -1 for others. */
+/** Bytes behind a format code, by its high nibble; -1, -4: a size of that many bytes first. */
+const WIDTHS = [0, 0, 0, 0, 0, 1, 2, 4, 8, 16, -1, -4, -1, -4, -1, -4] as const
+
+/** The fields of a list as numbers: uints, booleans, the code of a described value; -1 for others. */
 function readFields(bytes: Buffer, at: number, end: number): number[] {
-  const wide = bytes[at] === 0xd0
-  let to = at + (wide ? 9 : 3)
+  const code = bytes[at]
+  let to = at + (code === 0xd0 ? 9 : code === 0xc0 ? 3 : 1)
   const fields: number[] = []
-  while (to < end && fields.length < 7) {
-    const code = bytes[to]
-    if (code === 0x52) {
-      fields.push(bytes[to + 1] ?? 0)
-      to += 2
-    } else if (code === 0x70) {
-      fields.push(bytes.readUInt32BE(to + 1))
-      to += 5
-    } else if (code === 0x43 || code === 0x42) {
-      fields.push(0)
-      to += 1
-    } else if (code === 0x41) {
-      fields.push(1)
-      to += 1
-    } else if (code === 0x00) {
-      fields.push(bytes[to + 2] ?? 0)
-      // Nothing behind an outcome matters.
-      return fields
-    } else {
-      fields.push(-1)
-      to += 1
-    }
+  while (to < end) {
+    fields.push(readField(bytes, to))
+    // A descriptor is always small here.
+    to = skipField(bytes, bytes[to] === 0x00 ? to + 3 : to)
   }
   return fields
+}
+
+function readField(bytes: Buffer, at: number): number {
+  switch (bytes[at]) {
+    case 0x00:
+      return bytes[at + 2] ?? 0
+    case 0x52:
+      return bytes[at + 1] ?? 0
+    case 0x70:
+      return bytes.readUInt32BE(at + 1)
+    case 0x42:
+    case 0x43:
+      return 0
+    case 0x41:
+      return 1
+    default:
+      return -1
+  }
+}
+
+function skipField(bytes: Buffer, at: number): number {
+  const width = WIDTHS[(bytes[at] ?? 0) >> 4] ?? 0
+  if (width === -1) return at + 2 + (bytes[at + 1] ?? 0)
+  return width === -4 ? at + 5 + bytes.readUInt32BE(at + 1) : at + 1 + width
 }
 
 function described(code: number, fields: readonly Buffer[]): Buffer {
