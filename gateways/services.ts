@@ -47,8 +47,11 @@ const stompOrAmqp: Load = async () => {
   )
 }
 
+const mqtt: Load = async () => (await import('./mqtt/index.ts')).mqtt
+
 const rows: Readonly<Partial<Record<string, ServiceRow>>> = {
   amqp: { load: amqp, web: {} },
+  mqtt: { load: mqtt, web: { mqtt, 'mqttv3.1': mqtt } },
   stomp: {
     load: stomp,
     web: {
@@ -59,6 +62,7 @@ const rows: Readonly<Partial<Record<string, ServiceRow>>> = {
       '': stompOrAmqp,
     },
   },
+  stream: { load: async () => (await import('./stream/index.ts')).stream, web: {} },
 }
 
 /**

@@ -11,6 +11,7 @@ import { runAmqp10 } from './amqp10-run.ts'
 import { runChurn } from './churn-run.ts'
 import type { DeepProgress } from './deep-run.ts'
 import { runDeep } from './deep-run.ts'
+import { runExpiry } from './expiry-run.ts'
 import type { LoadOptions } from './options.ts'
 import { parseLoadOptions, toArgs } from './options.ts'
 import type { LoadResult } from './result.ts'
@@ -36,6 +37,7 @@ try {
 function run(options: LoadOptions): Promise<LoadResult> {
   if (options.mode === 'deep') return runDeep(options, sayProgress)
   if (options.mode === 'amqp10') return runAmqp10(options)
+  if (options.mode === 'expiry') return runExpiry(options)
   if (options.mode === 'stomp') return runStomp(options)
   if (options.mode !== 'stream') return runChurn(options)
   if (options.split && options.role === 'both') return runSplit(options)

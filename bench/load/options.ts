@@ -13,8 +13,9 @@ export type LoadOptions = {
   readonly stompPort: number
   readonly webStompPort: number
   /**
-   * stream: publish and consume. stomp, amqp10: the same by STOMP or AMQP 1.0. deep: publish `messages` messages, then consume them all. The churn
-   * modes count finished rounds instead.
+   * stream: publish and consume. stomp, amqp10: the same by STOMP or AMQP 1.0. deep: publish
+   * `messages` messages, then consume them all. expiry: publish `messages` messages that expire at
+   * random times within `spread` seconds. The churn modes count finished rounds instead.
    */
   readonly mode: LoadMode
   /** Of mode `stomp`: over WebSocket. */
@@ -26,6 +27,12 @@ export type LoadOptions = {
   readonly queues: number
   /** `x-queue-type` of the queues; '': none is given. */
   readonly queueType: string
+  /** Further arguments of the queues: `x-message-ttl=60000,x-max-length=100`; numbers are numbers. */
+  readonly queueArguments: string
+  /** Every publish has a priority, 0 to this minus 1 in turn; 0: none has one. */
+  readonly priorities: number
+  /** Milliseconds: every publish has this expiration; 0: none. */
+  readonly expiration: number
   readonly size: number
   /** '' (each queue by its name), 'fanout' or 'topic'. */
   readonly exchange: string
@@ -43,8 +50,10 @@ export type LoadOptions = {
   readonly persistent: boolean
   /** Connections that hold a channel and a consumer and get one message a second each. */
   readonly idle: number
-  /** Of mode `deep`. */
+  /** Of the modes `deep` and `expiry`. */
   readonly messages: number
+  /** Of mode `expiry`: seconds between the first expiry and the last. */
+  readonly spread: number
   /** Workers of a churn mode. */
   readonly concurrency: number
   readonly warmup: number
@@ -60,6 +69,7 @@ export type LoadOptions = {
 export const loadModes = [
   'stream',
   'deep',
+  'expiry',
   'stomp',
   'amqp10',
   'connection-churn',
@@ -85,6 +95,9 @@ export const defaultLoadOptions: LoadOptions = {
   consumers: 1,
   queues: 1,
   queueType: '',
+  queueArguments: '',
+  priorities: 0,
+  expiration: 0,
   size: 16,
   exchange: '',
   bindings: 0,
@@ -96,6 +109,7 @@ export const defaultLoadOptions: LoadOptions = {
   persistent: false,
   idle: 0,
   messages: 0,
+  spread: 30,
   concurrency: 8,
   warmup: 1,
   seconds: 5,
@@ -154,6 +168,9 @@ export function parseLoadOptions(args: readonly string[]): LoadOptions {
     consumers: number('consumers'),
     queues: Math.max(1, number('queues')),
     queueType: oneOf('queueType', ['', 'classic', 'quorum']),
+    queueArguments: text('queueArguments'),
+    priorities: number('priorities'),
+    expiration: number('expiration'),
     size: number('size'),
     exchange: oneOf('exchange', ['', 'fanout', 'topic']),
     bindings: number('bindings'),
@@ -165,6 +182,7 @@ export function parseLoadOptions(args: readonly string[]): LoadOptions {
     persistent: flag('persistent'),
     idle: number('idle'),
     messages: number('messages'),
+    spread: number('spread'),
     concurrency: Math.max(1, number('concurrency')),
     warmup: number('warmup'),
     seconds: number('seconds'),

@@ -35,22 +35,25 @@ export type PublishShape = {
   readonly routingKeys: readonly string[]
   readonly bodySize: number
   readonly persistent: boolean
+  /** As in LoadOptions. */
+  readonly priorities?: number
+  readonly expiration?: number
   readonly frameMax: number
   readonly channel: number
 }
 
 /** Encodes a block of at least 128 KiB, or of one message when that is larger. */
 export function buildPublishBlock(shape: PublishShape): PublishBlock {
-  const first = encodePublish(shape, shape.routingKeys[0] ?? '')
+  const first = encodePublish(shape, 0)
   const count = Math.max(1, shape.routingKeys.length, Math.ceil(BLOCK_SIZE_MIN / first.length))
   const bytes = Buffer.alloc(count * first.length)
   for (let i = 0; i < count; i++) {
-    const message = encodePublish(shape, shape.routingKeys[i % shape.routingKeys.length] ?? '')
+    const message = encodePublish(shape, i)
     if (message.length !== first.length) throw new Error('routing keys of different length')
     bytes.set(message, i * first.length)
   }
   const head = publishMethod(shape, shape.routingKeys[0] ?? '').length
-  const header = contentHeader(shape).length
+  const header = contentHeader(shape, 0).length
   return {
     bytes,
     count,
@@ -59,8 +62,9 @@ export function buildPublishBlock(shape: PublishShape): PublishBlock {
   }
 }
 
-function encodePublish(shape: PublishShape, routingKey: string): Buffer {
-  const frames = [publishMethod(shape, routingKey), contentHeader(shape)]
+function encodePublish(shape: PublishShape, i: number): Buffer {
+  const routingKey = shape.routingKeys[i % shape.routingKeys.length] ?? ''
+  const frames = [publishMethod(shape, routingKey), contentHeader(shape, i)]
   const bodyMax = shape.frameMax - FRAME_HEADER_SIZE - 1
   for (let at = 0; at < shape.bodySize; at += bodyMax) {
     const size = Math.min(bodyMax, shape.bodySize - at)
@@ -74,12 +78,16 @@ function publishMethod(shape: PublishShape, routingKey: string): Buffer {
   return methodFrame(shape.channel, MethodId.basicPublish, u16(0), ...keys, u8(0))
 }
 
-/** Class, weight, body size, and delivery-mode as the only property. */
-function contentHeader(shape: PublishShape): Buffer {
-  const payload = Buffer.alloc(15)
-  payload.writeUInt16BE(60, 0)
-  payload.writeUInt32BE(shape.bodySize, 8)
-  payload.writeUInt16BE(1 << 12, 12)
-  payload[14] = shape.persistent ? 2 : 1
-  return frame(FrameKind.header, shape.channel, payload)
+/** Class, weight, body size, and properties: delivery-mode, and what else is asked for. */
+function contentHeader(shape: PublishShape, i: number): Buffer {
+  const { priorities = 0, expiration = 0 } = shape
+  const head = Buffer.alloc(14)
+  head.writeUInt16BE(60, 0)
+  head.writeUInt32BE(shape.bodySize, 8)
+  const flags = (1 << 12) | (priorities > 0 ? 1 << 11 : 0) | (expiration > 0 ? 1 << 8 : 0)
+  head.writeUInt16BE(flags, 12)
+  const properties: Uint8Array[] = [u8(shape.persistent ? 2 : 1)]
+  if (priorities > 0) properties.push(u8(i % priorities))
+  if (expiration > 0) properties.push(short(String(expiration)))
+  return frame(FrameKind.header, shape.channel, Buffer.concat([head, ...properties]))
 }

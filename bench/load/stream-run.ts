@@ -101,6 +101,8 @@ async function addProducer(
     routingKeys: topology.routingKeysOf(index),
     bodySize: options.size,
     persistent: options.persistent,
+    priorities: options.priorities,
+    expiration: options.expiration,
     frameMax: FRAME_MAX,
     channel: 1,
   }

@@ -2,6 +2,7 @@
 
 import type { LoadConnection } from './connection.ts'
 import type { LoadOptions } from './options.ts'
+import type { TableFields } from './wire.ts'
 import { MethodId, methodFrame, short, table, u8, u16 } from './wire.ts'
 
 /** Names of a run, and how to publish so that every message is delivered. */
@@ -40,7 +41,8 @@ export async function declareTopology(
   options: LoadOptions,
   topology: Topology,
 ): Promise<void> {
-  for (const queue of topology.queues) await declareQueue(control, queue, options.queueType)
+  const args = queueArgumentsOf(options)
+  for (const queue of topology.queues) await declareQueue(control, queue, args)
   if (topology.exchange === '') return
   const kind = [u16(0), short(topology.exchange), short(options.exchange), u8(2), table({})]
   const declare = methodFrame(1, MethodId.exchangeDeclare, ...kind)
@@ -67,16 +69,26 @@ export async function deleteTopology(control: LoadConnection, topology: Topology
   await control.request(1, remove, MethodId.exchangeDeleteOk)
 }
 
-/** Declares a durable queue on channel 1; `type` '': whatever the broker's default is. */
+/** Declares a durable queue on channel 1. */
 export async function declareQueue(
   control: LoadConnection,
   queue: string,
-  type = '',
+  options: TableFields = {},
 ): Promise<void> {
-  const options = table(type === '' ? {} : { 'x-queue-type': type })
-  const args = [u16(0), short(queue), u8(2), options]
+  const args = [u16(0), short(queue), u8(2), table(options)]
   const declare = methodFrame(1, MethodId.queueDeclare, ...args)
   await control.request(1, declare, MethodId.queueDeclareOk)
+}
+
+/** What `queueType` and `queueArguments` come to. */
+function queueArgumentsOf({ queueType, queueArguments }: LoadOptions): TableFields {
+  const fields: Record<string, string | number> = {}
+  if (queueType !== '') fields['x-queue-type'] = queueType
+  for (const each of queueArguments.split(',').filter((text) => text !== '')) {
+    const [key = '', value = ''] = each.split('=')
+    fields[key] = /^\d+$/.test(value) ? Number(value) : value
+  }
+  return fields
 }
 
 async function bindAll(

@@ -98,21 +98,28 @@ export function long(text: string): Buffer {
   return Buffer.concat([u32(bytes.length), bytes])
 }
 
-/** A field table of strings, booleans and tables of them. */
+/** A field table of strings, numbers (int64), booleans and tables of them. */
 export function table(fields: TableFields): Buffer {
   const parts: Uint8Array[] = []
   for (const [key, value] of Object.entries(fields)) {
     parts.push(short(key))
     if (typeof value === 'string') parts.push(Buffer.from('S'), long(value))
     else if (typeof value === 'boolean') parts.push(Buffer.from('t'), u8(value ? 1 : 0))
+    else if (typeof value === 'number') parts.push(Buffer.from('l'), u64(value))
     else parts.push(Buffer.from('F'), table(value))
   }
   const body = Buffer.concat(parts)
   return Buffer.concat([u32(body.length), body])
 }
 
+function u64(value: number): Buffer {
+  const bytes = Buffer.alloc(8)
+  bytes.writeBigInt64BE(BigInt(value))
+  return bytes
+}
+
 /** Values `table` can write. */
-export type TableFields = { readonly [key: string]: string | boolean | TableFields }
+export type TableFields = { readonly [key: string]: string | number | boolean | TableFields }
 
 /** Size of a basic.ack frame on the wire. */
 export const ACK_FRAME_SIZE = 21

@@ -8,23 +8,34 @@ import { Consumer } from '../../core/queue/consumer.ts'
 import { Unacked } from '../../core/queue/unacked.ts'
 import { ShardClock } from '../../core/time/clock.ts'
 import { TimerWheel } from '../../core/time/timer-wheel.ts'
+import type { QueueSettings } from '../../core/topology/queue-settings.ts'
 import { plainSettings } from '../../core/topology/queue-settings.ts'
 import { Arena, createArena, slabBytes } from '../../shared/bus/arena.ts'
 import { createDoorbell, Doorbell } from '../../shared/bus/doorbell.ts'
 import { Lane } from '../../shared/bus/lane.ts'
 import { createRing, RingReader, RingWriter } from '../../shared/bus/ring.ts'
 import { SlabReclaimer } from '../../shared/bus/slab-reclaimer.ts'
-import { EntryFlag, Outcome } from '../../shared/bus/wire.ts'
+import { EntryFlag, Outcome, priorityShift } from '../../shared/bus/wire.ts'
 import type { Micro } from './harness.ts'
 
 const RING_WORDS = 1 << 16
 const SLABS = 64
 const BATCH = 500
 /** Entry words of a 16 B message: slab, offset, names, extra keys, properties, body, extents. */
-const entry: Int32Array = Int32Array.of(3, 4096, 20, 0, 3, 16, 0)
+const entry: Int32Array = Int32Array.of(3, 4096, 20, 0, 10, 16, 0)
+/** Delivery mode and an expiration of six digits. */
+const properties: Uint8Array = Uint8Array.of(0x11, 0, 2, 6, ...Buffer.from('600000'))
 
 export function queueMicros(): readonly Micro[] {
-  return [noAckDelivery(), backlog(), acknowledged()]
+  return [
+    noAckDelivery(),
+    backlog(),
+    acknowledged('', {}),
+    acknowledged(', x-message-ttl', { messageTtlMs: 600_000 }),
+    acknowledged(', expiration', {}, EntryFlag.expiration),
+    acknowledged(', limits', { lengthMax: 1e8, bytesMax: 1e10 }),
+    acknowledged(', priorities', { priorityMax: 10 }, 0, 10),
+  ]
 }
 
 type Bench = {
@@ -57,13 +68,21 @@ function backlog(): Micro {
   return { name: 'queue: kept, then delivered', size: BATCH, batch }
 }
 
-function acknowledged(): Micro {
-  const bench = makeBench(false, 1000)
+function acknowledged(
+  name: string,
+  settings: Partial<QueueSettings>,
+  flags = 0,
+  priorities = 1,
+): Micro {
+  const bench = makeBench(false, 1000, settings)
   bench.queue.addConsumer(bench.consumer)
   const { queue, consumer } = bench
   const { unacked } = bench.channel
   const batch = (): void => {
-    for (let i = 0; i < BATCH; i++) queue.accept(entry, 0, EntryFlag.persistent, -1)
+    for (let i = 0; i < BATCH; i++) {
+      const priority = (i % priorities) << priorityShift
+      queue.accept(entry, 0, EntryFlag.persistent | flags | priority, -1)
+    }
     expectDeliveries(bench, BATCH)
     for (let id = unacked.base; id !== unacked.next; id = (id + 1) | 0) {
       const slot = unacked.slotOf(id)
@@ -74,11 +93,12 @@ function acknowledged(): Micro {
       queue.afterSettle(consumer)
     }
   }
-  return { name: 'queue: to a consumer with acks, settled', size: BATCH, batch }
+  return { name: `queue: to a consumer with acks, settled${name}`, size: BATCH, batch }
 }
 
-function makeBench(noAck: boolean, prefetch: number): Bench {
+function makeBench(noAck: boolean, prefetch: number, settings: Partial<QueueSettings> = {}): Bench {
   const arena = new Arena(createArena(SLABS * slabBytes))
+  arena.slab(entry[0] as number).set(properties, (entry[1] as number) + (entry[2] as number))
   const reclaimer = new SlabReclaimer(arena)
   const memory = createRing(RING_WORDS)
   const lane = new Lane(new RingWriter(memory), new Doorbell(createDoorbell()))
@@ -92,17 +112,22 @@ function makeBench(noAck: boolean, prefetch: number): Bench {
     tokens: 0,
     starved: [],
   }
-  const queue = new ClassicQueue(1, true, plainSettings, {
-    messages: new MessageTable(arena, reclaimer),
-    log: new MemoryLog(),
-    queueMemoryBudget: Number.MAX_SAFE_INTEGER,
-    clock: new ShardClock(),
-    timers: new TimerWheel(),
-    deaths: { add: (queue, row, position) => queue.buried(row, position) },
-    unused: () => {},
-    wake: () => {},
-    want: () => {},
-  })
+  const queue = new ClassicQueue(
+    1,
+    true,
+    { ...plainSettings, ...settings },
+    {
+      messages: new MessageTable(arena, reclaimer),
+      log: new MemoryLog(),
+      queueMemoryBudget: Number.MAX_SAFE_INTEGER,
+      clock: startedClock(),
+      timers: new TimerWheel(),
+      deaths: { add: (queue, row, position) => queue.buried(row, position) },
+      unused: () => {},
+      wake: () => {},
+      want: () => {},
+    },
+  )
   const options = { tag: 'c', noAck, exclusive: false, prefetch, priority: 0 }
   const consumer = new Consumer(1, channel, queue, options)
   channel.window.bytes = WINDOW
@@ -120,4 +145,10 @@ function expectDeliveries(bench: Bench, count: number): void {
   bench.reader.release()
   bench.channel.window.bytes = WINDOW
   if (deliveries !== count) throw new Error(`${deliveries} deliveries out of ${count}`)
+}
+
+function startedClock(): ShardClock {
+  const clock = new ShardClock()
+  clock.set(1000, 1_700_000_000_000)
+  return clock
 }

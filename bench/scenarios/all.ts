@@ -9,6 +9,7 @@ import { idleConnectionScenarios } from './idle-connections.ts'
 import { latencyScenarios } from './latency.ts'
 import { manyQueuesScenarios } from './many-queues.ts'
 import { persistentScenarios } from './persistent.ts'
+import { queueFeatureScenarios } from './queue-features.ts'
 import type { Scenario } from './scenario.ts'
 import { shardScenarios } from './shards.ts'
 import { stompScenarios } from './stomp.ts'
@@ -26,6 +27,7 @@ export const allScenarios: readonly Scenario[] = [
   ...topicBindingsScenarios,
   ...shardScenarios,
   ...persistentScenarios,
+  ...queueFeatureScenarios,
   ...deepQueueScenarios,
   ...stompScenarios,
   ...amqp10Scenarios,

@@ -18,7 +18,7 @@ import type { TimerOwner, TimerWheel } from '../time/timer-wheel.ts'
 import { delayOf, withServedDelay } from './delay-header.ts'
 import { DueHeap } from './due-heap.ts'
 
-/** What lies before the body of an entry (as EntryHead of core/shard/entry-copy.ts). */
+/** What lies before the body of an entry (as EntryHead of core/message/entry-copier.ts). */
 interface EntryHead {
   readonly bytes: Uint8Array
   readonly exrkSize: number

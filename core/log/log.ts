@@ -30,8 +30,11 @@ export interface BacklogOwner {
   restoreExpiry(position: number, at: number): void
   /** After a restart: there are messages of another level, which is opened now if it was not. */
   restoreLevel(level: number): void
-  /** All persistent messages below `to` can be read back from disk: their rows may go. */
-  pageOut(to: number): void
+  /**
+   * All persistent messages below `to` can be read back from disk: their rows may go. At most `bytes` of
+   * messages may stay, even if the queue's own budget is larger.
+   */
+  pageOut(to: number, bytes: number): void
   /** No message from this position on was ever delivered. */
   undeliveredFrom(): number
   /** Messages that are on disk only are in [storedFrom, storedTo); equal when there are none. */

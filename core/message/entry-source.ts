@@ -33,6 +33,13 @@ export class EntrySource {
     for (let x = this.nextExtent; x < end; x += extentWords) this.left -= words[x + 2] as number
   }
 
+  /** Turns to an entry that lies in one piece at `bytes[at..]`. */
+  startAt(bytes: Buffer, at: number, size: number): void {
+    this.bytes = bytes
+    this.at = at
+    this.left = size
+  }
+
   /** Leaves out the next `size` bytes, which lie in the first extent. */
   skip(size: number): void {
     this.at += size

@@ -80,8 +80,8 @@ export class Backlog implements BacklogOwner {
     this.queue.restoreLevel(level)
   }
 
-  pageOut(to: number): void {
-    this.list.pageOut(to, this.memoryBudget, this.messages)
+  pageOut(to: number, bytes: number): void {
+    this.list.pageOut(to, Math.min(this.memoryBudget, bytes), this.messages)
   }
 
   undeliveredFrom(): number {

@@ -155,9 +155,9 @@ export class Bounds implements ExpiryOwner, TimerOwner {
   }
 
   // HOT: once per message that a bounded queue parts with
-  /** The message at `position` is gone. */
+  /** The message at `position` is gone; negative: it never was in the queue. */
   gone(position: number): void {
-    if (this.expiry.count > 0) this.expiry.clear(position)
+    if (this.expiry.count > 0 && position >= 0) this.expiry.clear(position)
   }
 
   /** After a restart: the message at `position` expires at the wall-clock time `wallAt`. */

@@ -24,11 +24,13 @@ import { takeOut } from './browse.ts'
 import type { Consumer, ConsumerChannel } from './consumer.ts'
 import { Block, ConsumerRing } from './consumer.ts'
 import type { DeathReason, DeathSink, DyingQueue } from './death.ts'
+import { DelayedRetries, retryDelay } from './delayed-retry.ts'
 import { DeliveryCounts } from './delivery-counts.ts'
 import { commitDelivery } from './delivery-record.ts'
 import type { Holder } from './holder.ts'
 import { Lease } from './lease.ts'
 import type { Marks } from './marks.ts'
+import { failedOf } from './marks.ts'
 import type { GroupedQueue } from './message-groups.ts'
 import { MessageGroups } from './message-groups.ts'
 import type { PriorityRule } from './priority-list.ts'
@@ -92,6 +94,8 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   /** Undefined while nothing bounds its messages. */
   private bounds: Bounds | undefined
   private lease: Lease | undefined
+  /** Undefined while nothing waits to be tried again. */
+  private retries: DelayedRetries | undefined
   /** Undefined where messages have no groups. */
   private readonly groups: MessageGroups | undefined
 
@@ -122,6 +126,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     this.owed = []
     this.bounds = undefined
     this.lease = undefined
+    this.retries = undefined
     const { messageGroups } = settings
     this.groups =
       messageGroups === undefined ? undefined : new MessageGroups(context.messages, messageGroups)
@@ -151,7 +156,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
 
   /** Messages that wait for a consumer. */
   readyCount(): number {
-    return this.ready.size() + (this.groups === undefined ? 0 : this.groups.count())
+    return this.ready.size() + (this.groups?.count() ?? 0) + (this.retries?.count() ?? 0)
   }
 
   // HOT: once per publish and queue; bench/micro/queue.ts
@@ -167,7 +172,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     if (this.bounds !== undefined || (flags & this.watched) !== 0) {
       return this.acceptBounded(words, e, flags, row)
     }
-    if (this.ready.size() === 0) {
+    if (this.ready.isEmpty()) {
       for (let c = this.consumers.pick(); c !== undefined; c = this.consumers.pick()) {
         if (c.noAck) {
           if (!this.sender.sendEntry(c, words, e)) continue
@@ -202,7 +207,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     }
     const expiry = bounds.expiryOf(words, e, flags)
     const level = this.levelFor(flags)
-    if (this.ready.size() === 0) {
+    if (this.ready.isEmpty()) {
       for (let c = this.consumers.pick(); c !== undefined; c = this.consumers.pick()) {
         if (c.noAck) {
           if (!this.sender.sendEntry(c, words, e)) continue
@@ -253,52 +258,36 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
 
   private deliverReady(): void {
     const ready = this.ready
-    if (this.groups !== undefined) {
-      this.deliverGroups(this.groups)
-      return
-    }
-    while (ready.size() > 0) {
+    if (this.groups !== undefined) return this.groups.deliver(this)
+    while (!ready.isEmpty()) {
       const c = this.consumers.pick()
       if (c === undefined) return
       if (!this.sender.canServe(c)) continue
       if (ready.levelToRead() >= 0) this.fetch()
       // What comes next is on its way from the disk.
       if (!ready.take()) return
-      if (this.bounds?.taken(ready.takenRow, ready.takenPosition) === true) {
-        this.die(ready.takenRow, ready.takenPosition, 'expired')
-        continue
-      }
+      if (this.isLate(ready.takenRow, ready.takenPosition)) continue
       this.sendRow(c, ready.takenRow, ready.takenPosition, ready.takenReturned)
       this.consumers.served(c)
     }
   }
 
-  /** As `deliverReady`, each message to whom its group allows. */
-  private deliverGroups(groups: MessageGroups): void {
-    const { ready, consumers, sender } = this
-    while (ready.size() > 0 && !groups.isFull()) {
-      const next = consumers.pickAny()
-      if (next === undefined) return
-      if (!sender.canServe(next)) continue
-      if (ready.levelToRead() >= 0) this.fetch()
-      if (!ready.take()) return
-      const { takenRow: row, takenPosition: position, takenReturned } = ready
-      if (this.bounds?.taken(row, position) === true) {
-        this.die(row, position, 'expired')
-        continue
-      }
-      const key = groups.keyOf(row)
-      const owner = key === undefined ? undefined : groups.ownerOf(key)
-      const consumer = owner ?? next
-      const can = owner === undefined || (canGo(owner) && sender.canServe(owner))
-      if (key !== undefined && (!can || groups.isBehind(key, position))) {
-        groups.setAside(row, position, key)
-        continue
-      }
-      if (key !== undefined && !consumer.noAck) groups.delivered(key, consumer, position)
-      this.sendRow(consumer, row, position, takenReturned)
-      consumers.served(consumer)
-    }
+  /** GroupedQueue: whether `consumer` is in turn and can be sent a message. */
+  canServe(consumer: Consumer): boolean {
+    return consumer.blocked === 0 && !consumer.ended && this.sender.canServe(consumer)
+  }
+
+  /** GroupedQueue: sends a message that was taken. */
+  deliver(consumer: Consumer, row: number, position: number, returned: boolean): void {
+    this.sendRow(consumer, row, position, returned)
+    this.consumers.served(consumer)
+  }
+
+  /** GroupedQueue: a message that was taken is too late, and dies. */
+  isLate(row: number, position: number): boolean {
+    if (this.bounds?.taken(row, position) !== true) return false
+    this.die(row, position, 'expired')
+    return true
   }
 
   /** GroupedQueue. */
@@ -377,6 +366,13 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
       const next = limit === undefined || limit >= 0 ? position : this.moveToEnd(row, position)
       counts.set(next, word)
       if (next !== position) return
+      const delay = retryDelay(this.settings.delayedRetry, failed, failedOf(word))
+      if (delay > 0) {
+        this.bounds?.taken(row, position)
+        this.retries ??= new DelayedRetries(this.context.clock, this.context.timers, this)
+        this.retries.add(row, position, delay)
+        return
+      }
     }
     this.ready.giveBack(row, position)
     this.context.wake(this)
@@ -446,6 +442,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   /** Drops all ready messages; returns how many. */
   purge(): number {
     this.groups?.putBackAll(this)
+    this.retries?.putBackAll()
     const count = this.ready.size()
     for (const backlog of this.backlogs) {
       if (backlog === undefined) continue
@@ -480,6 +477,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
 
   /** BacklogQueue. */
   readBack(): void {
+    if (this.ready instanceof PriorityList) this.ready.lookAgain()
     this.bounds?.recount()
     this.context.wake(this)
   }
@@ -487,6 +485,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   /** The queue is gone: its messages are dropped, also those that are settled later. */
   destroy(): void {
     this.groups?.putBackAll(this)
+    this.retries?.putBackAll()
     this.deleted = true
     this.bounds?.destroy()
     this.lease?.stop()
@@ -679,8 +678,3 @@ const priorityFlags: number = 255 << priorityShift
 
 /** In place of a position: the message was never in the queue. */
 const nowhere = -1
-
-/** Whether a consumer is in turn, as far as is known. */
-function canGo(consumer: Consumer): boolean {
-  return consumer.blocked === 0 && !consumer.ended
-}

@@ -14,8 +14,8 @@ const sparesMax = 256
 const never: number = Number.POSITIVE_INFINITY
 
 interface Page {
-  /** Its first position, divided by `pagePositions`. */
-  number: number
+  /** Its first position; -1 while it is spare. */
+  start: number
   /** Positions with a time. */
   count: number
   /** Handle of its timer, -1 while it has none, and when that fires. */
@@ -57,9 +57,12 @@ export class ExpiryIndex implements TimerOwner {
   // HOT: once per message with an expiry
   /** The message at `position` expires at the (monotonic) time `at`; while it is not `waiting` nothing happens. */
   set(position: number, at: number, waiting: boolean): void {
-    const number = Math.floor(position / pagePositions)
-    const page = this.tail.number === number ? this.tail : this.turnTo(number)
-    const slot = position - number * pagePositions
+    let page = this.tail
+    let slot = position - page.start
+    if (slot < 0 || slot >= pagePositions || page.start < 0) {
+      slot = position % pagePositions
+      page = this.turnTo(position - slot)
+    }
     if (page.times[slot] === 0) {
       page.count++
       this.count++
@@ -111,7 +114,7 @@ export class ExpiryIndex implements TimerOwner {
   /** What waits in [from, to) is gone. */
   clearWaiting(from: number, to: number): void {
     for (const page of [...this.pages.values()]) {
-      const start = page.number * pagePositions
+      const { start } = page
       if (start >= to || start + pagePositions <= from) continue
       for (let slot = 0; slot < pagePositions; slot++) {
         const position = start + slot
@@ -127,7 +130,7 @@ export class ExpiryIndex implements TimerOwner {
     this.count = 0
   }
 
-  /** TimerOwner: looks through the page with number `key`. */
+  /** TimerOwner: looks through the page that begins at `key`. */
   onTimer(key: number): number {
     const page = this.pages.get(key)
     if (page === undefined) return 1
@@ -145,7 +148,7 @@ export class ExpiryIndex implements TimerOwner {
         continue
       }
       died++
-      this.owner.expired(page.number * pagePositions + slot)
+      this.owner.expired(page.start + slot)
     }
     this.scanned = undefined
     if (page.count === 0) this.forget(page)
@@ -156,24 +159,24 @@ export class ExpiryIndex implements TimerOwner {
   private arm(page: Page, at: number): void {
     if (page.timer >= 0) this.timers.cancel(page.timer)
     page.due = at
-    page.timer = this.timers.add(at, this, page.number)
+    page.timer = this.timers.add(at, this, page.start)
   }
 
   private find(position: number): Page | undefined {
-    const number = Math.floor(position / pagePositions)
-    if (this.front.number === number) return this.front
-    if (this.tail.number === number) return this.tail
-    const page = this.pages.get(number)
+    const start = position - (position % pagePositions)
+    if (this.front.start === start) return this.front
+    if (this.tail.start === start) return this.tail
+    const page = this.pages.get(start)
     if (page !== undefined) this.front = page
     return page
   }
 
-  private turnTo(number: number): Page {
-    let page = this.pages.get(number)
+  private turnTo(start: number): Page {
+    let page = this.pages.get(start)
     if (page === undefined) {
       page = spares.pop() ?? newPage()
-      page.number = number
-      this.pages.set(number, page)
+      page.start = start
+      this.pages.set(start, page)
     }
     const left = this.tail
     this.tail = page
@@ -183,11 +186,11 @@ export class ExpiryIndex implements TimerOwner {
 
   private forget(page: Page): void {
     if (page.timer >= 0) this.timers.cancel(page.timer)
-    this.pages.delete(page.number)
+    this.pages.delete(page.start)
     if (this.tail === page) this.tail = nowhere
     if (this.front === page) this.front = nowhere
     if (page.count > 0) page.times.fill(0)
-    page.number = -1
+    page.start = -1
     page.count = 0
     page.timer = -1
     page.due = never
@@ -197,7 +200,7 @@ export class ExpiryIndex implements TimerOwner {
 
 function newPage(): Page {
   const times = new Float64Array(pagePositions)
-  return { number: -1, count: 0, timer: -1, due: never, times }
+  return { start: -1, count: 0, timer: -1, due: never, times }
 }
 
 /** In place of a page that there is not. */

@@ -12,8 +12,9 @@ import { ReplyCode } from '../../shared/errors.ts'
 import { findField, readValue } from '../../shared/message/field-table.ts'
 import { PropertyScan } from '../../shared/message/properties.ts'
 import type { MessageTable } from '../message/message-table.ts'
-import type { Consumer } from './consumer.ts'
+import type { Consumer, ConsumerRing } from './consumer.ts'
 import type { Holder } from './holder.ts'
+import type { WaitingList } from './waiting-list.ts'
 
 /** Messages that may be set aside at once: each settlement may put all of them back. */
 const asideMax = 256
@@ -31,8 +32,15 @@ interface Aside {
   readonly key: string
 }
 
-/** Where messages that were set aside go back to. */
+/** The queue, as its groups see it. */
 export interface GroupedQueue {
+  readonly ready: WaitingList
+  readonly consumers: ConsumerRing
+  canServe(consumer: Consumer): boolean
+  deliver(consumer: Consumer, row: number, position: number, returned: boolean): void
+  isLate(row: number, position: number): boolean
+  /** What comes next in `ready` is to be read back. */
+  fetch(): void
   backAgain(row: number, position: number): void
 }
 
@@ -60,13 +68,32 @@ export class MessageGroups {
     return this.aside.length
   }
 
-  /** No more messages may be taken from the queue to find one that can go. */
-  isFull(): boolean {
-    return this.aside.length >= asideMax
+  /** Delivers what can be delivered, each message to whom its group allows. */
+  deliver(queue: GroupedQueue): void {
+    const { ready, consumers } = queue
+    while (!ready.isEmpty() && this.aside.length < asideMax) {
+      const next = consumers.pickAny()
+      if (next === undefined) return
+      if (!queue.canServe(next)) continue
+      if (ready.levelToRead() >= 0) queue.fetch()
+      if (!ready.take()) return
+      const { takenRow: row, takenPosition: position, takenReturned } = ready
+      if (queue.isLate(row, position)) continue
+      const key = this.keyOf(row)
+      const owner = key === undefined ? undefined : this.groups.get(key)?.consumer
+      const can = owner === undefined || queue.canServe(owner)
+      if (key !== undefined && (!can || this.isBehind(key, position))) {
+        this.aside.push({ row, position, key })
+        continue
+      }
+      const consumer = owner ?? next
+      if (key !== undefined && !consumer.noAck) this.delivered(key, consumer, position)
+      queue.deliver(consumer, row, position, takenReturned)
+    }
   }
 
   /** The key of a message; undefined: it has none. */
-  keyOf(row: number): string | undefined {
+  private keyOf(row: number): string | undefined {
     const { messages, scan } = this
     const size = messages.propsSize[row] as number
     const bytes = messages.slabBytesOf(messages.slab[row] as number)
@@ -83,22 +110,13 @@ export class MessageGroups {
     return typeof value === 'object' ? undefined : String(value)
   }
 
-  /** The only consumer that may have messages with this key now; undefined: any. */
-  ownerOf(key: string): Consumer | undefined {
-    return this.groups.get(key)?.consumer
-  }
-
   /** Whether an earlier message of the group is set aside. */
-  isBehind(key: string, position: number): boolean {
+  private isBehind(key: string, position: number): boolean {
     return this.aside.some((other) => other.key === key && other.position < position)
   }
 
-  setAside(row: number, position: number, key: string): void {
-    this.aside.push({ row, position, key })
-  }
-
   /** `consumer` holds the message until it settles it. */
-  delivered(key: string, consumer: Consumer, position: number): void {
+  private delivered(key: string, consumer: Consumer, position: number): void {
     let group = this.groups.get(key)
     if (group === undefined) {
       group = { key, consumer, unsettled: 0 }

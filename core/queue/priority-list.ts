@@ -12,6 +12,7 @@ import type { WaitingList } from './waiting-list.ts'
 
 export type PriorityRule = 'strict' | 'twoToOne'
 
+const levelsMax = 256
 /** Messages of the higher level in a row. */
 const higherInTurn = 2
 
@@ -24,6 +25,8 @@ export class PriorityList implements WaitingList {
   private readonly openLevel: (level: number) => ReadyList
   /** By level; undefined where there never was a message. */
   private readonly levels: (ReadyList | undefined)[]
+  /** Levels that may have messages, a bit each. */
+  private readonly filled: Int32Array
   /** twoToOne: messages taken since the lower level had its turn. */
   private turn: number
 
@@ -36,11 +39,13 @@ export class PriorityList implements WaitingList {
     this.rule = rule
     this.openLevel = openLevel
     this.levels = [lowest]
+    this.filled = new Int32Array(levelsMax / 32).fill(-1)
     this.turn = 0
   }
 
-  /** The list of a level, made if need be. */
+  /** The list of a level, made if need be; messages may be put into it. */
   level(level: number): ReadyList {
+    this.fill(level)
     const known = this.levels[level]
     if (known !== undefined) return known
     while (this.levels.length <= level) this.levels.push(undefined)
@@ -49,10 +54,15 @@ export class PriorityList implements WaitingList {
     return made
   }
 
+  // HOT: once per publish to a queue with priorities and a limit
   size(): number {
     let size = 0
     for (let i = 0; i < this.levels.length; i++) size += this.levels[i]?.size() ?? 0
     return size
+  }
+
+  isEmpty(): boolean {
+    return this.next() === undefined
   }
 
   push(row: number, level: number): number {
@@ -125,10 +135,24 @@ export class PriorityList implements WaitingList {
       const lowest = levels[0] as ReadyList
       if (lowest.size() > 0) return lowest
     }
-    for (let i = levels.length - 1; i >= 0; i--) {
-      const list = levels[i]
-      if (list !== undefined && list.size() > 0) return list
+    const { filled } = this
+    for (let word = (levels.length - 1) >> 5; word >= 0; word--) {
+      while (filled[word] !== 0) {
+        const level = (word << 5) + 31 - Math.clz32(filled[word] as number)
+        const list = levels[level]
+        if (list !== undefined && list.size() > 0) return list
+        filled[word] = (filled[word] as number) & ~(1 << (level & 31))
+      }
     }
     return undefined
+  }
+
+  /** Messages may have come to any level without `push`. */
+  lookAgain(): void {
+    this.filled.fill(-1)
+  }
+
+  private fill(level: number): void {
+    this.filled[level >> 5] = (this.filled[level >> 5] as number) | (1 << (level & 31))
   }
 }

@@ -65,6 +65,10 @@ export class ReadyList implements WaitingList {
     return this.count - this.holes + this.returned.count + this.stored.size()
   }
 
+  isEmpty(): boolean {
+    return this.size() === 0
+  }
+
   // HOT: once per queued message
   /** Adds a fresh message at the end; returns its position. */
   push(row: number): number {

@@ -12,6 +12,7 @@ export interface WaitingList {
   readonly removedBytes: number
 
   size(): number
+  isEmpty(): boolean
   /** Adds a fresh message of a level at its end; returns its position. */
   push(row: number, level: number): number
   /** The position of a message of a level that is delivered without waiting; nothing may wait. */

@@ -7,6 +7,7 @@ import type { UserRecord, VhostRecord } from '../topology/records.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { Forwarder } from './peer-link.ts'
 import type { ResolvedRoute } from './route-cache.ts'
+import type { StreamPublisher } from './stream-clients.ts'
 
 export class ShardConnection implements Window {
   /** Its slot at the gateway. */
@@ -79,6 +80,8 @@ export class ShardChannel implements ConsumerChannel, Forwarder {
   /** A publish was refused: nothing counts until the channel is closed. */
   failed: boolean
   closed: boolean
+  /** What it publishes to, if it is one of the stream protocol. */
+  publisher: StreamPublisher | undefined
   /** It has held a delivery for too long, and its gateway was told. */
   timedOut: boolean
   /** The keys of the last publish and where they led. */
@@ -116,6 +119,7 @@ export class ShardChannel implements ConsumerChannel, Forwarder {
     this.waitsForLog = false
     this.failed = false
     this.closed = false
+    this.publisher = undefined
     this.timedOut = false
     this.lastKey = new Uint8Array(keyBytesMax)
     this.lastKeySize = -1

@@ -5,6 +5,7 @@ import { pack, unpack } from '../../shared/bus/control.ts'
 import { Record } from '../../shared/bus/wire.ts'
 import { channelError, connectionError } from '../../shared/errors.ts'
 import type { MetadataStore } from '../store/metadata-store.ts'
+import { StreamQueue } from '../stream/stream-queue.ts'
 import type { QueueStats, RegistrySettings } from '../topology/decision.ts'
 import { checkVhostAccess } from '../topology/permissions.ts'
 import type { QueueRecord } from '../topology/records.ts'
@@ -190,7 +191,19 @@ export class ControlDesk {
       case 'keyedWrite':
       case 'keyedGet':
       case 'keyedScan':
+      case 'keyedTake':
         return this.keyed?.run(op, (reply) => this.state.reply(end, request, reply))
+      case 'declarePublisher':
+      case 'publisherSequence':
+      case 'streamSubscribe':
+      case 'streamUnsubscribe':
+      case 'streamStopped':
+      case 'streamStoreOffset':
+      case 'streamQueryOffset':
+      case 'streamStats':
+      case 'describeStreams':
+      case 'superStream':
+        return this.state.streamClients.run(end, request, op)
       case 'queuePurge':
         return purge(this.state, end, request, op)
       case 'checkTarget':
@@ -322,6 +335,7 @@ export class ControlDesk {
     if (queue === undefined) return
     state.queues.delete(record.id)
     queue.destroy()
+    if (queue instanceof StreamQueue) state.streamClients.dropStream(queue)
     state.redrives.get(record.id)?.cancel()
     state.redrives.delete(record.id)
     cancelConsumers(state, queue.consumers.all)
@@ -446,11 +460,15 @@ export class ControlDesk {
   private endConnection(end: GatewayEnd, connection: ShardConnection, done: () => void): void {
     const channels = [...connection.channels]
     const unused = closeConnection(this.state, this.replies, end, connection)
-    this.claims.release(connection)
     for (const channel of channels) this.dropCommit(channel)
+    const gone = (): void => {
+      // Who has its name next finds its exclusive queues gone.
+      this.claims.release(connection)
+      done()
+    }
     this.deleteAllUnused(unused, () => {
-      if (this.desk === undefined) done()
-      else this.desk.run({ op: 'ownerGone', owner: connection.owner }, undefined, done)
+      if (this.desk === undefined) gone()
+      else this.desk.run({ op: 'ownerGone', owner: connection.owner }, undefined, gone)
     })
   }
 

@@ -70,6 +70,7 @@ export function closeChannel(
   for (const held of channel.held) state.messages.release(held.row)
   channel.held.length = 0
   replies.close(channel)
+  state.streamClients.closePublisher(channel)
   channel.connection.channels.delete(channel)
   state.usage.userChannels.remove(channel.connection.user)
   end.channels[channel.id] = undefined
@@ -87,6 +88,7 @@ export function closeConnection(
   for (const channel of [...connection.channels]) {
     unused.push(...closeChannel(state, replies, end, channel))
   }
+  state.streamClients.dropConnection(end, connection)
   end.connections[connection.id] = undefined
   end.connectionCount--
   state.usage.vhostConnections.remove(connection.vhost.name)

@@ -9,6 +9,7 @@ import { SlabWriter } from '../../shared/bus/slab-writer.ts'
 import { SlotTable } from '../../shared/bus/slot-table.ts'
 import { Record } from '../../shared/bus/wire.ts'
 import type { Log } from '../log/log.ts'
+import { EntryCopier } from '../message/entry-copier.ts'
 import { MessageTable } from '../message/message-table.ts'
 import type { QueueContext } from '../queue/classic-queue.ts'
 import { ClassicQueue } from '../queue/classic-queue.ts'
@@ -26,12 +27,12 @@ import type { ShardChannel } from './channel.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { DelayedReleases } from './delayed-releases.ts'
 import { DeliveryTimeouts } from './delivery-timeouts.ts'
-import { EntryCopier } from './entry-copy.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { PeerLink } from './peer-link.ts'
 import { createRateMemory, PublishRates } from './publish-rates.ts'
 import type { Redrive } from './redrive.ts'
 import type { ShardStorage } from './storage.ts'
+import { StreamClients } from './stream-clients.ts'
 import { Usage } from './usage.ts'
 
 /** A line of the log: what an operator should know. */
@@ -46,6 +47,8 @@ export class ShardState implements QueueContext, StreamContext {
   readonly arena: Arena
   readonly reclaimer: SlabReclaimer
   readonly slabs: SlabWriter
+  /** See ShardMemory. */
+  readonly readSlabs: SlabWriter
   readonly messages: MessageTable
   readonly log: Log
   readonly queueMemoryBudget: number
@@ -77,6 +80,7 @@ export class ShardState implements QueueContext, StreamContext {
   readonly granted: ShardChannel[]
   /** Streams whose followers are to be told how far they are. */
   readonly advancedStreams: Set<StreamQueue>
+  readonly streamClients: StreamClients
   /** Queues to delete, since nobody uses them. */
   readonly unusedQueues: Queue[]
   /** Messages were put back: time has passed that no queue should be charged for. */
@@ -100,9 +104,9 @@ export class ShardState implements QueueContext, StreamContext {
     this.shards = shards
     this.arena = new Arena(arena)
     this.reclaimer = new SlabReclaimer(this.arena)
-    this.slabs = new SlabWriter(this.arena, ownerBase + shard, 0, (slab) =>
-      this.reclaimer.seal(slab),
-    )
+    const seal = (slab: number): void => this.reclaimer.seal(slab)
+    this.slabs = new SlabWriter(this.arena, ownerBase + shard, 0, seal)
+    this.readSlabs = new SlabWriter(this.arena, ownerBase + shard, 0, seal)
     this.messages = new MessageTable(this.arena, this.reclaimer)
     this.log = storage.createLog(this)
     this.queueMemoryBudget = storage.queueMemoryBudget
@@ -126,6 +130,7 @@ export class ShardState implements QueueContext, StreamContext {
     this.dirtyChannels = []
     this.granted = []
     this.advancedStreams = new Set()
+    this.streamClients = new StreamClients(this)
     this.unusedQueues = []
     this.restored = false
     this.usage = new Usage()

@@ -178,6 +178,7 @@ export class Shard {
       const type = (words[i] as number) & 255
       let done = true
       if (type === Record.publish) done = this.publisher.publish(end, i)
+      else if (type === Record.streamPublish) done = state.streamClients.publish(end, i)
       else if (type === Record.settle) settle(state, end, i)
       else if (type === Record.credit) credit(end, i)
       else if (type === Record.seal) state.reclaimer.seal(words[i + 1] as number)
@@ -314,6 +315,7 @@ export class Shard {
       this.waitingForLog = []
     }
     if (state.dirtyChannels.length > 0) this.confirmChannels()
+    state.streamClients.announce()
     for (const peer of state.peers) {
       if (peer === undefined) continue
       this.answerPeer(peer)

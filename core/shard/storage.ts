@@ -12,6 +12,8 @@ import type { ShardState } from './shard-state.ts'
 export interface ShardMemory {
   readonly arena: Arena
   readonly slabs: SlabWriter
+  /** For what is read from disk in large pieces, of which little may be kept: it holds no slab of others. */
+  readonly readSlabs: SlabWriter
   readonly messages: MessageTable
   readonly reclaimer: SlabReclaimer
 }

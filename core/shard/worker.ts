@@ -33,6 +33,7 @@ const storage = new ShardStore({
   ...start.log,
   generationBytes,
   stoppedCleanly: start.stoppedCleanly,
+  memoryBudget: start.memoryBudget,
   queueMemoryBudget: config.queue_memory_budget,
   shardBell: start.bells[start.shard] as SharedArrayBuffer,
   onReaderNeeded: () => report({ report: 'readerNeeded' }),

@@ -57,7 +57,7 @@ export class ChunkReader {
     this.slab = slab
     this.at = at
     const bytes = this.arena.slab(slab).subarray(at, at + asked)
-    const reader = new BlockReader(bytes, size, run.generation, this.salt)
+    const reader = new BlockReader(bytes, size, run.segment.generation, this.salt)
     let next = 0
     for (;;) {
       const state = reader.look(next)
@@ -120,7 +120,7 @@ export class ChunkReader {
       if (position < queue.loadedTo || position < run.from || position >= run.to) continue
       if (position < queue.owner.storedFrom() || position >= queue.owner.storedTo()) continue
       if (!queue.alive.has(position)) continue
-      const row = this.keep(queue, reader, w)
+      const row = this.keep(queue, reader, w, run.segment.runs.length > 1)
       if (row === notWhole) continue
       if (row < 0) return false
       queue.owner.load(row, position)
@@ -130,12 +130,15 @@ export class ChunkReader {
     return true
   }
 
-  private keep(queue: WalQueue, reader: BlockReader, w: number): number {
+  private keep(queue: WalQueue, reader: BlockReader, w: number, shared: boolean): number {
     if (((reader.words[w + 1] as number) & inParts) !== 0) {
       const source = Buffer.concat(queue.parts)
       if (source.length !== entryBytes(reader.words, w)) return notWhole
       return this.keeper.keep(reader.words, w, source, 0)
     }
-    return this.keeper.adopt(reader.words, w, this.slab, this.at + (w + enqueueHeadWords) * 4)
+    const at = (w + enqueueHeadWords) * 4
+    // Where other queues' messages lie between, ours would hold a slab of mostly theirs.
+    if (shared) return this.keeper.keep(reader.words, w, reader.bytes, at)
+    return this.keeper.adopt(reader.words, w, this.slab, this.at + at)
   }
 }

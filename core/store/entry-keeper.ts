@@ -2,9 +2,10 @@
 
 import type { Arena } from '../../shared/bus/arena.ts'
 import type { SlabWriter } from '../../shared/bus/slab-writer.ts'
-import { entryWords, extentsMax, extentWords } from '../../shared/bus/wire.ts'
+import { entryWords } from '../../shared/bus/wire.ts'
+import { EntryCopier } from '../message/entry-copier.ts'
 import type { MessageTable } from '../message/message-table.ts'
-import { inParts } from './wal-format.ts'
+import { inParts, timed } from './wal-format.ts'
 
 /** Where replayed messages go: rows, each held by the queues that have the message. */
 export interface MessageKeeper {
@@ -21,28 +22,21 @@ export interface MessageKeeper {
 export const keepNothing: MessageKeeper = { keep: () => 0, hold: () => {}, release: () => {} }
 
 export class EntryKeeper implements MessageKeeper {
-  private readonly arena: Arena
-  private readonly slabs: SlabWriter
   private readonly messages: MessageTable
+  private readonly copier: EntryCopier
   private readonly entry: Int32Array
-  private readonly rooms: number[]
 
   constructor(arena: Arena, slabs: SlabWriter, messages: MessageTable) {
-    this.arena = arena
-    this.slabs = slabs
     this.messages = messages
-    this.entry = new Int32Array(entryWords + extentsMax * extentWords)
-    this.rooms = []
+    this.copier = new EntryCopier(arena, slabs)
+    this.entry = new Int32Array(entryWords)
   }
 
   keep(words: Int32Array, w: number, source: Buffer, from: number): number {
-    const { entry } = this
-    for (let i = 2; i < 6; i++) entry[i] = words[w + i] as number
-    const prefix = (entry[2] as number) + (entry[3] as number) + (entry[4] as number)
-    const copied = this.copy(source, from, prefix, words[w + 5] as number)
-    const flags = (words[w + 1] as number) & 255 & ~inParts
-    const row = copied ? this.messages.add(entry, 0, flags) : -1
-    for (let i = 0; i < this.rooms.length; i++) this.slabs.close(this.rooms[i] as number)
+    const { copier } = this
+    const copied = copier.copyFrom(source, from, words, w + 2)
+    const row = copied ? this.messages.add(copier.words, 0, flagsOf(words, w)) : -1
+    copier.close()
     return row
   }
 
@@ -62,29 +56,11 @@ export class EntryKeeper implements MessageKeeper {
     entry[1] = at
     for (let i = 2; i < 6; i++) entry[i] = words[w + i] as number
     entry[6] = 0
-    return this.messages.add(entry, 0, (words[w + 1] as number) & 255)
+    return this.messages.add(entry, 0, flagsOf(words, w))
   }
+}
 
-  private copy(source: Buffer, from: number, prefix: number, body: number): boolean {
-    const { entry, rooms, slabs } = this
-    rooms.length = 0
-    let extents = -1
-    let left = prefix + body
-    let at = from
-    while (left > 0) {
-      const first = extents < 0
-      if (!slabs.takeSome(first ? prefix : 0, first ? body : left)) return false
-      rooms.push(slabs.slab)
-      const e = first ? 0 : entryWords + extents * extentWords
-      entry[e] = slabs.slab
-      entry[e + 1] = slabs.at
-      if (!first) entry[e + 2] = slabs.size
-      source.copy(this.arena.slab(slabs.slab), slabs.at, at, at + slabs.size)
-      at += slabs.size
-      left -= slabs.size
-      extents++
-    }
-    entry[6] = extents
-    return true
-  }
+/** Flags of the message: those of the op itself left out. */
+function flagsOf(words: Int32Array, w: number): number {
+  return (words[w + 1] as number) & 255 & ~(inParts | timed)
 }

@@ -52,6 +52,15 @@ export class Keyed {
     return keys.map((key) => db.getBinary(tableKey(table, key)) ?? null)
   }
 
+  /** Returns when it is on disk that the row is gone. */
+  take({ table, key }: Op<'keyedTake'>): Buffer | null {
+    const [value] = this.get({ op: 'keyedGet', table, keys: [key] })
+    if (value === undefined || value === null) return null
+    const db = this.opened()
+    db.transactionSync(() => db.removeSync(tableKey(table, key)))
+    return value
+  }
+
   scan({ table, prefix, filter, after, bytesMax }: Op<'keyedScan'>): KeyedRows {
     if (this.isBlank()) return { rows: [], next: null }
     const from = tableKey(table, prefix)

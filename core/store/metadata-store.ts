@@ -13,7 +13,7 @@ export interface MetadataStore {
   readonly keyedDurableUpTo: number
   /** As `write`, for the keyed store. */
   writeKeyed(rows: Uint8Array<ArrayBuffer>): number
-  /** Answers a packed `keyedGet` or `keyedScan`, which sees everything written before. */
+  /** Answers a packed `keyedGet`, `keyedScan` or `keyedTake`, which sees everything written before. */
   readKeyed(op: Uint8Array, answer: (reply: ControlReply) => void): void
 }
 

@@ -127,8 +127,8 @@ function workKeyed(): void {
     const first = keyedWaiting[0]
     if (first === undefined) return
     if ('op' in first) {
-      keyedWaiting.shift()
       readKeyed(first)
+      keyedWaiting.shift()
       continue
     }
     const writes: KeyedWrite[] = []
@@ -149,6 +149,7 @@ function readKeyed({ request, op: packed }: KeyedRead): void {
   let reply: object = {}
   if (op.op === 'keyedGet') reply = { values: keyed.get(op) }
   else if (op.op === 'keyedScan') reply = keyed.scan(op)
+  else if (op.op === 'keyedTake') reply = { value: keyed.take(op) }
   tell({ report: 'keyedAnswer', request, reply: new Uint8Array(pack(reply)) })
 }
 

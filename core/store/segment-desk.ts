@@ -16,12 +16,13 @@ import {
   ReadFailure,
   readRequestWords,
 } from './log-wire.ts'
-import { highWord, joinWords, lowWord } from './wal-format.ts'
+import { highWord, joinWords, lowWord, segmentBlockBytes } from './wal-format.ts'
 import type { StoredRun, WalQueue } from './wal-queue.ts'
 import { levelKey } from './wal-queue.ts'
 
-/** What one read brings: some 10 000 small messages, 16 of 64 KiB. */
+/** What one read brings: some 10 000 small messages, 16 of 64 KiB; and where memory is short. */
 const chunkBytes: number = 1024 * 1024
+const smallChunkBytes: number = 2 * segmentBlockBytes
 
 /** A read that the disk refused is tried again after this. */
 const retryMs = 1000
@@ -50,6 +51,7 @@ interface Fetch {
   readonly run: StoredRun
   readonly slab: number
   readonly at: number
+  readonly size: number
 }
 
 export interface SegmentDeskParts {
@@ -57,9 +59,13 @@ export interface SegmentDeskParts {
   readonly replies: RingReader
   readonly bell: Doorbell
   readonly arena: Arena
+  /** For messages, and for the pieces of files that are read. */
   readonly slabs: SlabWriter
+  readonly readSlabs: SlabWriter
   readonly messages: MessageTable
   readonly salt: number
+  /** Bytes of slabs in use by the node above which a backlog keeps nothing in memory. */
+  readonly memoryBudget: number
   readonly queues: ReadonlyMap<number, WalQueue>
   /** A segment was made. */
   readonly onSegment: (generation: number, number: number) => void
@@ -121,10 +127,9 @@ export class SegmentDesk {
     const queue = this.parts.queues.get(levelKey(id, from))
     if (segment === undefined || queue === undefined) return
     segment.runs.push({ queue, from, to, offset })
-    const { generation, number } = segment
     const alive = queue.alive.firstAlive(0)
     while (queue.runs[0] !== undefined && queue.runs[0].to <= alive) queue.runs.shift()
-    queue.runs.push({ generation, number, from, to, offset })
+    queue.runs.push({ segment, from, to, offset })
     this.announced.set(queue, Math.max(to, this.announced.get(queue) ?? 0))
   }
 
@@ -164,9 +169,9 @@ export class SegmentDesk {
     queue.loadedTo = 0
     queue.parts = []
     queue.runs.length = 0
-    for (const { generation, number, runs } of this.segments) {
-      for (const { queue: owner, from, to, offset } of runs) {
-        if (owner === queue) queue.runs.push({ generation, number, from, to, offset })
+    for (const segment of this.segments) {
+      for (const { queue: owner, from, to, offset } of segment.runs) {
+        if (owner === queue) queue.runs.push({ segment, from, to, offset })
       }
     }
   }
@@ -200,8 +205,14 @@ export class SegmentDesk {
   }
 
   private onRetired(): void {
-    for (const [queue, to] of this.announced) if (!queue.deleted) queue.owner.pageOut(to)
+    const bytes = Math.max(0, this.memoryLeft()) / this.announced.size
+    for (const [queue, to] of this.announced) if (!queue.deleted) queue.owner.pageOut(to, bytes)
     this.announced.clear()
+  }
+
+  private memoryLeft(): number {
+    const { arena, memoryBudget } = this.parts
+    return memoryBudget - arena.used() * arena.slabBytes
   }
 
   private retry(): void {
@@ -214,30 +225,31 @@ export class SegmentDesk {
   }
 
   private request(queue: WalQueue): void {
-    const { slabs, requests } = this.parts
+    const { readSlabs: slabs, requests } = this.parts
     const run = this.currentRun(queue)
     if (run === undefined) {
       this.end(queue, true)
       return
     }
     // Int32 words are read from the slab, so the chunk begins at a multiple of 4.
-    if (!requests.hasRoom(readRequestWords) || !slabs.take(chunkBytes + 4)) {
+    const size = this.memoryLeft() > 0 ? chunkBytes : smallChunkBytes
+    if (!requests.hasRoom(readRequestWords) || !slabs.take(size + 4)) {
       this.postponed.push(queue)
       return
     }
     const at = (slabs.at + 3) & ~3
-    const fetch = { queue, run, slab: slabs.slab, at }
+    const fetch = { queue, run, slab: slabs.slab, at, size }
     const index = requests.reserve(readRequestWords)
     const { words } = requests
     words[index] = (readRequestWords << 8) | LogRequest.read
     words[index + 1] = this.fetches.add(fetch)
-    words[index + 2] = run.generation
-    words[index + 3] = run.number
+    words[index + 2] = run.segment.generation
+    words[index + 3] = run.segment.number
     words[index + 4] = lowWord(run.offset)
     words[index + 5] = highWord(run.offset)
     words[index + 6] = fetch.slab
     words[index + 7] = at
-    words[index + 8] = chunkBytes
+    words[index + 8] = size
     requests.commit(readRequestWords)
     this.send()
   }
@@ -259,13 +271,13 @@ export class SegmentDesk {
   private onRead(request: number, size: number): void {
     const fetch = this.fetches.remove(request)
     assert(fetch !== undefined, 'each read is answered once')
-    const { queue, run, slab, at } = fetch
+    const { queue, run, slab, at, size: asked } = fetch
     let outcome: 'more' | 'full' | 'end' = 'end'
     if (!queue.deleted && size >= 0) {
-      outcome = this.chunk.read(queue, run, slab, at, size, chunkBytes)
-      if (this.chunk.damaged) this.markDamaged(run)
+      outcome = this.chunk.read(queue, run, slab, at, size, asked)
+      if (this.chunk.damaged) run.segment.damaged = true
     }
-    this.parts.slabs.close(slab)
+    this.parts.readSlabs.close(slab)
     if (queue.deleted) return
     if (size === ReadFailure.refused) {
       this.refused.push(queue)
@@ -286,12 +298,6 @@ export class SegmentDesk {
     queue.fetching = false
     const missing = queue.owner.loadEnd(exhausted)
     if (missing > 0) this.parts.onLost(queue, from, to - from, missing)
-  }
-
-  private markDamaged({ generation, number }: StoredRun): void {
-    for (const segment of this.segments) {
-      if (segment.generation === generation && segment.number === number) segment.damaged = true
-    }
   }
 
   private send(): void {

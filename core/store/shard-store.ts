@@ -36,6 +36,8 @@ export interface ShardStoreParts {
   /** The process before this one stopped in order. */
   readonly stoppedCleanly: boolean
   readonly queueMemoryBudget: number
+  /** For all queues of the node: see SegmentDeskParts. */
+  readonly memoryBudget: number
   /** Other than the usual one in tests. */
   readonly generationBytes: number
   /** Of the log thread. */
@@ -64,12 +66,14 @@ export class ShardStore implements ShardStorage {
     this.log = new WalLog({
       generationBytes: this.parts.generationBytes,
       salt: this.parts.salt,
+      memoryBudget: this.parts.memoryBudget,
       ring: new RingWriter(ring),
       requests: new RingWriter(requests),
       replies: new RingReader(replies),
       bell: new Doorbell(bell),
       arena: memory.arena,
       slabs: memory.slabs,
+      readSlabs: memory.readSlabs,
       messages: memory.messages,
       reclaimer: memory.reclaimer,
       onLost: (queue, messages) =>

@@ -25,8 +25,8 @@ import {
 import type { OffsetSpec } from '../../shared/stream/log-cursor.ts'
 import { LogCursor } from '../../shared/stream/log-cursor.ts'
 import { ReadWindow } from '../../shared/stream/read-window.ts'
+import { SharedFiles } from '../../shared/stream/shared-files.ts'
 import type { Disk } from './disk.ts'
-import { SharedFiles } from './shared-files.ts'
 import type { OpenCursor } from './stream-reader-wire.ts'
 import {
   advancedWords,
@@ -127,7 +127,9 @@ export class StreamReaders {
     this.assembler = new ControlAssembler()
     this.streams = new Map()
     this.cursors = new Map()
-    this.files = new SharedFiles(parts.disk, (fd) => this.window.forget(fd))
+    const { disk } = parts
+    const raw = { ...disk, open: (path: string) => disk.open(path, false) }
+    this.files = new SharedFiles(raw, (fd) => this.window.forget(fd))
     this.window = new ReadWindow(
       (fd, bytes, at, size, position) => parts.disk.read(fd, bytes, at, size, position),
       windowBytes,

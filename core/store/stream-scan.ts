@@ -225,7 +225,7 @@ class SegmentScan {
         while (this.position < size && this.chunk(fd, size)) this.pass()
       }
       if (this.verify) {
-        if (this.position < size && this.chunks > 0) {
+        if (this.position < size) {
           this.damage = { path, offset: this.position, size: size - this.position }
           this.disk.truncate(fd, this.position)
           this.disk.sync(fd)

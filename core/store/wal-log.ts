@@ -47,10 +47,13 @@ export interface WalLogParts {
   readonly bell: Doorbell
   readonly arena: Arena
   readonly slabs: SlabWriter
+  readonly readSlabs: SlabWriter
   readonly messages: MessageTable
   readonly reclaimer: SlabReclaimer
   readonly generationBytes: number
   readonly salt: number
+  /** See SegmentDeskParts. */
+  readonly memoryBudget: number
   /** Messages of a queue can't be read back from disk. */
   readonly onLost: (queue: number, count: number) => void
 }

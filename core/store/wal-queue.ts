@@ -4,10 +4,18 @@ import { AliveSet } from '../log/alive-set.ts'
 import type { BacklogOwner, QueueLog } from '../log/log.ts'
 import { levelOf, levelSpan } from '../log/log.ts'
 
-/** Messages of one queue that lie in one segment: positions in [from, to). */
-export interface StoredRun {
+/** The segment of a run, as the desk keeps it. */
+export interface RunSegment {
   readonly generation: number
   readonly number: number
+  /** Of all queues that have messages there. */
+  readonly runs: readonly unknown[]
+  damaged: boolean
+}
+
+/** Messages of one queue that lie in one segment: positions in [from, to). */
+export interface StoredRun {
+  readonly segment: RunSegment
   readonly from: number
   readonly to: number
   /** Of the block to read next. */

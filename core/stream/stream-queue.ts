@@ -52,6 +52,8 @@ export class StreamQueue implements Queue, StreamOwner {
   woken: boolean
   deleted: boolean
   logPosition: number
+  /** Of the last batch of a stream client. */
+  lastPosition: number
   readonly refused: boolean
   settings: QueueSettings
   /** How far it is committed, and where it begins. */
@@ -80,6 +82,7 @@ export class StreamQueue implements Queue, StreamOwner {
     this.woken = false
     this.deleted = false
     this.logPosition = 0
+    this.lastPosition = 0
     this.refused = false
     this.settings = settings
     this.end = { base: -1, position: 0, next: 0, lastChunk: -1 }
@@ -123,6 +126,35 @@ export class StreamQueue implements Queue, StreamOwner {
   accept(words: Int32Array, e: number, flags: number, row: number): number {
     this.logPosition = this.deleted ? 0 : this.log.append(words, e, flags)
     return row
+  }
+
+  // HOT: once per batch of a stream client
+  /** Takes entries as the stream protocol has them: see StreamLog.appendBatch. */
+  acceptBatch(
+    words: Int32Array,
+    e: number,
+    skipped: number,
+    entries: number,
+    messages: number,
+  ): number {
+    this.lastPosition = this.log.appendBatch(words, e, skipped, entries, messages, 0, 0)
+    return this.lastPosition
+  }
+
+  /** As `acceptBatch`, of a named publisher whose last publishing id is then `sequence`. */
+  acceptBatchOf(
+    reference: string,
+    sequence: number,
+    words: Int32Array,
+    e: number,
+    skipped: number,
+    entries: number,
+    messages: number,
+  ): number {
+    const writer = this.log.writer(reference)
+    this.sequences.set(reference, sequence)
+    this.lastPosition = this.log.appendBatch(words, e, skipped, entries, messages, writer, sequence)
+    return this.lastPosition
   }
 
   pump(): void {

@@ -14,6 +14,9 @@ import { createStreamMemory } from '../store/stream-reader-wire.ts'
 /** As large as a gateway's ring: forwarded publishes are records of the same size. */
 const peerRingWords = 64 * 1024
 
+/** Of the memory watermark: beyond it messages that are on disk leave memory, long before publishers are blocked. */
+const backlogShare = 0.5
+
 /** What the data directory says of itself (see core/store/node-directory.ts). */
 export interface DiskFacts {
   readonly salt: number
@@ -27,6 +30,7 @@ export function shardStarts(
   nodeWords: SharedArrayBuffer,
   metadata: MessagePort,
   disk: DiskFacts,
+  watermarkBytes: number,
 ): ShardStart[] {
   const shards = config.shards
   const indexes = Array.from({ length: shards }, (_, index) => index)
@@ -54,6 +58,7 @@ export function shardStarts(
       streams: createStreamMemory(),
     },
     stoppedCleanly: disk.stoppedCleanly,
+    memoryBudget: Math.floor(watermarkBytes * backlogShare),
     metadata: shard === 0 ? metadata : undefined,
     settings: config,
   }))

@@ -139,9 +139,9 @@ export class Supervisor {
 
   /** Starts every thread. `onReady` follows, or `exit`. */
   start(): void {
-    const { config, arena, disk, shardUrl } = this.options
+    const { config, arena, disk, watermarkBytes, shardUrl } = this.options
     const channel = new MessageChannel()
-    const starts = shardStarts(config, arena, this.nodeWords, channel.port1, disk)
+    const starts = shardStarts(config, arena, this.nodeWords, channel.port1, disk, watermarkBytes)
     this.shardStarts = starts
     this.startMetadata(channel.port2, starts)
     for (const start of starts) {

@@ -22,6 +22,7 @@ export interface QueueSettings {
   /** Failed deliveries allowed; negative: any number. */
   readonly deliveryLimit: number | undefined
   readonly consumerTimeoutMs: number | undefined
+  readonly delayedRetry: DelayedRetrySettings | undefined
   readonly priorityMax: number | undefined
   readonly singleActiveConsumer: boolean
   /** Retention of a stream, as `7D`. */
@@ -33,6 +34,13 @@ export interface QueueSettings {
   /** Messages a second that the queue takes. */
   readonly publishRateMax: number | undefined
   readonly deduplication: DeduplicationSettings | undefined
+}
+
+/** Which messages wait, and how long, when they come back: see core/queue/delayed-retry.ts. */
+export interface DelayedRetrySettings {
+  readonly type: 'all' | 'failed' | 'returned'
+  readonly minMs: number
+  readonly maxMs: number
 }
 
 /** Which messages count as the same, and for how long. */
@@ -73,6 +81,11 @@ export function queueSettings(
     deadLetterStrategy: atLeastOnce ? 'at-least-once' : 'at-most-once',
     deliveryLimit: number('delivery-limit', 'limit'),
     consumerTimeoutMs: number('consumer-timeout', 'least'),
+    delayedRetry: delayedRetry(
+      text('delayed-retry-type', 'policy'),
+      number('delayed-retry-min', 'policy'),
+      number('delayed-retry-max', 'policy'),
+    ),
     priorityMax: number('max-priority', 'argument'),
     singleActiveConsumer: fieldOf(args, 'x-single-active-consumer')?.value === true,
     maxAge: text('max-age', 'policy'),
@@ -99,6 +112,16 @@ export function deduplicationSettings(
     ttlMs: numberSetting(args, definition, 'cache-ttl', 'argument'),
     durable: textOf(fieldOf(args, 'x-cache-persistence')) !== 'memory',
   }
+}
+
+function delayedRetry(
+  type: string | undefined,
+  minMs: number | undefined,
+  maxMs: number | undefined,
+): DelayedRetrySettings | undefined {
+  if (type !== 'all' && type !== 'failed' && type !== 'returned') return undefined
+  if (minMs === undefined || minMs === 0) return undefined
+  return { type, minMs, maxMs: Math.max(minMs, maxMs ?? Number.POSITIVE_INFINITY) }
 }
 
 function numberSetting(

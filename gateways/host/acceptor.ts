@@ -8,7 +8,7 @@ import { createServer, isIP } from 'node:net'
 import type { TLSSocket, TlsOptions, Server as TlsServer } from 'node:tls'
 import { createServer as createTlsServer } from 'node:tls'
 import type { Log } from '../../shared/log.ts'
-import { certificateUser } from './certificate.ts'
+import { alternativeName, certificateUser, distinguishedName } from './certificate.ts'
 import type { ListenerPlan, TlsPlan, WebPlan } from './listener-plan.ts'
 import { endpoint, isLoopback, plainAddress } from './peer-address.ts'
 import type { Peer, WebFacts } from './protocol.ts'
@@ -235,7 +235,19 @@ function peerOf(
     loopback: isLoopback(address),
     tls: 'encrypted' in socket,
     certificateUser: user,
+    ...(user === undefined ? {} : namesOf(socket as TLSSocket)),
     ...(web === undefined ? {} : { web }),
+  }
+}
+
+function namesOf(socket: TLSSocket): Pick<Peer, 'certificateNames'> {
+  const certificate = socket.getPeerX509Certificate()
+  if (certificate === undefined) return {}
+  return {
+    certificateNames: {
+      distinguishedName: distinguishedName(certificate.subject),
+      alternativeName: alternativeName(certificate.subjectAltName),
+    },
   }
 }
 

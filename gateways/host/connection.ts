@@ -4,7 +4,9 @@ import type { GatewayPort } from '../../shared/bus/gateway-port.ts'
 import { connectionWindow } from '../../shared/bus/wire.ts'
 import { DecodeError } from '../../shared/bytes/decode-error.ts'
 import type { Log } from '../../shared/log.ts'
+import type { LogFiles } from '../../shared/stream/log-cursor.ts'
 import type { BlockPool } from './block-pool.ts'
+import { logFiles } from './log-files.ts'
 import type { OutboxBatch } from './outbox.ts'
 import { BlockOutbox } from './outbox.ts'
 import type { Peer, Protocol, Session, SessionHost } from './protocol.ts'
@@ -45,6 +47,7 @@ export class Connection implements SessionHost, TransportEvents {
   readonly peer: Peer
   readonly out: BlockOutbox
   readonly log: Log
+  readonly files: LogFiles
   private readonly transport: Transport
   private readonly owner: ConnectionOwner
   private readonly loop: TurnLoop
@@ -79,6 +82,7 @@ export class Connection implements SessionHost, TransportEvents {
     this.loop = owner.loop
     this.port = owner.loop.port
     this.log = owner.log
+    this.files = logFiles
     this.out = new BlockOutbox(owner.pool, () => this.touch())
     this.inflight = []
     this.stopReadingBytes = unreadReplyBytes + connectionWindow * this.port.shardCount
@@ -103,6 +107,10 @@ export class Connection implements SessionHost, TransportEvents {
 
   now(): number {
     return this.loop.now
+  }
+
+  wall(): number {
+    return Date.now()
   }
 
   wakeAt(at: number): void {

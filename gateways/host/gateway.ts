@@ -12,7 +12,7 @@ import { BlockPool } from './block-pool.ts'
 import type { ConnectionOwner } from './connection.ts'
 import { Connection } from './connection.ts'
 import type { ListenerPlan } from './listener-plan.ts'
-import type { Peer, Protocol } from './protocol.ts'
+import type { Attendant, Peer, Protocol } from './protocol.ts'
 import type { Transport } from './transport.ts'
 import { TurnLoop } from './turn-loop.ts'
 
@@ -47,6 +47,7 @@ export class Gateway implements ConnectionOwner {
   private stopping: boolean
   private stopped: boolean
   private stopAt: number
+  private readonly attendants: Attendant[]
 
   constructor(
     start: GatewayStart,
@@ -69,6 +70,7 @@ export class Gateway implements ConnectionOwner {
     this.stopping = false
     this.stopped = false
     this.stopAt = Number.POSITIVE_INFINITY
+    this.attendants = []
     this.loop.start()
     report({ report: 'ready' })
   }
@@ -100,13 +102,26 @@ export class Gateway implements ConnectionOwner {
       }
       this.report({ report: 'serving' })
       // What was not needed for that: code. The first client would have to wait for it.
-      for (const service of this.services) this.loaded.set(service, await service.load())
+      for (const service of this.services) {
+        const protocol = await service.load()
+        this.loaded.set(service, protocol)
+        if (service.listeners.length > 0) this.attend(protocol)
+      }
     } catch (error) {
       this.report({
         report: 'failed',
         text: error instanceof Error ? error.message : String(error),
       })
     }
+  }
+
+  private attend(protocol: Protocol): void {
+    const { log, loop, settings } = this
+    const clock = { now: () => loop.now, wall: () => Date.now() }
+    const attendant = protocol.attend?.(loop.port, log, settings, clock)
+    if (attendant === undefined || this.stopping) return
+    this.attendants.push(attendant)
+    this.timer ??= setInterval(() => this.tick(), tickMs)
   }
 
   private accept(transport: Transport, peer: Peer, service: Service): void {
@@ -134,6 +149,7 @@ export class Gateway implements ConnectionOwner {
     this.loop.begin()
     const now = this.loop.now
     for (const connection of this.connections) connection.onTick(now)
+    for (const each of this.attendants) if (each.deadline() <= now) each.onDeadline(now)
     if (now >= this.stopAt) for (const connection of this.connections) connection.destroy()
     this.loop.end()
     // The end of an alarm rings no bell.
@@ -142,7 +158,8 @@ export class Gateway implements ConnectionOwner {
       this.alarms = alarms
       this.loop.poke()
     }
-    if (this.connections.size === 0 && this.timer !== undefined) {
+    const idle = this.connections.size === 0 && this.attendants.length === 0
+    if (idle && this.timer !== undefined) {
       clearInterval(this.timer)
       this.timer = undefined
     }

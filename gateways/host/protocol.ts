@@ -2,6 +2,7 @@
 
 import type { GatewayPort } from '../../shared/bus/gateway-port.ts'
 import type { Log } from '../../shared/log.ts'
+import type { LogFiles } from '../../shared/stream/log-cursor.ts'
 
 /** Facts about the transport that authentication and logs need. */
 export interface Peer {
@@ -15,8 +16,15 @@ export interface Peer {
   readonly tls: boolean
   /** The user name that a verified client certificate proves (ssl_cert_login_from), if any. */
   readonly certificateUser: string | undefined
+  /** Further names in that certificate. */
+  readonly certificateNames?: CertificateNames
   /** Undefined for bytes over TCP or TLS. */
   readonly web?: WebFacts
+}
+
+export interface CertificateNames {
+  readonly distinguishedName: string | undefined
+  readonly alternativeName: string | undefined
 }
 
 /** What the HTTP request said that opened a WebSocket. */
@@ -43,14 +51,22 @@ export interface Outbox {
   touch(): void
 }
 
+/** The two clocks, in milliseconds. */
+export interface Clock {
+  /** Monotonic, as of this turn. */
+  now(): number
+  /** Since 1970: for what has a date, like an expiry that outlives the process. */
+  wall(): number
+}
+
 /** What a session may ask of its host. Nothing here runs session code before it returns. */
-export interface SessionHost {
+export interface SessionHost extends Clock {
   readonly port: GatewayPort
   readonly peer: Peer
   readonly out: Outbox
   readonly log: Log
-  /** Milliseconds of a monotonic clock, as of this turn. */
-  now(): number
+  /** Files of streams; a host may have none. */
+  readonly files?: LogFiles
   /** Has a session that is `blocked` resumed at that time (`now()` scale), though nothing happens then. */
   wakeAt(at: number): void
   /** Flushes what is in the outbox, then closes the socket; input is thrown away from now on. */
@@ -87,10 +103,24 @@ export interface Session {
   onClosed(error: Error | undefined): void
 }
 
+/** What a protocol does on its thread whether it has connections or not. */
+export interface Attendant {
+  /** When `onDeadline` wants to be called, as `Session.deadline`. */
+  deadline(): number
+  onDeadline(now: number): void
+}
+
 /** One protocol a gateway thread can serve. `settings` is the resolved configuration. */
 export interface Protocol {
   readonly name: string
   createSession(host: SessionHost, settings: Readonly<Record<string, unknown>>): Session
+  /** Called once, when the gateway has begun to serve. */
+  attend?(
+    port: GatewayPort,
+    log: Log,
+    settings: Readonly<Record<string, unknown>>,
+    clock: Clock,
+  ): Attendant
 }
 
 /** Size of an outbox block: what `Outbox.reserve` can give at most. */

@@ -8,7 +8,7 @@ import { BridgeItem, entryAt } from './bridge-wire.ts'
 import { unpack } from './control.ts'
 import type { Lane } from './lane.ts'
 import type { SlabWriter } from './slab-writer.ts'
-import { entryWords, extentWords, Record } from './wire.ts'
+import { entryWords, extentWords } from './wire.ts'
 
 /** Where the records of one link go. */
 export interface BridgeTarget {
@@ -185,9 +185,10 @@ export class BridgeReceiver {
       to[index + at] = extents[0] as number
       to[index + at + 1] = extents[1] as number
       to[index + at + 6] = further / extentWords
-      const behind = index + at + entryWords
-      for (let k = 0; k < further; k++) to[behind + k] = extents[extentWords + k] as number
-      if (type === Record.got) to[behind + further] = words[count - 1] as number
+      const head = at + entryWords
+      const behind = index + head + further
+      for (let k = head; k < count; k++) to[behind + k - head] = words[k] as number
+      for (let k = 0; k < further; k++) to[index + head + k] = extents[extentWords + k] as number
     }
     target.lane.ring.commit(count + further)
     for (let k = 0; k < extents.length; k += extentWords) {

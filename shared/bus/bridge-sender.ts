@@ -3,7 +3,7 @@
 
 import type { Arena } from './arena.ts'
 import type { BridgeMeta } from './bridge-wire.ts'
-import { BridgeItem, bridgeItemWords, entryAt, entryRecordWords } from './bridge-wire.ts'
+import { BridgeItem, bridgeItemWords, entryAt } from './bridge-wire.ts'
 import { pack } from './control.ts'
 import type { Doorbell } from './doorbell.ts'
 import type { RingReader } from './ring.ts'
@@ -136,12 +136,16 @@ export class BridgeSender {
       this.copy(reader.bytes, i * 4, (i + (first >>> 8)) * 4)
       return
     }
-    const count = entryRecordWords(type)
     const extents = words[i + at + 6] as number
-    for (let k = 1; k < at + entryWords; k++) this.scratch[k] = words[i + k] as number
+    const head = at + entryWords
+    // What follows the extents follows the entry's words here: they are made anew on the other side.
+    const tail = (first >>> 8) - head - extents * extentWords
+    const tailAt = i + (first >>> 8) - tail
+    const count = head + tail
+    for (let k = 1; k < head; k++) this.scratch[k] = words[i + k] as number
+    for (let k = 0; k < tail; k++) this.scratch[head + k] = words[tailAt + k] as number
     this.scratch[0] = (count << 8) | type
     this.scratch[at + 6] = 0
-    if (type === Record.got) this.scratch[count - 1] = words[i + (first >>> 8) - 1] as number
     this.copy(this.scratchBytes, 0, count * 4)
     this.gather(words, i + at, extents)
   }

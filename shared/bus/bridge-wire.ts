@@ -12,7 +12,7 @@
 
 import { pack, unpack } from './control.ts'
 import type { GatewayMail, ThreadReport } from './mail.ts'
-import { deliverEntryAt, deliverWords, publishEntryAt, publishWords, Record } from './wire.ts'
+import { deliverEntryAt, publishEntryAt, Record, streamPublishEntryAt } from './wire.ts'
 
 /** Items that no ring carries; the numbers are beyond those of `Record`. */
 export const BridgeItem = { shard: 254, meta: 255 } as const
@@ -41,16 +41,10 @@ export type BridgeMeta =
 /** Where the entry words of a record begin; 0 for one without an entry. */
 export function entryAt(type: number): number {
   if (type === Record.publish) return publishEntryAt
+  if (type === Record.streamPublish) return streamPublishEntryAt
   return type === Record.deliver || type === Record.got || type === Record.returned
     ? deliverEntryAt
     : 0
-}
-
-/** Words on the stream of a record that carries an entry. */
-export function entryRecordWords(type: number): number {
-  if (type === Record.publish) return publishWords
-  // The count of messages left comes behind the entry.
-  return type === Record.got ? deliverWords + 1 : deliverWords
 }
 
 /** The bytes that begin a stream to a gateway. */

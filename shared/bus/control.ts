@@ -3,6 +3,7 @@
 
 import { Packr } from 'msgpackr/pack'
 import type { FieldTable } from '../message/value.ts'
+import type { StreamOp } from './stream-op.ts'
 
 /** Arguments travel as field tables, with their wire types. */
 export type WireArguments = FieldTable
@@ -160,6 +161,7 @@ export type ControlOp =
       readonly filter: string
     }
   | KeyedOp
+  | StreamOp
   /** [any shard] Reply `{}` if the connection may publish to `exchange`, and `queue`, if given, is there. */
   | {
       readonly op: 'checkTarget'
@@ -189,6 +191,8 @@ export type KeyedOp =
       readonly table: string
       readonly rows: readonly (readonly [key: Uint8Array, value: Uint8Array | null])[]
     }
+  /** Takes a row away. Reply `{ value }` when that is on disk: what it was, or null. One of many gets it. */
+  | { readonly op: 'keyedTake'; readonly table: string; readonly key: Uint8Array }
   /** Reply `{ values }`: of each key its value, or null. */
   | { readonly op: 'keyedGet'; readonly table: string; readonly keys: readonly Uint8Array[] }
   /**
@@ -251,6 +255,10 @@ export type ShardEvent =
     }
   /** The queue is gone (or may no longer be read). */
   | { readonly event: 'consumerCancelled'; readonly consumer: number }
+  /** A stream subscription's turn has come, or goes (see StreamOp). */
+  | { readonly event: 'consumerActive'; readonly consumer: number; readonly active: boolean }
+  /** The stream that the channel publishes to is gone. */
+  | { readonly event: 'publisherEnded'; readonly channel: number }
   /** Another connection claims the name that this one holds. */
   | { readonly event: 'claimWanted'; readonly connection: number }
   /** A delivery of the channel was not settled in time: the channel is to be closed. */

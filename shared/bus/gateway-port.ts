@@ -20,6 +20,7 @@ import {
   publishWords,
   Record,
   settleWords,
+  streamPublishEntryAt,
 } from './wire.ts'
 
 /** Takes the deliveries of one consumer. `at` indexes `link.words` at the record's first entry word. */
@@ -27,6 +28,8 @@ export interface DeliverySink {
   onDeliver(link: GatewayLink, at: number, deliveryId: number, flags: number): void
   /** The shard ended the consumer (its queue went). */
   onCancelled(): void
+  /** Of a stream subscription alone: its turn has come, or goes (see StreamOp). */
+  onActive?(active: boolean): void
   /** A credited consumer only: see Record.linkState. */
   onLinkState?(deliveryCount: number, credit: number, available: number, flags: number): void
 }
@@ -43,10 +46,17 @@ export interface ChannelSink {
   onError(event: Extract<ShardEvent, { event: 'channelError' }>): void
   /** A delivery was held for longer than `timeoutMs`. A protocol without such a rule need not care. */
   onTimeout?(timeoutMs: number): void
+  /** The stream is gone that the channel publishes to. */
+  onPublisherEnded?(): void
   /** Global prefetch: the shard has messages but no token. */
   onWant(link: GatewayLink): void
   /** Global prefetch: tokens come back. */
   onUnused(count: number): void
+}
+
+/** Takes how far one stream is committed. */
+export interface StreamSink {
+  onAdvanced(next: number, lastChunk: number, base: number, position: number): void
 }
 
 /** Takes what a shard says to one connection. */
@@ -143,6 +153,46 @@ export class GatewayLink {
     this.out.ring.commit(publishWords)
     this.ahead.add(exrkSize + propsSize + bodySize, this.out.ring.total)
     this.slabs.close(slab)
+    return true
+  }
+
+  // HOT: once per batch of a stream client
+  /**
+   * As `publish`, of entries for the stream that the channel publishes to (see Record.streamPublish):
+   * [head][entries] at (slab, at), with the rest of the entries in `extents`, as `publishExtents`.
+   */
+  publishStream(
+    channel: number,
+    entries: number,
+    messages: number,
+    slab: number,
+    at: number,
+    headSize: number,
+    bodySize: number,
+    extents: readonly number[],
+  ): boolean {
+    if (this.held || (this.ahead.bytes > bytesAheadMax && this.isFarAhead())) return false
+    const count = extents.length / extentWords
+    const size = streamPublishEntryAt + entryWords + extents.length
+    const index = this.out.reserve(size)
+    if (index < 0) return false
+    const words = this.out.ring.words
+    words[index] = (size << 8) | Record.streamPublish
+    words[index + 1] = channel
+    words[index + 2] = entries
+    words[index + 3] = messages
+    words[index + 4] = slab
+    words[index + 5] = at
+    words[index + 6] = 0
+    words[index + 7] = 0
+    words[index + 8] = headSize
+    words[index + 9] = bodySize
+    words[index + 10] = count
+    for (let i = 0; i < extents.length; i++) words[index + 11 + i] = extents[i] as number
+    this.out.ring.commit(size)
+    this.ahead.add(headSize + bodySize, this.out.ring.total)
+    this.slabs.close(slab)
+    for (let i = 0; i < count; i++) this.slabs.close(extents[i * extentWords] as number)
     return true
   }
 
@@ -265,6 +315,8 @@ export class GatewayPort {
   readonly links: readonly GatewayLink[]
   readonly shardCount: number
   readonly connections: SlotTable<ConnectionSink>
+  /** By id: streams that this thread has subscriptions to. */
+  readonly streams: Map<number, StreamSink>
   readonly channels: SlotTable<ChannelSink>
   readonly consumers: SlotTable<DeliverySink>
   readonly nodeWords: Int32Array
@@ -283,6 +335,7 @@ export class GatewayPort {
     this.shardCount = this.links.length
     this.nodeWords = new Int32Array(start.nodeWords)
     this.connections = new SlotTable()
+    this.streams = new Map()
     this.channels = new SlotTable()
     this.consumers = new SlotTable()
     this.requests = new SlotTable()
@@ -399,6 +452,15 @@ export class GatewayPort {
           words[i + 4] as number,
           words[i + 5] as number,
         )
+    } else if (type === Record.streamAdvanced) {
+      this.streams
+        .get(first)
+        ?.onAdvanced(
+          numberAt(words, i + 2),
+          numberAt(words, i + 4),
+          numberAt(words, i + 6),
+          numberAt(words, i + 8),
+        )
     } else if (type === Record.want) {
       this.channels.get(first)?.onWant(link)
     } else if (type === Record.unused) {
@@ -416,11 +478,21 @@ export class GatewayPort {
     else if (event.event === 'deliveryTimeout')
       this.channels.get(event.channel)?.onTimeout?.(event.timeoutMs)
     else if (event.event === 'publishRefused') this.channels.get(event.channel)?.onRefused?.(event)
-    else if (event.event === 'consumerCancelled') this.consumers.get(event.consumer)?.onCancelled()
+    else if (event.event === 'consumerActive') {
+      this.consumers.get(event.consumer)?.onActive?.(event.active)
+    } else if (event.event === 'publisherEnded') {
+      this.channels.get(event.channel)?.onPublisherEnded?.()
+    } else if (event.event === 'consumerCancelled')
+      this.consumers.get(event.consumer)?.onCancelled()
     else if (event.event === 'connectionHeld')
       this.connections.get(event.connection)?.onHeld?.(event.ms)
     else if (event.event === 'claimWanted')
       this.connections.get(event.connection)?.onClaimWanted?.()
     else this.connections.get(event.connection)?.onClosed(event)
   }
+}
+
+/** Two words, low first; -1 -1: minus one. */
+function numberAt(words: Int32Array, at: number): number {
+  return ((words[at] as number) >>> 0) + (words[at + 1] as number) * 0x100000000
 }

@@ -22,6 +22,8 @@ export interface ShardStart {
   readonly log: LogMemory
   /** The process before this one stopped in order. */
   readonly stoppedCleanly: boolean
+  /** Bytes of slabs in use above which backlogs keep nothing in memory. */
+  readonly memoryBudget: number
   /** To the thread that keeps the metadata; undefined on shards other than the registry's. */
   readonly metadata: MessagePort | undefined
   readonly settings: unknown

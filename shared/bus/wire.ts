@@ -59,6 +59,18 @@ export const Record = {
    * [4] messages that wait [5] LinkFlag.drain: what credit was left has been used up
    */
   linkState: 17,
+  /**
+   * Gateway -> shard: entries for a stream, as the stream protocol has them. [1] channel [2] entries
+   * [3] messages [4..10] entry, extents. The entry has no keys. Its props are nothing, or: bytes of
+   * publishing ids u32, publishing ids u64 (for deduplication, one per entry, rising), then filter
+   * values, u16 size and bytes each (empty: a message has none). Its body is the entries.
+   */
+  streamPublish: 18,
+  /**
+   * Shard -> gateway: a stream is committed so far (see WireStreamEnd). [1] stream [2..3] next
+   * [4..5] last chunk [6..7] base [8..9] position; low word first
+   */
+  streamAdvanced: 19,
 } as const
 
 /** Flags of linkCredit and linkState. */
@@ -131,6 +143,7 @@ export const Outcome = {
 
 export const publishEntryAt = 3
 export const deliverEntryAt = 4
+export const streamPublishEntryAt = 4
 export const entryWords = 7
 export const extentWords = 3
 /** Further extents that the largest message (512 MiB in 2 MiB slabs) can have, and a few spare. */

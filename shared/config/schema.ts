@@ -3,10 +3,11 @@
 // that RabbitMQ has keep its name, unit and default; the others are Warren's own. A change takes
 // effect at the next start.
 
+import { mqttSettings } from './mqtt-settings.ts'
 import type { SettingTable, SettingValue } from './setting.ts'
+import { streamSettings } from './stream-settings.ts'
 
-/** The table, with literal types. */
-export const settings = {
+const ownSettings = {
   'listeners.tcp': {
     type: 'listeners',
     default: [{ name: 'default', host: '', port: 5672 }],
@@ -22,21 +23,6 @@ export const settings = {
     type: 'boolean',
     default: false,
     doc: 'Connections of AMQP begin with a PROXY protocol header (version 1 or 2), as from HAProxy or AWS NLB.',
-  },
-  'mqtt.listeners.tcp': {
-    type: 'listeners',
-    default: [{ name: 'default', host: '', port: 1883 }],
-    doc: 'Where MQTT is served.',
-  },
-  'mqtt.listeners.ssl': {
-    type: 'listeners',
-    default: [],
-    doc: 'Where MQTT over TLS is served, usually on 8883.',
-  },
-  'mqtt.proxy_protocol': {
-    type: 'boolean',
-    default: false,
-    doc: 'Connections of MQTT begin with a PROXY protocol header.',
   },
   'stomp.listeners.tcp': {
     type: 'listeners',
@@ -669,6 +655,13 @@ export const settings = {
     doc: 'Folder for everything that is kept on disk.',
   },
 } as const
+
+/** The table, with literal types. */
+export const settings: typeof ownSettings & typeof mqttSettings & typeof streamSettings = {
+  ...ownSettings,
+  ...mqttSettings,
+  ...streamSettings,
+}
 
 /** A key of the configuration. */
 export type ConfigKey = keyof typeof settings

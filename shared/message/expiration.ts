@@ -1,6 +1,6 @@
 // The `expiration` property, found without looking at the rest: for shards, which have no scan.
 
-import { viewOf } from '../bytes/view.ts'
+import { readU32 } from '../bytes/reader.ts'
 
 // HOT: once per message with an expiration
 /**
@@ -8,18 +8,18 @@ import { viewOf } from '../bytes/view.ts'
  * none, or none that is a number.
  */
 export function expirationOf(bytes: Uint8Array, at: number): number {
-  const view = viewOf(bytes)
-  const flags = view.getUint16(at)
-  if ((flags & 0x0100) === 0) return -1
+  const first = bytes[at] as number
+  // Flags are given from bit 15 downwards: expiration is the last of the first byte.
+  if ((first & 0x01) === 0) return -1
   let to = at + 2
-  if ((flags & 0x8000) !== 0) to += 1 + view.getUint8(to)
-  if ((flags & 0x4000) !== 0) to += 1 + view.getUint8(to)
-  if ((flags & 0x2000) !== 0) to += 4 + view.getUint32(to)
-  if ((flags & 0x1000) !== 0) to += 1
-  if ((flags & 0x0800) !== 0) to += 1
-  if ((flags & 0x0400) !== 0) to += 1 + view.getUint8(to)
-  if ((flags & 0x0200) !== 0) to += 1 + view.getUint8(to)
-  return numberAt(bytes, to + 1, to + 1 + view.getUint8(to))
+  if ((first & 0x80) !== 0) to += 1 + (bytes[to] as number)
+  if ((first & 0x40) !== 0) to += 1 + (bytes[to] as number)
+  if ((first & 0x20) !== 0) to += 4 + readU32(bytes, to)
+  if ((first & 0x10) !== 0) to += 1
+  if ((first & 0x08) !== 0) to += 1
+  if ((first & 0x04) !== 0) to += 1 + (bytes[to] as number)
+  if ((first & 0x02) !== 0) to += 1 + (bytes[to] as number)
+  return numberAt(bytes, to + 1, to + 1 + (bytes[to] as number))
 }
 
 // A sign is allowed in front, as the gateway that took it allows it.

@@ -28,7 +28,7 @@ start_broker() {
   data_dir=$(mktemp -d)
   node "$root/dist/core/main.js" start --data-dir "$data_dir" \
     --set mqtt.listeners.tcp=none --set web_mqtt.tcp=none --set stream.listeners.tcp=none \
-    --set stomp.listeners.tcp=none --set web_stomp.tcp=none \
+    --set stomp.listeners.tcp.local=127.0.0.1:0 --set web_stomp.tcp=none \
     --set "listeners.tcp.local=127.0.0.1:$port" >"$work/broker.log" 2>&1 &
   broker_pid=$!
   for _ in $(seq 1 150); do
@@ -49,9 +49,19 @@ python_ready() {
   "$work/python/bin/pip" install --quiet --requirement "$here/python/requirements.txt"
 }
 
+stomp_py() {
+  if [ -z "${STOMP_PORT:-}" ]; then
+    STOMP_PORT=$(sed -n 's/.*listening: stomp on .*:\([0-9]*\)$/\1/p' "$work/broker.log" 2>/dev/null)
+  fi
+  python_ready && STOMP_HOST=$host STOMP_PORT=${STOMP_PORT:-61613} \
+    "$work/python/bin/python" "$here/python/stomp_client.py"
+}
+
 pika() { python_ready && "$work/python/bin/python" "$here/python/pika_client.py"; }
 
 aio_pika() { python_ready && "$work/python/bin/python" "$here/python/aio_pika_client.py"; }
+
+dead_letters() { python_ready && "$work/python/bin/python" "$here/python/dead_letters.py"; }
 
 tutorials() {
   python_ready && "$work/python/bin/python" "$root/test/tutorials/python/run_all.py"
@@ -90,7 +100,7 @@ passed=0
 failed=0
 clients=("$@")
 if [ ${#clients[@]} = 0 ]; then
-  clients=(pika aio_pika tutorials go_client java_client c_client)
+  clients=(pika aio_pika dead_letters stomp_py tutorials go_client java_client c_client)
 fi
 for client in "${clients[@]}"; do
   if output=$("$client" 2>&1); then

@@ -131,6 +131,40 @@ describeBrokers('quorum queues', (use) => {
     expect(order).toEqual(['a', 'b', 'c'])
   })
 
+  itOnWarren('let what came back wait, longer each time, with delayed retries', async () => {
+    const channel = await use().channel()
+    const queue = await declare(channel, {
+      'x-delayed-retry-type': 'failed',
+      'x-delayed-retry-min': 60,
+      'x-delayed-retry-max': 100,
+    })
+    send(channel, queue, 'a', 'b')
+    const times: number[] = []
+    for (let i = 0; i < 4; i++) {
+      const got = await eventually('it comes', async () => {
+        const one = await getOne(channel, queue)
+        if (one === undefined || one.content.toString() === 'a') return one
+        channel.ack(one)
+        return undefined
+      })
+      times.push(performance.now())
+      channel.reject(got, true)
+      expect((await channel.checkQueue(queue)).messageCount).toBeGreaterThan(0)
+    }
+    const waits = times.slice(1).map((time, i) => time - (times[i] ?? 0))
+    expect(waits[0]).toBeGreaterThanOrEqual(55)
+    expect(waits[1]).toBeGreaterThanOrEqual(95)
+    expect(waits[2]).toBeGreaterThanOrEqual(95)
+    expect((await channel.purgeQueue(queue)).messageCount).toBe(1)
+    const other = await declare(channel, {
+      'x-delayed-retry-type': 'failed',
+      'x-delayed-retry-min': 60_000,
+    })
+    send(channel, other, 'nacked')
+    channel.nack(await take(channel, other), false, true)
+    await take(channel, other)
+  })
+
   it('limit consumers by their prefetch', async () => {
     const channel = await use().channel()
     const queue = await declare(channel)

@@ -21,8 +21,10 @@ export interface CrashOptions {
   readonly seed: number
   readonly endings: readonly Ending[]
   readonly settings?: readonly string[]
-  /** A disk whose syncs do nothing, in place of a broker that confirms before the sync. */
+  /** A disk whose syncs do nothing. */
   readonly lyingDisk?: boolean
+  /** Another build of the program. */
+  readonly main?: string
   /** Load lasts up to this long. */
   readonly loadMs?: number
   /** Usual size of a message. */
@@ -44,6 +46,8 @@ export interface CrashResult {
 const backlogMax = 5000
 /** A kill is to meet writes that are not synced. */
 const slowSyncMs = 10
+/** The machine may do much else. */
+const readyMs = 60_000
 /** How long the contents of a queue may take to arrive. */
 const lookMs = 30_000
 
@@ -120,6 +124,8 @@ class CrashRun {
     return startWarren({
       dataDir: this.dataDir,
       settings: this.options.settings ?? [],
+      readyMs,
+      ...(this.options.main === undefined ? {} : { main: this.options.main }),
       env: {
         NODE_OPTIONS: `--import ${preload.href}`,
         WARREN_TORN_DISK: this.journals,

@@ -2,6 +2,7 @@
 // runs the long form; WARREN_CRASH_SEED repeats its choices, though not its timing.
 
 import { describe, expect, test } from 'vitest'
+import { brokenBuild } from './broken-build.ts'
 import type { CrashOptions } from './crash-run.ts'
 import { runCrashes } from './crash-run.ts'
 
@@ -38,7 +39,21 @@ describe(`seed ${seed}`, () => {
     rounds * roundMs,
   )
 
-  // The harness itself: were a confirm sent before the sync, a power cut would show it.
+  // The harness itself must be able to fail: a build whose log tells the shard before the sync.
+  test.runIf(long || process.env['npm_lifecycle_event'] === 'crash')(
+    'a broker that confirms before the sync is caught',
+    async () => {
+      const { main, remove } = brokenBuild()
+      try {
+        const { problems } = await runCrashes(options({ rounds: 10, endings: ['power'], main }))
+        expect(problems.join('\n')).toMatch(/was confirmed and is lost/)
+      } finally {
+        remove()
+      }
+    },
+    10 * roundMs,
+  )
+
   test(
     'a disk whose syncs do nothing is caught',
     async () => {

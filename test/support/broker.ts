@@ -53,6 +53,10 @@ export interface StartOptions {
   /** Further protocols to serve, each on a free port: `stomp`, `http/web-stomp`, `mqtt/ssl`, ... */
   readonly listen?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** A machine that does much else may need more than the usual 15 s until it is ready. */
+  readonly readyMs?: number
+  /** The program in place of the one that was built. */
+  readonly main?: string
   /** Stays after the stop; without it, a new one that goes. */
   readonly dataDir?: string
   /** The broker takes operators' commands from the test. */
@@ -66,13 +70,24 @@ const READY_TIMEOUT_MS = 15_000
 const STOP_TIMEOUT_MS = 7000
 const ANSWER_TIMEOUT_MS = 10_000
 
-/** The broker named by WARREN_TEST_BROKER, if there is one. */
+/**
+ * The broker named by WARREN_TEST_BROKER, if there is one. Where it speaks other protocols is said by
+ * WARREN_TEST_PORTS: `stomp=61613,http/web-stomp=15674`.
+ */
 export function externalBroker(): Broker | undefined {
   const address = process.env['WARREN_TEST_BROKER']
   if (address === undefined || address === '') return undefined
   const [host = '127.0.0.1', port = '5672'] = address.split(':')
-  const portOf = (): number => {
-    throw new Error('the ports of an external broker are not known')
+  const ports = new Map(
+    (process.env['WARREN_TEST_PORTS'] ?? '').split(',').map((each) => {
+      const [protocol = '', at] = each.split('=')
+      return [protocol, Number(at)] as const
+    }),
+  )
+  const portOf = (protocol: string): number => {
+    const found = ports.get(protocol)
+    if (found === undefined) throw new Error(`WARREN_TEST_PORTS does not name ${protocol}`)
+    return found
   }
   return {
     host,
@@ -95,9 +110,9 @@ export async function startWarren(options: StartOptions = {}): Promise<Broker> {
   ]
   const door = options.admin === true ? new AdminDoor(dataDir, settings, options.env) : undefined
   const args = ['start', '--data-dir', dataDir, ...settings.flatMap((item) => ['--set', item])]
-  const child = door?.process ?? runWarren(args, options.env)
+  const child = door?.process ?? runWarren(args, options.env, options.main)
   try {
-    await waitUntilReady(child)
+    await waitUntilReady(child, options.readyMs)
   } catch (error) {
     child.kill('SIGKILL')
     throw error
@@ -163,9 +178,10 @@ class AdminDoor {
 export function runWarren(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  main: string = MAIN,
 ): WarrenProcess {
-  if (!existsSync(MAIN)) throw new Error(`${MAIN} is missing: run "npm run build" first`)
-  const child = spawn(process.execPath, [MAIN, ...args], {
+  if (!existsSync(main)) throw new Error(`${main} is missing: run "npm run build" first`)
+  const child = spawn(process.execPath, [main, ...args], {
     env: { ...process.env, ...amqpOnly, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -173,13 +189,16 @@ export function runWarren(
 }
 
 /** Resolves when the broker has printed that it is ready; fails when it exits before. */
-export async function waitUntilReady(child: WarrenProcess): Promise<void> {
+export async function waitUntilReady(
+  child: WarrenProcess,
+  readyMs: number = READY_TIMEOUT_MS,
+): Promise<void> {
   let exit: Exit | undefined
   void child.exited.then((value) => {
     exit = value
   })
   const settled = (): boolean => READY.test(child.output()) || exit !== undefined
-  await eventually('the broker prints that it is ready', settled, READY_TIMEOUT_MS)
+  await eventually('the broker prints that it is ready', settled, readyMs)
   if (exit !== undefined) {
     throw new Error(`warren exited with ${exit.code ?? exit.signal}:\n${child.output()}`)
   }

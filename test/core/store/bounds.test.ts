@@ -1,8 +1,12 @@
 // What is on disk of a message's time and priority: a queue that has left memory, or was recovered,
 // behaves as one that was always there.
 
+import { rmSync } from 'node:fs'
+import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import { plainSettings } from '../../../core/topology/queue-settings.ts'
+import { Outcome } from '../../../shared/bus/wire.ts'
+import { BoundsModel } from '../../support/bounds-model.ts'
 import type { StoreOptions } from './store-bench.ts'
 import { newFolder, removeFolders, StoreBench } from './store-bench.ts'
 
@@ -181,4 +185,125 @@ test('a limit of bytes knows what a restart finds on disk only', () => {
     after.queue(1).pump()
   }
   expect(after.queue(1).readyCount()).toBe(2000)
+})
+
+describe('random programs', () => {
+  const step = fc.oneof(
+    {
+      weight: 10,
+      arbitrary: fc.record({
+        op: fc.constant('publish' as const),
+        ttl: fc.option(fc.integer({ min: 1, max: 2000 }), { nil: undefined, freq: 3 }),
+        spread: fc.integer({ min: 1, max: 400 }),
+        priority: fc.integer({ min: 0, max: 4 }),
+        size: fc.integer({ min: 1, max: 200 }),
+        count: fc.integer({ min: 1, max: 120 }),
+      }),
+    },
+    {
+      weight: 4,
+      arbitrary: fc.record({
+        op: fc.constant('pass' as const),
+        ms: fc.integer({ min: 0, max: 900 }),
+      }),
+    },
+    {
+      weight: 5,
+      arbitrary: fc.record({
+        op: fc.constant('get' as const),
+        count: fc.integer({ min: 1, max: 60 }),
+      }),
+    },
+    {
+      weight: 3,
+      arbitrary: fc.record({
+        op: fc.constant('settle' as const),
+        outcome: fc.constantFrom('complete' as const, 'requeue' as const),
+        count: fc.integer({ min: 1, max: 60 }),
+      }),
+    },
+    { weight: 2, arbitrary: fc.record({ op: fc.constant('restart' as const), ms: fc.nat(500) }) },
+  )
+  type Step = typeof step extends fc.Arbitrary<infer T> ? T : never
+
+  /** What the model and the store do alike: paging out and restarts change nothing. */
+  function run(
+    priorityMax: number | undefined,
+    lengthMax: number | undefined,
+    program: readonly Step[],
+  ): void {
+    const folder = newFolder()
+    const settings = { ...plainSettings, priorityMax, lengthMax }
+    const options = { generationBytes: 16_384, queueMemoryBudget: 4096, settings }
+    const model = new BoundsModel(1000, settings)
+    let clock = wall
+    let store = new StoreBench(folder, [1], { ...options, wall: clock })
+    let last = 0
+    const pass = (ms: number): void => {
+      clock += ms
+      store.pass(ms)
+      model.pass(ms)
+    }
+    for (const step of program) {
+      if (step.op === 'publish') {
+        for (let i = 0; i < step.count; i++) {
+          const messageTtlMs = step.ttl === undefined ? undefined : step.ttl + (i % step.spread)
+          const changed = { ...settings, messageTtlMs }
+          store.queue(1).configure(changed)
+          model.configure(changed)
+          const body = String(++last).padEnd(step.size)
+          store.publish(1, body, true, step.priority)
+          model.publish(last, body.length, step.priority, undefined)
+        }
+        store.commit()
+      } else if (step.op === 'pass') {
+        pass(step.ms)
+        let before: number
+        do {
+          before = model.deaths.length
+          pass(10)
+        } while (model.deaths.length > before)
+      } else if (step.op === 'get') {
+        for (let i = 0; i < step.count; i++) {
+          expect(store.get(1)?.trimEnd()).toBe(model.get()?.toString())
+        }
+      } else if (step.op === 'settle') {
+        for (let i = 0; i < step.count && model.unacked.length > 0; i++) {
+          store.settle(Outcome[step.outcome])
+          model.settle(0, step.outcome, false)
+        }
+        store.queue(1).pump()
+        model.pump()
+      } else {
+        store.commit()
+        clock += step.ms
+        store = new StoreBench(folder, [1], { ...options, wall: clock })
+        store.pass(0)
+        store.pass(1)
+        clock += 1
+        model.restart(step.ms + 1)
+        store.queue(1).pump()
+      }
+      // What is to be dropped may have to be read first.
+      for (let i = 0; i < 4; i++) {
+        store.commit()
+        store.queue(1).pump()
+      }
+      expect(store.queue(1).readyCount(), step.op).toBe(model.ready.length)
+    }
+    expect(store.drain(1).map(Number)).toEqual(model.ready.map(({ number }) => number))
+    rmSync(folder, { recursive: true })
+  }
+
+  test('end the same in memory, on disk and over restarts', { timeout: 120_000 }, () => {
+    fc.assert(
+      fc.property(
+        fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined, freq: 2 }),
+        fc.option(fc.integer({ min: 50, max: 500 }), { nil: undefined, freq: 2 }),
+        fc.array(step, { maxLength: 30 }),
+        run,
+      ),
+      { numRuns: Number(process.env['BOUNDS_RUNS'] ?? 15) },
+    )
+  })
 })

@@ -47,6 +47,20 @@ describe('a backlog', () => {
     expect(store.state.messages.count).toBe(5000)
   })
 
+  test('of many queues stays within the budget of the node', () => {
+    const ids = Array.from({ length: 20 }, (_, i) => i + 1)
+    const budgets = { queueMemoryBudget: 1 << 30, memoryBudget: 8 << 20 }
+    const store = new StoreBench(newFolder(), ids, { ...budgets, generationBytes: 1 << 20 })
+    const bodies = numbers(500).map((body) => body.padEnd(4000))
+    for (const body of bodies) {
+      for (const id of ids) store.publish(id, body)
+      store.commit()
+    }
+    // 40 MB in all; in memory are the budget and what is not in segments yet.
+    expect(store.state.messages.count * 4000).toBeLessThan(14e6)
+    for (const id of ids) expect(store.drain(id)).toEqual(bodies)
+  })
+
   test('keeps the budget of its front in memory', () => {
     const store = new StoreBench(newFolder(), [1], { ...small, queueMemoryBudget: 100_000 })
     publishAll(store, 1, numbers(10_000))

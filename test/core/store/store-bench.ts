@@ -42,6 +42,7 @@ const arenaBytes = 256 * 1024 * 1024
 export interface StoreOptions {
   readonly disk?: Disk
   readonly queueMemoryBudget?: number
+  readonly memoryBudget?: number
   readonly generationBytes?: number
   readonly settleWaitMs?: number
   readonly retireWaitMs?: number
@@ -95,6 +96,7 @@ export class StoreBench {
     {
       disk = nodeDisk,
       queueMemoryBudget = 1 << 30,
+      memoryBudget = 1 << 30,
       generationBytes = 1 << 30,
       settleWaitMs = 0,
       retireWaitMs = 0,
@@ -119,6 +121,7 @@ export class StoreBench {
       requests,
       replies,
       queueMemoryBudget,
+      memoryBudget,
       generationBytes,
       salt,
       stoppedCleanly,

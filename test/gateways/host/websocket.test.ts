@@ -1,12 +1,14 @@
 import { connect } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { ClientOptions } from 'ws'
 import { WebSocket } from 'ws'
 import { Gateway } from '../../../gateways/host/gateway.ts'
-import type { ListenerPlan, WebPlan } from '../../../gateways/host/listener-plan.ts'
+import type { ListenerPlan, TlsPlan, WebPlan } from '../../../gateways/host/listener-plan.ts'
 import { basicLogin } from '../../../gateways/host/web-server.ts'
 import type { ThreadReport } from '../../../shared/bus/mail.ts'
 import { createGatewayStart } from '../../shared/bus/fake-shard.ts'
+import { makeCertificates } from '../../support/certificates.ts'
 import { eventually, pause } from '../../support/wait.ts'
 import type { EchoSession } from './echo-session.ts'
 import { EchoProtocol } from './echo-session.ts'
@@ -251,4 +253,32 @@ describe('a WebSocket', () => {
     const silent = connect(port, '127.0.0.1')
     await new Promise<void>((done) => silent.once('close', () => done()).resume())
   })
+
+  test('may be encrypted, and come through a proxy all the same', async () => {
+    const certificates = makeCertificates('kim')
+    const tls: TlsPlan = {
+      certFile: certificates.serverCertFile,
+      keyFile: certificates.serverKeyFile,
+      caFile: certificates.caFile,
+      passphrase: '',
+      verifyPeer: false,
+      requirePeer: false,
+      minVersion: 'TLSv1.2',
+      maxVersion: 'TLSv1.3',
+      handshakeMs: 3000,
+      loginFrom: 'common_name',
+    }
+    const port = await open({ tls, proxyMs: 3000 })
+    const raw = connect(port, '127.0.0.1')
+    await new Promise<void>((done) => raw.once('connect', () => done()))
+    raw.write('PROXY TCP4 10.1.2.3 10.0.0.2 777 443\r\n')
+    const made = await client(`wss://127.0.0.1:${port}/ws`, ['v12.stomp'], {
+      createConnection: () => connectTls({ socket: raw, rejectUnauthorized: false }),
+    })
+    made.socket.send('secret')
+    await eventually('the echo', () => made.text() === 'secret')
+    const { peer } = echo.sessions[0]?.host ?? {}
+    expect(peer).toMatchObject({ tls: true, address: '10.1.2.3', localPort: 443 })
+    certificates.remove()
+  }, 60_000)
 })

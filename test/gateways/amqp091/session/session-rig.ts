@@ -129,6 +129,7 @@ export class SessionRig {
       },
       out: this.outbox,
       log: createLog((level, msg) => this.lines.push(`${level} ${msg}`)),
+      wall: () => 0,
       now: () => this.now,
       wakeAt: () => {},
       end: () => {

@@ -3,7 +3,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { EntryCopier } from '../../../core/shard/entry-copy.ts'
+import { EntryCopier } from '../../../core/message/entry-copier.ts'
 import { Arena, createArena } from '../../../shared/bus/arena.ts'
 import { SlabReclaimer } from '../../../shared/bus/slab-reclaimer.ts'
 import { SlabWriter } from '../../../shared/bus/slab-writer.ts'

@@ -1,10 +1,10 @@
-// Copies a forwarded message from the other shard's slabs into this shard's own.
+// Copies messages into slabs of a shard's own: from another shard's slabs, from files.
 
 import type { Arena } from '../../shared/bus/arena.ts'
 import type { SlabWriter } from '../../shared/bus/slab-writer.ts'
 import { entryWords, extentsMax, extentWords } from '../../shared/bus/wire.ts'
 import { copyBytes } from '../../shared/bytes/copy.ts'
-import { EntrySource } from '../message/entry-source.ts'
+import { EntrySource } from './entry-source.ts'
 
 /** What lies before the body of an entry: keys, further keys and native part, properties. */
 export interface EntryHead {
@@ -40,6 +40,18 @@ export class EntryCopier {
     if (!this.open(prefix, body)) return false
     for (let i = 2; i < 6; i++) this.words[i] = source[e + i] as number
     this.source.start(source, e, prefix + body)
+    this.source.copyTo(this.arena.slab(this.slabs.slab), this.slabs.at, this.slabs.size)
+    return this.copyRest(prefix + body - this.slabs.size)
+  }
+
+  /** As `copy`, of an entry whose bytes lie at `bytes[at..]`; its four sizes are at `sizes[s..]`. */
+  copyFrom(bytes: Buffer, at: number, sizes: Int32Array, s: number): boolean {
+    const { words } = this
+    for (let i = 0; i < 4; i++) words[2 + i] = sizes[s + i] as number
+    const prefix = (words[2] as number) + (words[3] as number) + (words[4] as number)
+    const body = words[5] as number
+    if (!this.open(prefix, body)) return false
+    this.source.startAt(bytes, at, prefix + body)
     this.source.copyTo(this.arena.slab(this.slabs.slab), this.slabs.at, this.slabs.size)
     return this.copyRest(prefix + body - this.slabs.size)
   }

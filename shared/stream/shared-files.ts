@@ -1,8 +1,7 @@
 // Files for many readers: one descriptor per file, however many read it, closed with the last of them.
 
 import type { Buffer } from 'node:buffer'
-import type { LogFiles } from '../../shared/stream/log-cursor.ts'
-import type { Disk } from './disk.ts'
+import type { LogFiles } from './log-cursor.ts'
 
 interface OpenFile {
   readonly path: string
@@ -10,21 +9,21 @@ interface OpenFile {
 }
 
 export class SharedFiles implements LogFiles {
-  private readonly disk: Disk
+  private readonly raw: LogFiles
   private readonly byPath: Map<string, number>
   private readonly files: Map<number, OpenFile>
   private readonly onClose: (fd: number) => void
 
   /** `onClose` hears of a descriptor that is about to be closed. */
-  constructor(disk: Disk, onClose: (fd: number) => void) {
-    this.disk = disk
+  constructor(raw: LogFiles, onClose: (fd: number) => void) {
+    this.raw = raw
     this.byPath = new Map()
     this.files = new Map()
     this.onClose = onClose
   }
 
   list(folder: string): string[] {
-    return this.disk.list(folder)
+    return this.raw.list(folder)
   }
 
   open(path: string): number {
@@ -34,7 +33,7 @@ export class SharedFiles implements LogFiles {
       file.readers++
       return known
     }
-    const fd = this.disk.open(path, false)
+    const fd = this.raw.open(path)
     this.byPath.set(path, fd)
     this.files.set(fd, { path, readers: 1 })
     return fd
@@ -46,14 +45,14 @@ export class SharedFiles implements LogFiles {
     this.files.delete(fd)
     this.byPath.delete(file.path)
     this.onClose(fd)
-    this.disk.close(fd)
+    this.raw.close(fd)
   }
 
   size(fd: number): number {
-    return this.disk.size(fd)
+    return this.raw.size(fd)
   }
 
   read(fd: number, bytes: Buffer, at: number, size: number, position: number): number {
-    return this.disk.read(fd, bytes, at, size, position)
+    return this.raw.read(fd, bytes, at, size, position)
   }
 }

@@ -1,0 +1,466 @@
+// Messages of QoS 1 and 2 to a client, from the queues that it consumes.
+//
+//   QoS 1   PUBLISH -> PUBACK -> settled
+//   QoS 2   PUBLISH -> PUBREC -> (marked, durably) -> PUBREL -> PUBCOMP -> settled, mark removed
+//
+// A message's packet id is its place in the session's queue, modulo 65535. So a message that comes
+// again has the id that it had, after a reconnect or a crash, without anything having been written.
+// The mark says that the client has the message: then PUBREL comes again, and not PUBLISH.
+
+import type { DeliverySink, GatewayLink } from '../../../shared/bus/gateway-port.ts'
+import {
+  deliveryCost,
+  EntryFlag,
+  entryWords,
+  extentWords,
+  Outcome,
+} from '../../../shared/bus/wire.ts'
+import { EMPTY_TABLE } from '../../../shared/message/value.ts'
+import { placeQueue } from '../../../shared/placement.ts'
+import { PacketType, packetIdMax, Reason } from '../codec/constants.ts'
+import type { Client } from './client.ts'
+import { Inflight, InflightState } from './inflight.ts'
+import { ask } from './ops.ts'
+import type { PublishForm } from './publish-writer.ts'
+import { packetSize, writePublish } from './publish-writer.ts'
+import type { Subscription, Wish } from './subscription.ts'
+import { wishOf } from './subscription.ts'
+
+/** A message that waits until the client takes more, or its packet id is free. */
+interface Held {
+  readonly link: GatewayLink
+  readonly feed: Feed
+  readonly words: Int32Array
+  readonly deliveryId: number
+  readonly flags: number
+}
+
+/** One queue that the client consumes. */
+export class Feed implements DeliverySink {
+  readonly index: number
+  readonly queue: string
+  readonly shard: number
+  /** Of a shared subscription; undefined: the session's own queue. */
+  readonly shared: Subscription | undefined
+  slot: number
+  private readonly outbound: Outbound
+
+  constructor(
+    outbound: Outbound,
+    index: number,
+    queue: string,
+    shard: number,
+    shared: Subscription | undefined,
+  ) {
+    this.outbound = outbound
+    this.index = index
+    this.queue = queue
+    this.shard = shard
+    this.shared = shared
+    this.slot = 0
+  }
+
+  onDeliver(link: GatewayLink, at: number, deliveryId: number, flags: number): void {
+    this.outbound.onDeliver(this, link, at, deliveryId, flags)
+  }
+
+  onCancelled(): void {
+    this.outbound.onCancelled(this)
+  }
+}
+
+/** Marks of QoS 2 messages that the client has (see above), in the keyed store. */
+export interface Marks {
+  put(packetId: number, position: number, done: () => void): void
+  remove(packetId: number): void
+}
+
+export class Outbound {
+  readonly inflight: Inflight
+  private readonly client: Client
+  private readonly marks: Marks
+  private readonly feeds: Feed[]
+  private held: Held[]
+  /** Marked messages whose delivery has not come (again), by place. */
+  private readonly released: Map<number, number>
+  /** Settled and to be unmarked when that is on disk: packet ids by shard. */
+  private settled: { readonly shard: number; readonly packetId: number }[]
+  private syncing: boolean
+  /** Called when the client has acknowledged something. */
+  onRoom: () => void
+  private lastTopic: string
+  private lastWish: Wish | undefined
+
+  constructor(client: Client, marks: Marks) {
+    this.client = client
+    this.marks = marks
+    this.inflight = new Inflight()
+    this.feeds = []
+    this.held = []
+    this.released = new Map()
+    this.settled = []
+    this.syncing = false
+    this.onRoom = () => undefined
+    this.lastTopic = ''
+    this.lastWish = undefined
+  }
+
+  /** Consumes a queue; `done(false)`: it may not, or the queue is gone. */
+  consume(queue: string, shared: Subscription | undefined, done: (ok: boolean) => void): void {
+    const { client } = this
+    const { port } = client
+    const shard = placeQueue(client.vhost, queue, port.shardCount)
+    // One that was cancelled may still have messages that the client has not acknowledged.
+    let index = this.feeds.findIndex((feed) => feed.queue === queue)
+    if (index < 0) index = this.feeds.length
+    const feed = new Feed(this, index, queue, shard, shared)
+    this.feeds[index] = feed
+    feed.slot = port.consumers.add(feed)
+    const op = {
+      op: 'consume',
+      channel: client.channelSlot(),
+      consumer: feed.slot,
+      queue,
+      tag: client.clientId,
+      noAck: false,
+      exclusive: false,
+      prefetch: Math.min(client.settings.prefetch, client.receiveMaximum),
+      positions: true,
+      arguments: EMPTY_TABLE,
+    } as const
+    ask(port, shard, op, (reply) => {
+      if (reply.error !== undefined) this.drop(feed)
+      done(reply.error === undefined)
+    })
+  }
+
+  /** Consumes a queue no longer. */
+  cancel(queue: string, done: () => void): void {
+    const { client } = this
+    const feed = this.feeds.find((each) => each.queue === queue && each.slot !== 0)
+    if (feed === undefined) return done()
+    const op = { op: 'cancel', channel: client.channel, consumer: feed.slot } as const
+    ask(client.port, feed.shard, op, () => {
+      // What it has not acknowledged stays its own until it is.
+      if (feed.slot !== 0) client.port.consumers.remove(feed.slot)
+      feed.slot = 0
+      done()
+    })
+  }
+
+  consumes(queue: string): boolean {
+    return this.feeds.some((feed) => feed.queue === queue && feed.slot !== 0)
+  }
+
+  /** The subscriptions have changed. */
+  forgetWishes(): void {
+    this.lastWish = undefined
+    this.lastTopic = ''
+  }
+
+  /** Messages that the client has and that were not released before it went: PUBREL goes out again. */
+  resume(marks: readonly { readonly packetId: number; readonly position: number }[]): void {
+    for (const { packetId, position } of marks) {
+      this.released.set(position, packetId)
+      this.inflight.add(packetId, 2, noFeed, 0, position, InflightState.released)
+      this.client.ack(PacketType.pubrel, packetId, 0)
+    }
+  }
+
+  // HOT: once per delivery
+  onDeliver(feed: Feed, link: GatewayLink, at: number, deliveryId: number, flags: number): void {
+    const { client } = this
+    const { words } = link
+    const cost = deliveryCost(
+      words[at + 2] as number,
+      words[at + 4] as number,
+      words[at + 5] as number,
+    )
+    client.window.owe(link.shard, cost)
+    client.out.touch()
+    if (!client.live) return
+    if (this.held.length > 0 || !this.deliver(feed, link, words, at, deliveryId, flags)) {
+      this.hold(feed, link, at, deliveryId, flags)
+    }
+  }
+
+  /** The queue is gone. */
+  onCancelled(feed: Feed): void {
+    this.drop(feed)
+    if (feed.shared === undefined && this.client.live) {
+      this.client.owner.disconnect(Reason.administrativeAction, 'the queue of the session is gone')
+    }
+  }
+
+  /** PUBACK. */
+  onPuback(packetId: number, reason: number): void {
+    const slot = this.inflight.find(packetId)
+    if (slot < 0 || this.inflight.qos[slot] !== 1) return
+    this.finish(slot, reason >= Reason.unspecified ? Outcome.discard : Outcome.complete)
+    this.goOn()
+  }
+
+  /** PUBREC. */
+  onPubrec(packetId: number, reason: number): void {
+    const { client, inflight } = this
+    const slot = inflight.find(packetId)
+    if (slot < 0 || inflight.qos[slot] !== 2) {
+      client.ack(PacketType.pubrel, packetId, Reason.packetIdNotFound)
+      return
+    }
+    if (inflight.state[slot] === InflightState.released) {
+      client.ack(PacketType.pubrel, packetId, 0)
+    } else if (reason >= Reason.unspecified) {
+      this.finish(slot, Outcome.discard)
+      this.goOn()
+    } else {
+      inflight.state[slot] = InflightState.released
+      const position = inflight.positions[slot] as number
+      const marked = client.durable && position > 0
+      if (!marked) client.ack(PacketType.pubrel, packetId, 0)
+      else {
+        this.marks.put(packetId, position, () => {
+          if (client.live) client.ack(PacketType.pubrel, packetId, 0)
+        })
+      }
+    }
+  }
+
+  /** PUBCOMP. */
+  onPubcomp(packetId: number): void {
+    const { client, inflight } = this
+    const slot = inflight.find(packetId)
+    if (slot < 0 || inflight.state[slot] !== InflightState.released) return
+    const position = inflight.positions[slot] as number
+    const deliveryId = inflight.deliveryIds[slot] as number
+    const shard = this.shardOf(slot)
+    if (!client.durable || position === 0) {
+      this.finish(slot, Outcome.complete)
+    } else if (deliveryId === 0) {
+      // The message itself may still come; then it is settled (see `deliver`).
+      inflight.remove(slot)
+      this.released.set(position, completed)
+      this.marks.remove(packetId)
+    } else {
+      this.finish(slot, Outcome.complete)
+      this.settled.push({ shard, packetId })
+      this.sync()
+    }
+    this.goOn()
+  }
+
+  /** If the client takes one more, a packet id for something that is in no queue; else 0. */
+  takeId(qos: number): number {
+    const { client, inflight } = this
+    if (this.held.length > 0 || inflight.count >= client.receiveMaximum) return 0
+    const packetId = inflight.unused()
+    if (packetId !== 0) inflight.add(packetId, qos, noFeed, 0, 0, InflightState.published)
+    return packetId
+  }
+
+  /** The packet that the id was taken for is not sent. */
+  giveId(packetId: number): void {
+    const slot = this.inflight.find(packetId)
+    if (slot >= 0) this.inflight.remove(slot)
+  }
+
+  /** Nothing more can come. */
+  close(): void {
+    for (const held of this.held) unpinAll(held)
+    this.held = []
+    for (const feed of this.feeds) this.drop(feed)
+  }
+
+  // HOT: once per delivery
+  /** Sends a message, or settles it if the client does not want it. False: it has to wait. */
+  private deliver(
+    feed: Feed,
+    link: GatewayLink,
+    words: Int32Array,
+    at: number,
+    deliveryId: number,
+    flags: number,
+  ): boolean {
+    const { client } = this
+    const { view } = client.hub
+    view.look(words, at)
+    const wish = view.hasTopic && !view.expired ? this.wishFor(feed) : undefined
+    if (wish === undefined || (wish.noLocal && view.isFrom(client.publisher))) {
+      client.settle(link.shard, deliveryId, Outcome.complete)
+      return true
+    }
+    form.version = client.version
+    form.qos = Math.min(view.qos, wish.qos)
+    form.dup = false
+    form.retain = wish.retainAsPublished && view.retain
+    form.packetId = 0
+    form.ids = wish.ids
+    let position = 0
+    if (form.qos > 0) {
+      position = feed.shared === undefined ? positionIn(words, at) : 0
+      const taken = this.takePacketId(feed, position, deliveryId, link)
+      if (taken !== undefined) return taken
+      form.dup = (flags & EntryFlag.redelivered) !== 0
+    }
+    if (client.isV5) view.findProperties()
+    client.chooseAlias(view, form)
+    if (packetSize(view, form) > client.packetSizeMax) {
+      // As if it had been delivered [MQTT-3.1.2-25].
+      client.dropAlias(form)
+      client.dropped++
+      client.hub.counters.dropped++
+      client.settle(link.shard, deliveryId, Outcome.complete)
+      return true
+    }
+    if (form.qos === 0) client.settle(link.shard, deliveryId, Outcome.complete)
+    else {
+      const id = form.packetId
+      const state = InflightState.published
+      this.inflight.add(id, form.qos, feed.index, deliveryId, position, state)
+    }
+    client.hub.counters.sent++
+    writePublish(client.port, client.out, link, view, form)
+    return true
+  }
+
+  // HOT: once per delivery of QoS 1 or 2
+  /** Sets the form's packet id; not undefined: what `deliver` returns at once. */
+  private takePacketId(
+    feed: Feed,
+    position: number,
+    deliveryId: number,
+    link: GatewayLink,
+  ): boolean | undefined {
+    const { client, inflight } = this
+    if (this.released.size > 0 && position > 0) {
+      const marked = this.released.get(position)
+      if (marked !== undefined) {
+        this.released.delete(position)
+        this.meet(marked, feed, deliveryId, link)
+        return true
+      }
+    }
+    if (inflight.count >= client.receiveMaximum) return false
+    if (position === 0) {
+      form.packetId = inflight.unused()
+      return form.packetId === 0 ? false : undefined
+    }
+    form.packetId = ((position - 1) % packetIdMax) + 1
+    if (inflight.find(form.packetId) < 0) return undefined
+    return false
+  }
+
+  /** The delivery of a message that the client has already. */
+  private meet(marked: number, feed: Feed, deliveryId: number, link: GatewayLink): void {
+    if (marked === completed) {
+      this.client.settle(link.shard, deliveryId, Outcome.complete)
+      return
+    }
+    const slot = this.inflight.find(marked)
+    this.inflight.deliveryIds[slot] = deliveryId
+    this.inflight.feeds[slot] = feed.index
+  }
+
+  private wishFor(feed: Feed): Wish | undefined {
+    if (feed.shared !== undefined) return wishOf([feed.shared])
+    const topic = this.client.hub.view.topic()
+    if (this.lastTopic === topic && this.lastWish !== undefined) return this.lastWish
+    const wish = this.client.subscriptions.wish(topic)
+    this.lastTopic = topic
+    this.lastWish = wish
+    return wish
+  }
+
+  private hold(feed: Feed, link: GatewayLink, at: number, deliveryId: number, flags: number): void {
+    const size = entryWords + (link.words[at + 6] as number) * extentWords + 2
+    const held = { feed, link, words: link.words.slice(at, at + size), deliveryId, flags }
+    pinAll(held)
+    this.held.push(held)
+  }
+
+  /** The client has acknowledged something: what was held goes on. */
+  private goOn(): void {
+    while (this.held.length > 0) {
+      const first = this.held[0] as Held
+      const { deliveryId, feed, flags, link, words } = first
+      if (!this.deliver(feed, link, words, 0, deliveryId, flags)) return
+      this.held.shift()
+      unpinAll(first)
+    }
+    this.onRoom()
+  }
+
+  private finish(slot: number, outcome: number): void {
+    const deliveryId = this.inflight.deliveryIds[slot] as number
+    if (deliveryId !== 0) this.client.settle(this.shardOf(slot), deliveryId, outcome)
+    this.inflight.remove(slot)
+  }
+
+  private shardOf(slot: number): number {
+    const index = this.inflight.feeds[slot] as number
+    return index === noFeed ? 0 : (this.feeds[index]?.shard ?? 0)
+  }
+
+  /** Takes marks away once their messages' ends are on disk. */
+  private sync(): void {
+    if (this.syncing) return
+    const { client } = this
+    const batch = this.settled
+    const shards = new Set(batch.map(({ shard }) => shard))
+    if (shards.size === 0) return
+    this.settled = []
+    this.syncing = true
+    let left = shards.size
+    const onSynced = (): void => {
+      left--
+      if (left > 0) return
+      this.syncing = false
+      for (const { packetId } of batch) this.marks.remove(packetId)
+      if (client.live) this.sync()
+    }
+    client.afterSettles(() => {
+      for (const shard of shards) {
+        ask(client.port, shard, { op: 'sync', channel: client.channel }, onSynced)
+      }
+    })
+  }
+
+  private drop(feed: Feed): void {
+    if (feed.slot !== 0) this.client.port.consumers.remove(feed.slot)
+    feed.slot = 0
+  }
+}
+
+/** Where in its queue a delivered message is: behind its entry. */
+function positionIn(words: Int32Array, at: number): number {
+  const from = at + entryWords + (words[at + 6] as number) * extentWords
+  return ((words[from] as number) >>> 0) + (words[from + 1] as number) * 0x1_0000_0000 + 1
+}
+
+function pinAll({ link, words }: Held): void {
+  link.pin(words[0] as number)
+  for (let i = 0; i < (words[6] as number); i++) {
+    link.pin(words[entryWords + i * extentWords] as number)
+  }
+}
+
+function unpinAll({ link, words }: Held): void {
+  link.unpin(words[0] as number)
+  for (let i = 0; i < (words[6] as number); i++) {
+    link.unpin(words[entryWords + i * extentWords] as number)
+  }
+}
+
+const noFeed = 65535
+/** In place of a packet id: the client has said PUBCOMP. */
+const completed = 0
+const form: PublishForm = {
+  version: 4,
+  qos: 0,
+  dup: false,
+  retain: false,
+  packetId: 0,
+  ids: [],
+  alias: 0,
+  aliasKnown: false,
+}

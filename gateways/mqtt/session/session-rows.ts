@@ -1,0 +1,160 @@
+// What of a session outlives its connection, as rows of the keyed store. Its messages are in queues.
+//
+//   mqtt.session    vhost id | 0 | client id                    expiry, when it was left, queues in use
+//   mqtt.filter     vhost id | 0 | client id | 0 | filter       one subscription
+//   mqtt.released   vhost id | 0 | client id | 0 | packet id    place of a QoS 2 message that the client
+//                                                               has and that is not completed
+
+import { Buffer } from 'node:buffer'
+import { sharedParts } from '../mapping/topic.ts'
+import type { Client } from './client.ts'
+import type { KeyedClient } from './keyed-client.ts'
+import type { Marks } from './outbound.ts'
+import type { Subscription } from './subscription.ts'
+
+/** The row of a session. Times are milliseconds since 1970. */
+export interface SessionRecord {
+  readonly expirySeconds: number
+  /** When its last connection ended; 0: there is one, or the node has crashed. */
+  readonly leftAt: number
+  /** When its will and its end are due, if they are (departures.ts); 0: no. */
+  readonly willAt: number
+  readonly endAt: number
+  /** It has a queue of QoS 1 and 2. */
+  readonly queue: boolean
+  /** It has a queue of received ids of QoS 2. */
+  readonly received: boolean
+}
+
+export interface Mark {
+  readonly packetId: number
+  readonly position: number
+}
+
+const sessions = 'mqtt.session'
+const filters = 'mqtt.filter'
+const released = 'mqtt.released'
+const nothing = (): void => undefined
+
+export class SessionRows implements Marks {
+  private readonly keyed: KeyedClient
+  private readonly key: Buffer
+  private readonly prefix: Buffer
+
+  constructor(client: Client) {
+    this.keyed = client.hub.keyed
+    this.key = Buffer.from(`${client.vhostId}\0${client.clientId}`)
+    this.prefix = Buffer.from(`${client.vhostId}\0${client.clientId}\0`)
+  }
+
+  load(done: (record: SessionRecord | undefined) => void): void {
+    this.keyed.get(sessions, [this.key], ([value]) => done(readRecord(value)))
+  }
+
+  save(record: SessionRecord, done: () => void = nothing): void {
+    this.keyed.write(sessions, this.key, Buffer.from(JSON.stringify(record)), done)
+  }
+
+  loadSubscriptions(done: (subscriptions: readonly Subscription[]) => void): void {
+    this.keyed.scanAll(filters, this.prefix, (rows) => {
+      done(rows.flatMap(([, value]) => readSubscription(value) ?? []))
+    })
+  }
+
+  saveSubscription(subscription: Subscription, done: () => void): void {
+    const { id, name, noLocal, qos, retainAsPublished, retainHandling } = subscription
+    const value = { name, qos, noLocal, retainAsPublished, retainHandling, id }
+    this.keyed.write(filters, this.filterKey(name), Buffer.from(JSON.stringify(value)), done)
+  }
+
+  removeSubscription(name: string, done: () => void): void {
+    this.keyed.write(filters, this.filterKey(name), null, done)
+  }
+
+  loadMarks(done: (marks: readonly Mark[]) => void): void {
+    this.keyed.scanAll(released, this.prefix, (rows) => {
+      done(rows.flatMap(([key, value]) => readMark(key, value) ?? []))
+    })
+  }
+
+  put(packetId: number, position: number, done: () => void): void {
+    const value = Buffer.alloc(8)
+    value.writeDoubleBE(position)
+    this.keyed.write(released, this.markKey(packetId), value, done)
+  }
+
+  remove(packetId: number): void {
+    this.keyed.write(released, this.markKey(packetId), null, nothing)
+  }
+
+  /** The session is gone. */
+  discard(done: () => void = nothing): void {
+    this.keyed.write(sessions, this.key, null, nothing)
+    const drop = (table: string, next: () => void): void => {
+      this.keyed.scanAll(table, this.prefix, (rows) => {
+        for (const [key] of rows) {
+          this.keyed.write(table, Buffer.concat([this.prefix, key]), null, nothing)
+        }
+        next()
+      })
+    }
+    drop(filters, () => drop(released, done))
+  }
+
+  private filterKey(name: string): Buffer {
+    return Buffer.concat([this.prefix, Buffer.from(name)])
+  }
+
+  private markKey(packetId: number): Buffer {
+    return Buffer.concat([this.prefix, Buffer.of(packetId >> 8, packetId & 255)])
+  }
+}
+
+/** Whether a session that was left has expired by `now`. */
+export function hasExpired(record: SessionRecord, now: number): boolean {
+  if (record.leftAt === 0 || record.expirySeconds === 0xffff_ffff) return false
+  return record.leftAt + record.expirySeconds * 1000 <= now
+}
+
+function readRecord(value: Uint8Array | undefined): SessionRecord | undefined {
+  const read = parse(value)
+  if (read === undefined) return undefined
+  return {
+    expirySeconds: Number(read['expirySeconds'] ?? 0),
+    leftAt: Number(read['leftAt'] ?? 0),
+    willAt: Number(read['willAt'] ?? 0),
+    endAt: Number(read['endAt'] ?? 0),
+    queue: read['queue'] === true,
+    received: read['received'] === true,
+  }
+}
+
+function readSubscription(value: Uint8Array): Subscription | undefined {
+  const read = parse(value)
+  const name = read?.['name']
+  if (read === undefined || typeof name !== 'string') return undefined
+  const shared = sharedParts(name)
+  if (shared === 'malformed') return undefined
+  return {
+    name,
+    filter: shared?.filter ?? name,
+    shared,
+    qos: Number(read['qos'] ?? 0),
+    noLocal: read['noLocal'] === true,
+    retainAsPublished: read['retainAsPublished'] === true,
+    retainHandling: Number(read['retainHandling'] ?? 0),
+    id: Number(read['id'] ?? 0),
+  }
+}
+
+function readMark(key: Uint8Array, value: Uint8Array): Mark | undefined {
+  if (key.length !== 2 || value.length !== 8) return undefined
+  const packetId = ((key[0] as number) << 8) | (key[1] as number)
+  return { packetId, position: Buffer.from(value).readDoubleBE() }
+}
+
+function parse(value: Uint8Array | undefined): Readonly<Record<string, unknown>> | undefined {
+  if (value === undefined) return undefined
+  const read: unknown = JSON.parse(Buffer.from(value).toString('utf8'))
+  return typeof read === 'object' && read !== null ? (read as Record<string, unknown>) : undefined
+}

@@ -1,0 +1,234 @@
+// The log of a stream on disk: what recovery finds in files that a crash or a failing disk has left,
+// retention, and what is read back.
+
+import { randomBytes } from 'node:crypto'
+import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, describe, expect, test } from 'vitest'
+import type { StreamSettings } from '../../../core/log/stream-log.ts'
+import { nodeDisk } from '../../../core/store/disk.ts'
+import { scanStream } from '../../../core/store/stream-scan.ts'
+import { StreamWriter } from '../../../core/store/stream-writer.ts'
+import { chunkHeaderBytes } from '../../../shared/stream/chunk.ts'
+import type { LogFiles, OffsetSpec } from '../../../shared/stream/log-cursor.ts'
+import { LogCursor } from '../../../shared/stream/log-cursor.ts'
+import { ReadWindow } from '../../../shared/stream/read-window.ts'
+import { newFolder, removeFolders } from './store-bench.ts'
+
+afterEach(removeFolders)
+
+const unlimited: StreamSettings = {
+  bytesMax: undefined,
+  ageMaxMs: undefined,
+  segmentBytesMax: 4096,
+  filterBytes: 16,
+}
+
+/** Appends chunks of `size` bytes of data with `records` messages each, every one synced. */
+function write(
+  folder: string,
+  chunks: number,
+  { settings = unlimited, size = 1000, records = 10, now = 1000, step = 0 } = {},
+): StreamWriter {
+  const writer = new StreamWriter(nodeDisk, folder, settings)
+  for (let i = 0; i < chunks; i++) {
+    const bytes = Buffer.alloc(chunkHeaderBytes + size, i)
+    writer.append(bytes, chunkHeaderBytes, size, records, records, 0, 0, now + i * step)
+    writer.sync()
+  }
+  return writer
+}
+
+function segments(folder: string): string[] {
+  return readdirSync(folder).filter((name) => name.endsWith('.segment'))
+}
+
+function lastSegment(folder: string): string {
+  return join(folder, segments(folder).at(-1) ?? '')
+}
+
+const files: LogFiles = { ...nodeDisk, open: (path) => nodeDisk.open(path, false) }
+
+/** First offsets of the chunks that a reader finds. */
+function readFrom(folder: string, from: OffsetSpec): number[] {
+  const { end } = scanStream(nodeDisk, folder, false)
+  const window = new ReadWindow((...args) => nodeDisk.read(...args), 64)
+  const cursor = new LogCursor(files, folder)
+  cursor.attach(from, end)
+  const found: number[] = []
+  while (cursor.look(end, window) === 'chunk') {
+    found.push(cursor.header.firstOffset)
+    cursor.pass()
+  }
+  cursor.close()
+  return found
+}
+
+describe('recovery of a stream', () => {
+  const damages: [string, (path: string) => void][] = [
+    ['nothing wrong', () => {}],
+    ['a header cut short', (path) => truncateSync(path, readFileSync(path).length - 1020)],
+    ['data cut short', (path) => truncateSync(path, readFileSync(path).length - 1)],
+    ['zeros behind', (path) => writeFileSync(path, Buffer.alloc(5000), { flag: 'a' })],
+    ['garbage behind', (path) => writeFileSync(path, randomBytes(300), { flag: 'a' })],
+    [
+      'a bit of the last chunk flipped',
+      (path) => {
+        const bytes = readFileSync(path)
+        bytes[bytes.length - 10] = (bytes[bytes.length - 10] ?? 0) ^ 1
+        writeFileSync(path, bytes)
+      },
+    ],
+    [
+      'the last chunk twice',
+      (path) => {
+        const bytes = readFileSync(path)
+        writeFileSync(path, bytes.subarray(-chunkHeaderBytes - 1000), { flag: 'a' })
+      },
+    ],
+    [
+      'a segment that was only begun',
+      (path) => writeFileSync(`${path.slice(0, -28)}00000000000000000100.segment`, 'OSIL'),
+    ],
+  ]
+  const lossless = new Set([
+    'nothing wrong',
+    'zeros behind',
+    'garbage behind',
+    'the last chunk twice',
+    'a segment that was only begun',
+  ])
+  test.each(damages)('keeps all whole chunks: %s', (name, damage) => {
+    const folder = newFolder()
+    write(folder, 10).close()
+    damage(lastSegment(folder))
+    const { end, damage: told } = scanStream(nodeDisk, folder, true)
+    const whole = lossless.has(name) ? 100 : 90
+    expect(end.next).toBe(whole)
+    expect(end.lastChunk).toBe(whole - 10)
+    expect(told !== undefined).toBe(
+      !['nothing wrong', 'a segment that was only begun'].includes(name),
+    )
+    // What follows is written where that ends.
+    const writer = write(folder, 1)
+    expect(writer.next).toBe(whole + 10)
+    writer.close()
+    const offsets = readFrom(folder, { kind: 'first' })
+    expect(offsets).toEqual(Array.from({ length: whole / 10 + 1 }, (_, i) => i * 10))
+  })
+
+  test('writes a missing index anew', () => {
+    const folder = newFolder()
+    write(folder, 10).close()
+    const index = lastSegment(folder).replace('.segment', '.index')
+    const before = readFileSync(index)
+    writeFileSync(index, 'nonsense')
+    scanStream(nodeDisk, folder, true)
+    expect(readFileSync(index).equals(before)).toBe(true)
+  })
+
+  test('knows the last ids of publishers and stored offsets, over segments', () => {
+    const folder = newFolder()
+    const writer = write(folder, 1)
+    writer.tracking.setSequence('writer', 0, 17)
+    writer.tracking.offsets.set('reader', 5)
+    writer.sync()
+    writer.close()
+    // A snapshot begins each further segment.
+    const again = new StreamWriter(nodeDisk, folder, unlimited)
+    again.tracking.setSequence('writer', 0, 18)
+    again.tracking.offsets.set('reader', 6)
+    for (let i = 0; i < 8; i++) {
+      const bytes = Buffer.alloc(chunkHeaderBytes + 1000)
+      again.append(bytes, chunkHeaderBytes, 1000, 10, 10, 0, 0, 1000)
+    }
+    again.sync()
+    again.close()
+    const { tracking } = scanStream(nodeDisk, folder, true)
+    expect(tracking.sequences.get('writer')?.id).toBe(18)
+    expect(tracking.offsets.get('reader')).toBe(6)
+  })
+
+  test('goes back to what was synced when the disk has failed', () => {
+    const folder = newFolder()
+    let failing = false
+    const disk = {
+      ...nodeDisk,
+      sync: (fd: number) => {
+        if (failing) throw new Error('EIO')
+        nodeDisk.sync(fd)
+      },
+    }
+    const writer = new StreamWriter(disk, folder, unlimited)
+    const append = (): void => {
+      const bytes = Buffer.alloc(chunkHeaderBytes + 1000)
+      writer.append(bytes, chunkHeaderBytes, 1000, 10, 10, 0, 0, 1000)
+    }
+    for (let round = 0; round < 8; round++) {
+      failing = true
+      expect(() => {
+        append()
+        writer.sync()
+      }).toThrow('EIO')
+      writer.fail()
+      expect(writer.next).toBe(round * 10)
+      failing = false
+      append()
+      writer.sync()
+    }
+    expect(writer.end().next).toBe(80)
+    writer.close()
+    expect(readFrom(folder, { kind: 'first' })).toHaveLength(8)
+  })
+})
+
+describe('retention of a stream', () => {
+  test('by size lets go of the oldest segments at each roll-over', () => {
+    const folder = newFolder()
+    const settings = { ...unlimited, bytesMax: 10_000 }
+    for (let i = 1; i <= 30; i++) {
+      write(folder, 1, { settings }).close()
+      const sizes = segments(folder).map((name) => readFileSync(join(folder, name)).length)
+      const total = sizes.reduce((sum, size) => sum + size, 0)
+      // Never more than the limit and the segment that is being written.
+      expect(total).toBeLessThanOrEqual(10_000 + 4096)
+      if (i > 15) expect(total).toBeGreaterThan(10_000 - 4096)
+    }
+    const first = readFrom(folder, { kind: 'first' })[0] ?? 0
+    expect(first).toBe(scanStream(nodeDisk, folder, false).first)
+    expect(readFrom(folder, { kind: 'offset', value: 0 })[0]).toBe(first)
+  })
+
+  test('by age lets go of segments whose last chunk is too old, but not of the last one', () => {
+    const folder = newFolder()
+    const settings = { ...unlimited, ageMaxMs: 5000 }
+    const writer = write(folder, 12, { settings, now: 0, step: 1000 })
+    expect(writer.retain(10_000)).toBe(false)
+    expect(writer.first()).toBe(30)
+    expect(writer.retain(1_000_000)).toBe(true)
+    expect(writer.segments).toHaveLength(1)
+    expect(writer.end().next).toBe(120)
+    writer.remove()
+    expect(existsSync(folder)).toBe(false)
+  })
+})
+
+test('readers begin at the chunk that holds an offset or time', () => {
+  const folder = newFolder()
+  write(folder, 12, { now: 1000, step: 1000 }).close()
+  const first = (from: OffsetSpec): number | undefined => readFrom(folder, from)[0]
+  for (let offset = 0; offset < 120; offset++) {
+    expect(first({ kind: 'offset', value: offset })).toBe(offset - (offset % 10))
+  }
+  expect(first({ kind: 'last' })).toBe(110)
+  expect(first({ kind: 'next' })).toBeUndefined()
+  expect(first({ kind: 'offset', value: 5000 })).toBeUndefined()
+  expect(first({ kind: 'fromEnd', value: 1 })).toBe(110)
+  expect(first({ kind: 'fromEnd', value: 1000 })).toBe(0)
+  expect(first({ kind: 'timestamp', value: 0 })).toBe(0)
+  for (let i = 0; i < 12; i++) {
+    expect(first({ kind: 'timestamp', value: 1000 + i * 1000 })).toBe(i * 10)
+    expect(first({ kind: 'timestamp', value: 501 + i * 1000 })).toBe(i * 10)
+  }
+  expect(first({ kind: 'timestamp', value: 12_001 })).toBeUndefined()
+})

@@ -1,0 +1,127 @@
+// A broker with streams is killed under load and started again: what was confirmed is there, in order,
+// once per publishing id, and progress that was stored is known.
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { connect as connectAmqp } from 'amqplib'
+import type * as Streams from 'rabbitmq-stream-js-client'
+import { expect, it } from 'vitest'
+import type { Broker } from '../support/broker.ts'
+import { startWarren } from '../support/broker.ts'
+import { eventually } from '../support/wait.ts'
+
+const { connect, Offset } = createRequire(import.meta.url)(
+  'rabbitmq-stream-js-client',
+) as typeof Streams
+
+const stream = 'kept'
+const rounds = 3
+
+it('keeps what it confirmed when it is killed under load', { timeout: 90_000 }, async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'warren-streams-'))
+  const ledger = { published: 0n, confirmed: 0n, amqp: 0 }
+  try {
+    for (let round = 0; round < rounds; round++) {
+      const broker = await start(dataDir, round)
+      try {
+        await Promise.all([publishNamed(broker, ledger), publishAmqp(broker, ledger)])
+      } finally {
+        broker.process?.kill('SIGKILL')
+        await broker.process?.exited
+      }
+    }
+    const broker = await start(dataDir, 0)
+    try {
+      await check(broker, ledger)
+    } finally {
+      await broker.stop()
+    }
+  } finally {
+    await rm(dataDir, { recursive: true, force: true })
+  }
+})
+
+interface Ledger {
+  published: bigint
+  confirmed: bigint
+  amqp: number
+}
+
+function start(dataDir: string, round: number): Promise<Broker> {
+  // Small segments, so that a kill finds some of them at their roll-over.
+  return startWarren({ dataDir, listen: ['stream'], settings: [`stream.heartbeat=${30 + round}`] })
+}
+
+function client(broker: Broker): Promise<Streams.Client> {
+  return connect({
+    hostname: '127.0.0.1',
+    port: broker.portOf('stream'),
+    username: 'guest',
+    password: 'guest',
+    vhost: '/',
+  })
+}
+
+/** Publishes ids from the last confirmed one on, as a client does that does not know what came through. */
+async function publishNamed(broker: Broker, ledger: Ledger): Promise<void> {
+  const streams = await client(broker)
+  await streams.createStream({ stream, arguments: { 'stream-max-segment-size-bytes': 20_000 } })
+  const publisher = await streams.declarePublisher({ stream, publisherRef: 'writer' })
+  publisher.on('publish_confirm', (error, ids) => {
+    if (error !== null) return
+    for (const id of ids) if (BigInt(id) > ledger.confirmed) ledger.confirmed = BigInt(id)
+  })
+  const from = ledger.confirmed
+  for (let id = from + 1n; ledger.confirmed < from + 2000n; id++) {
+    await publisher.send(Buffer.from(`id ${id}`), { publishingId: id })
+    if (id > ledger.published) ledger.published = id
+    if (id % 100n !== 0n) continue
+    await publisher.flush()
+    await eventually('the broker keeps up', () => id - ledger.confirmed < 1000n)
+  }
+}
+
+async function publishAmqp(broker: Broker, ledger: Ledger): Promise<void> {
+  const connection = await connectAmqp(`amqp://127.0.0.1:${broker.port}`)
+  // The broker is killed while it is open.
+  connection.on('error', () => {})
+  const channel = await connection.createConfirmChannel()
+  channel.on('error', () => {})
+  await channel.assertQueue('amqp', {
+    arguments: { 'x-queue-type': 'stream', 'x-stream-max-segment-size-bytes': 20_000 },
+  })
+  for (let i = 0; i < 500; i++) {
+    channel.sendToQueue('amqp', Buffer.from(`m${ledger.amqp}`), {}, (error) => {
+      if (error === null) return
+    })
+    ledger.amqp++
+    if (i % 50 === 49) await channel.waitForConfirms()
+  }
+}
+
+async function check(broker: Broker, ledger: Ledger): Promise<void> {
+  const streams = await client(broker)
+  const ids: number[] = []
+  await streams.declareConsumer({ stream, offset: Offset.first() }, (message) => {
+    ids.push(Number(message.content.toString().slice(3)))
+  })
+  await eventually('all confirmed ids are read', () => ids.length >= Number(ledger.confirmed))
+  expect(ids).toEqual(Array.from({ length: ids.length }, (_, i) => i + 1))
+  expect(ids.length).toBeLessThanOrEqual(Number(ledger.published))
+  const connection = await connectAmqp(`amqp://127.0.0.1:${broker.port}`)
+  const channel = await connection.createChannel()
+  await channel.prefetch(100)
+  const bodies: string[] = []
+  const take = (message: Parameters<Parameters<typeof channel.consume>[1]>[0]): void => {
+    if (message === null) return
+    bodies.push(message.content.toString())
+    channel.ack(message)
+  }
+  await channel.consume('amqp', take, { arguments: { 'x-stream-offset': 'first' } })
+  await eventually('all confirmed messages are read', () => bodies.length >= ledger.amqp)
+  expect(bodies).toEqual(Array.from({ length: ledger.amqp }, (_, i) => `m${i}`))
+  await streams.close()
+  await connection.close()
+}
