@@ -1,10 +1,10 @@
 // Direct reply-to: a queue without a declaration behind each `amq.rabbitmq.reply-to` consumer. Its
 // name tells the shard and the queue, so a reply published anywhere finds its way without a table.
 
-import type { QueueContext } from '../queue/classic-queue.ts'
 import { ClassicQueue } from '../queue/classic-queue.ts'
 import type { QueueEnd } from '../queue/holder.ts'
 import type { Queue } from '../queue/queue.ts'
+import type { QueueContext } from '../queue/queue-context.ts'
 import type { QueueSettings } from '../topology/queue-settings.ts'
 import { plainSettings } from '../topology/queue-settings.ts'
 import type { ShardChannel } from './channel.ts'

@@ -7,6 +7,9 @@ import type { Doorbell } from '../../shared/bus/doorbell.ts'
 import type { RingReader, RingWriter } from '../../shared/bus/ring.ts'
 import type { SlabWriter } from '../../shared/bus/slab-writer.ts'
 import { SlotTable } from '../../shared/bus/slot-table.ts'
+import type { AliveSet } from '../log/alive-set.ts'
+import type { SomeSink } from '../log/log.ts'
+import { levelOf } from '../log/log.ts'
 import type { MessageTable } from '../message/message-table.ts'
 import { ChunkReader } from './chunk-reader.ts'
 import {
@@ -16,9 +19,10 @@ import {
   ReadFailure,
   readRequestWords,
 } from './log-wire.ts'
+import { PassOwner } from './pass-owner.ts'
 import { highWord, joinWords, lowWord, segmentBlockBytes } from './wal-format.ts'
-import type { StoredRun, WalQueue } from './wal-queue.ts'
-import { levelKey } from './wal-queue.ts'
+import type { StoredRun } from './wal-queue.ts'
+import { levelKey, WalQueue } from './wal-queue.ts'
 
 /** What one read brings: some 10 000 small messages, 16 of 64 KiB; and where memory is short. */
 const chunkBytes: number = 1024 * 1024
@@ -169,9 +173,24 @@ export class SegmentDesk {
     queue.loadedTo = 0
     queue.parts = []
     queue.runs.length = 0
+    this.collectRuns(queue, queue.runs)
+  }
+
+  /** See Log. */
+  readSome(queue: WalQueue, wanted: AliveSet, sink: SomeSink): () => void {
+    const owner = new PassOwner(queue.owner, wanted, sink)
+    const pass = new WalQueue(queue.queue, owner, levelOf(queue.base))
+    pass.alive = wanted
+    this.collectRuns(queue, pass.runs)
+    return () => {
+      if (!queue.deleted) this.fetch(pass)
+    }
+  }
+
+  private collectRuns(queue: WalQueue, found: StoredRun[]): void {
     for (const segment of this.segments) {
       for (const { queue: owner, from, to, offset } of segment.runs) {
-        if (owner === queue) queue.runs.push({ segment, from, to, offset })
+        if (owner === queue) found.push({ segment, from, to, offset })
       }
     }
   }
