@@ -12,10 +12,13 @@ export type LoadOptions = {
   /** Where STOMP is spoken, over TCP and over WebSocket. */
   readonly stompPort: number
   readonly webStompPort: number
+  /** Where the stream protocol is spoken. */
+  readonly streamPort: number
   /**
    * stream: publish and consume. stomp, amqp10: the same by STOMP or AMQP 1.0. deep: publish
    * `messages` messages, then consume them all. expiry: publish `messages` messages that expire at
-   * random times within `spread` seconds. The churn modes count finished rounds instead.
+   * random times within `spread` seconds. log, replay: see log-run.ts. The churn modes count finished
+   * rounds instead.
    */
   readonly mode: LoadMode
   /** Of mode `stomp`: over WebSocket. */
@@ -50,7 +53,7 @@ export type LoadOptions = {
   readonly persistent: boolean
   /** Connections that hold a channel and a consumer and get one message a second each. */
   readonly idle: number
-  /** Of the modes `deep` and `expiry`. */
+  /** Of the modes `deep`, `expiry` and `replay`. */
   readonly messages: number
   /** Of mode `expiry`: seconds between the first expiry and the last. */
   readonly spread: number
@@ -72,6 +75,8 @@ export const loadModes = [
   'expiry',
   'stomp',
   'amqp10',
+  'log',
+  'replay',
   'connection-churn',
   'channel-churn',
   'declare-churn',
@@ -89,6 +94,7 @@ export const defaultLoadOptions: LoadOptions = {
   vhost: '/',
   stompPort: 61613,
   webStompPort: 15674,
+  streamPort: 5552,
   web: false,
   mode: 'stream',
   producers: 1,
@@ -162,6 +168,7 @@ export function parseLoadOptions(args: readonly string[]): LoadOptions {
     vhost: text('vhost'),
     stompPort: number('stompPort'),
     webStompPort: number('webStompPort'),
+    streamPort: number('streamPort'),
     web: flag('web'),
     mode: oneOf('mode', loadModes),
     producers: number('producers'),

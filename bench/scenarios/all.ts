@@ -13,6 +13,7 @@ import { queueFeatureScenarios } from './queue-features.ts'
 import type { Scenario } from './scenario.ts'
 import { shardScenarios } from './shards.ts'
 import { stompScenarios } from './stomp.ts'
+import { streamScenarios } from './streams.ts'
 import { throughputScenarios } from './throughput.ts'
 import { topicBindingsScenarios } from './topic-bindings.ts'
 
@@ -31,4 +32,5 @@ export const allScenarios: readonly Scenario[] = [
   ...deepQueueScenarios,
   ...stompScenarios,
   ...amqp10Scenarios,
+  ...streamScenarios,
 ]
