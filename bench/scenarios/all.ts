@@ -7,6 +7,7 @@ import { fanOutScenarios } from './fan-out.ts'
 import { idleConnectionScenarios } from './idle-connections.ts'
 import { latencyScenarios } from './latency.ts'
 import { manyQueuesScenarios } from './many-queues.ts'
+import { mqttScenarios } from './mqtt.ts'
 import { persistentScenarios } from './persistent.ts'
 import { queueFeatureScenarios } from './queue-features.ts'
 import type { Scenario } from './scenario.ts'
@@ -31,4 +32,5 @@ export const allScenarios: readonly Scenario[] = [
   ...deepQueueScenarios,
   ...stompScenarios,
   ...streamScenarios,
+  ...mqttScenarios,
 ]
