@@ -21,6 +21,9 @@ export interface JournalContext {
   readonly clock: ShardClock
 }
 
+/** Takes an id that was known before the restart; undefined when it does not count any more. */
+export type OnRestored = (id: string, expiresAt: number, position: number) => SeenId | undefined
+
 /** Two empty names, no properties: what an entry has to have in front of its body. */
 const headBytes = 4
 const fixedBytes = 16
@@ -29,7 +32,7 @@ export class IdJournal implements BacklogOwner {
   readonly marks: undefined
   private readonly context: JournalContext
   private readonly log: QueueLog
-  private readonly onRestored: (id: string, expiresAt: number, position: number) => SeenId
+  private readonly onRestored: OnRestored
   private readonly words: Int32Array
   private next: number
   /** After a restart: ids on disk that have not been read. */
@@ -37,12 +40,7 @@ export class IdJournal implements BacklogOwner {
   private readTo: number
   private reading: boolean
 
-  /** `onRestored` takes an id that was known before the restart. */
-  constructor(
-    id: number,
-    context: JournalContext,
-    onRestored: (id: string, expiresAt: number, position: number) => SeenId,
-  ) {
+  constructor(id: number, context: JournalContext, onRestored: OnRestored) {
     this.marks = undefined
     this.context = context
     this.onRestored = onRestored
@@ -100,7 +98,9 @@ export class IdJournal implements BacklogOwner {
     const end = at + (messages.bodySize[row] as number)
     const id = bytes.toString('utf8', at + fixedBytes, end)
     const expiresAt = clock.fromWall(view.getFloat64(at + 8, true))
-    this.onRestored(id, expiresAt, view.getFloat64(at, true)).journal = position
+    const seen = this.onRestored(id, expiresAt, view.getFloat64(at, true))
+    if (seen === undefined) this.context.log.settle(this.log, position, 1)
+    else seen.journal = position
     messages.release(row)
   }
 

@@ -41,7 +41,7 @@ export class QueueIds {
     this.journal =
       durable && settings.durable
         ? new IdJournal(-queue, context, (id, expiresAt, position) =>
-            this.put(this.window.add(id, expiresAt), position),
+            this.restored(id, expiresAt, position),
           )
         : undefined
   }
@@ -115,6 +115,19 @@ export class QueueIds {
     seen.position = position
     if (position >= 0) this.byPosition.set(position, seen)
     return seen
+  }
+
+  private restored(id: string, expiresAt: number, position: number): SeenId | undefined {
+    let at = position
+    if (this.checked) {
+      // Read back late: since then its message may have gone, and another may have come with the id.
+      if (this.window.find(id, this.context.clock.now) !== undefined) return undefined
+      if (at >= 0 && !this.isInQueue(at)) {
+        if (this.byMessage()) return undefined
+        at = -1
+      }
+    }
+    return this.put(this.window.add(id, expiresAt), at)
   }
 
   private forgotten(seen: SeenId): void {
