@@ -11,6 +11,7 @@ import { runChurn } from './churn-run.ts'
 import type { DeepProgress } from './deep-run.ts'
 import { runDeep } from './deep-run.ts'
 import { runExpiry } from './expiry-run.ts'
+import { runLog, runReplay } from './log-run.ts'
 import type { LoadOptions } from './options.ts'
 import { parseLoadOptions, toArgs } from './options.ts'
 import type { LoadResult } from './result.ts'
@@ -37,6 +38,8 @@ function run(options: LoadOptions): Promise<LoadResult> {
   if (options.mode === 'deep') return runDeep(options, sayProgress)
   if (options.mode === 'expiry') return runExpiry(options)
   if (options.mode === 'stomp') return runStomp(options)
+  if (options.mode === 'log') return runLog(options)
+  if (options.mode === 'replay') return runReplay(options)
   if (options.mode !== 'stream') return runChurn(options)
   if (options.split && options.role === 'both') return runSplit(options)
   return runStream(options, () => {

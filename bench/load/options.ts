@@ -12,10 +12,12 @@ export type LoadOptions = {
   /** Where STOMP is spoken, over TCP and over WebSocket. */
   readonly stompPort: number
   readonly webStompPort: number
+  /** Where the stream protocol is spoken. */
+  readonly streamPort: number
   /**
    * stream: publish and consume. stomp: the same by STOMP. deep: publish `messages` messages, then
    * consume them all. expiry: publish `messages` messages that expire at random times within `spread`
-   * seconds. The churn modes count finished rounds instead.
+   * seconds. log, replay: see log-run.ts. The churn modes count finished rounds instead.
    */
   readonly mode: LoadMode
   /** Of mode `stomp`: over WebSocket. */
@@ -50,7 +52,7 @@ export type LoadOptions = {
   readonly persistent: boolean
   /** Connections that hold a channel and a consumer and get one message a second each. */
   readonly idle: number
-  /** Of the modes `deep` and `expiry`. */
+  /** Of the modes `deep`, `expiry` and `replay`. */
   readonly messages: number
   /** Of mode `expiry`: seconds between the first expiry and the last. */
   readonly spread: number
@@ -71,6 +73,8 @@ export const loadModes = [
   'deep',
   'expiry',
   'stomp',
+  'log',
+  'replay',
   'connection-churn',
   'channel-churn',
   'declare-churn',
@@ -88,6 +92,7 @@ export const defaultLoadOptions: LoadOptions = {
   vhost: '/',
   stompPort: 61613,
   webStompPort: 15674,
+  streamPort: 5552,
   web: false,
   mode: 'stream',
   producers: 1,
@@ -161,6 +166,7 @@ export function parseLoadOptions(args: readonly string[]): LoadOptions {
     vhost: text('vhost'),
     stompPort: number('stompPort'),
     webStompPort: number('webStompPort'),
+    streamPort: number('streamPort'),
     web: flag('web'),
     mode: oneOf('mode', loadModes),
     producers: number('producers'),

@@ -17,10 +17,12 @@ export async function startWarren(label: string, args: readonly string[]): Promi
   const suffix = extname(import.meta.url)
   const main = fileURLToPath(new URL(`../../core/main${suffix}`, import.meta.url))
   const [stompPort, webStompPort] = [await freePort(), await freePort()]
+  const streamPort = await freePort()
   const listeners = [
     `listeners.tcp.default=127.0.0.1:${port}`,
     `stomp.listeners.tcp.default=127.0.0.1:${stompPort}`,
     `web_stomp.tcp.default=127.0.0.1:${webStompPort}`,
+    `stream.listeners.tcp.default=127.0.0.1:${streamPort}`,
   ].flatMap((listener) => ['--set', listener])
   return launchBroker({
     label,
@@ -28,7 +30,7 @@ export async function startWarren(label: string, args: readonly string[]): Promi
     args: [main, 'start', '--data-dir', dataDir, ...listeners, ...args],
     env: { ...amqpOnly(), ...process.env },
     port,
-    ports: { stompPort, webStompPort },
+    ports: { stompPort, webStompPort, streamPort },
     readyTimeoutMs: READY_TIMEOUT_MS,
     cleanUp: () => rmSync(dataDir, { recursive: true, force: true }),
   })

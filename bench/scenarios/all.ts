@@ -12,6 +12,7 @@ import { queueFeatureScenarios } from './queue-features.ts'
 import type { Scenario } from './scenario.ts'
 import { shardScenarios } from './shards.ts'
 import { stompScenarios } from './stomp.ts'
+import { streamScenarios } from './streams.ts'
 import { throughputScenarios } from './throughput.ts'
 import { topicBindingsScenarios } from './topic-bindings.ts'
 
@@ -29,4 +30,5 @@ export const allScenarios: readonly Scenario[] = [
   ...queueFeatureScenarios,
   ...deepQueueScenarios,
   ...stompScenarios,
+  ...streamScenarios,
 ]

@@ -127,6 +127,7 @@ export class WalLog implements Log, StreamAppender {
     this.desk = new SegmentDesk({
       ...parts,
       queues: this.queues,
+      compactBytes: parts.generationBytes / 32,
       onSegment: (generation, number) =>
         this.put([LogRecord.segment, generation, number], segmentWords),
       onDead: (generation, number) => this.sayDropped(generation, number),
