@@ -16,9 +16,10 @@ export type LoadOptions = {
   readonly streamPort: number
   readonly mqttPort: number
   /**
-   * stream: publish and consume. stomp, mqtt: the same by STOMP, by MQTT. deep: publish `messages` messages, then
-   * consume them all. expiry: publish `messages` messages that expire at random times within `spread`
-   * seconds. log, replay: see log-run.ts. The churn modes count finished rounds instead.
+   * stream: publish and consume. stomp, mqtt, amqp10: the same by another protocol. deep: publish
+   * `messages` messages, then consume them all. expiry: publish `messages` messages that expire at
+   * random times within `spread` seconds. log, replay: see log-run.ts. The churn modes count finished
+   * rounds instead.
    */
   readonly mode: LoadMode
   /** Of mode `mqtt`: of publishes and subscriptions. */
@@ -76,6 +77,7 @@ export const loadModes = [
   'deep',
   'expiry',
   'stomp',
+  'amqp10',
   'log',
   'replay',
   'mqtt',
