@@ -7,6 +7,7 @@ import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { runAmqp10 } from './amqp10-run.ts'
 import { runChurn } from './churn-run.ts'
 import type { DeepProgress } from './deep-run.ts'
 import { runDeep } from './deep-run.ts'
@@ -36,6 +37,7 @@ try {
 
 function run(options: LoadOptions): Promise<LoadResult> {
   if (options.mode === 'deep') return runDeep(options, sayProgress)
+  if (options.mode === 'amqp10') return runAmqp10(options)
   if (options.mode === 'expiry') return runExpiry(options)
   if (options.mode === 'stomp') return runStomp(options)
   if (options.mode === 'log') return runLog(options)

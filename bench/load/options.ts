@@ -15,9 +15,10 @@ export type LoadOptions = {
   /** Where the stream protocol is spoken. */
   readonly streamPort: number
   /**
-   * stream: publish and consume. stomp: the same by STOMP. deep: publish `messages` messages, then
-   * consume them all. expiry: publish `messages` messages that expire at random times within `spread`
-   * seconds. log, replay: see log-run.ts. The churn modes count finished rounds instead.
+   * stream: publish and consume. stomp, amqp10: the same by STOMP or AMQP 1.0. deep: publish
+   * `messages` messages, then consume them all. expiry: publish `messages` messages that expire at
+   * random times within `spread` seconds. log, replay: see log-run.ts. The churn modes count finished
+   * rounds instead.
    */
   readonly mode: LoadMode
   /** Of mode `stomp`: over WebSocket. */
@@ -73,6 +74,7 @@ export const loadModes = [
   'deep',
   'expiry',
   'stomp',
+  'amqp10',
   'log',
   'replay',
   'connection-churn',

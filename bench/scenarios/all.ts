@@ -1,6 +1,7 @@
 /** Every scenario, in the order of the report. */
 
 import { acknowledgementScenarios } from './acknowledgement.ts'
+import { amqp10Scenarios } from './amqp10.ts'
 import { churnScenarios } from './churn.ts'
 import { deepQueueScenarios } from './deep-queue.ts'
 import { fanOutScenarios } from './fan-out.ts'
@@ -30,5 +31,6 @@ export const allScenarios: readonly Scenario[] = [
   ...queueFeatureScenarios,
   ...deepQueueScenarios,
   ...stompScenarios,
+  ...amqp10Scenarios,
   ...streamScenarios,
 ]

@@ -77,6 +77,19 @@ tutorials() {
 
 go_client() { (cd "$here/go" && go build -o "$work/go-client" . && "$work/go-client"); }
 
+go_amqp10() {
+  (cd "$here/go-amqp10" && go build -o "$work/go-amqp10" . && "$work/go-amqp10")
+}
+
+proton() { python_ready && "$work/python/bin/python" "$here/python/proton_client.py"; }
+
+java_amqp10() {
+  (cd "$here/java-amqp10" &&
+    mvn --quiet --batch-mode "-Dbuild.dir=$work/java-amqp10" package dependency:build-classpath \
+      "-Dmdep.outputFile=$work/java-amqp10.classpath" &&
+    java -cp "$work/java-amqp10/amqp10-check-1.jar:$(cat "$work/java-amqp10.classpath")" Amqp10Check)
+}
+
 java_client() {
   (cd "$here/java" &&
     mvn --quiet --batch-mode "-Dbuild.dir=$work/java" package dependency:build-classpath \
@@ -109,6 +122,7 @@ failed=0
 clients=("$@")
 if [ ${#clients[@]} = 0 ]; then
   clients=(pika aio_pika dead_letters stomp_py stream_py tutorials go_client java_client c_client)
+  clients+=(proton go_amqp10 java_amqp10)
 fi
 for client in "${clients[@]}"; do
   if output=$("$client" 2>&1); then
