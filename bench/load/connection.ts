@@ -19,6 +19,7 @@ export type Target = {
   readonly stompPort?: number
   readonly streamPort?: number
   readonly webStompPort?: number
+  readonly mqttPort?: number
 }
 
 /** What a connection's owner may want to hear; set after `openConnection`. */

@@ -13,6 +13,8 @@ import type { DeepProgress } from './deep-run.ts'
 import { runDeep } from './deep-run.ts'
 import { runExpiry } from './expiry-run.ts'
 import { runLog, runReplay } from './log-run.ts'
+import { runRetained } from './mqtt-retained-run.ts'
+import { runMqtt } from './mqtt-run.ts'
 import type { LoadOptions } from './options.ts'
 import { parseLoadOptions, toArgs } from './options.ts'
 import type { LoadResult } from './result.ts'
@@ -42,6 +44,8 @@ function run(options: LoadOptions): Promise<LoadResult> {
   if (options.mode === 'stomp') return runStomp(options)
   if (options.mode === 'log') return runLog(options)
   if (options.mode === 'replay') return runReplay(options)
+  if (options.mode === 'mqtt') return runMqtt(options)
+  if (options.mode === 'mqtt-retained') return runRetained(options)
   if (options.mode !== 'stream') return runChurn(options)
   if (options.split && options.role === 'both') return runSplit(options)
   return runStream(options, () => {

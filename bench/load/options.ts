@@ -14,13 +14,16 @@ export type LoadOptions = {
   readonly webStompPort: number
   /** Where the stream protocol is spoken. */
   readonly streamPort: number
+  readonly mqttPort: number
   /**
-   * stream: publish and consume. stomp, amqp10: the same by STOMP or AMQP 1.0. deep: publish
+   * stream: publish and consume. stomp, mqtt, amqp10: the same by another protocol. deep: publish
    * `messages` messages, then consume them all. expiry: publish `messages` messages that expire at
    * random times within `spread` seconds. log, replay: see log-run.ts. The churn modes count finished
    * rounds instead.
    */
   readonly mode: LoadMode
+  /** Of mode `mqtt`: of publishes and subscriptions. */
+  readonly qos: number
   /** Of mode `stomp`: over WebSocket. */
   readonly web: boolean
   readonly producers: number
@@ -53,7 +56,7 @@ export type LoadOptions = {
   readonly persistent: boolean
   /** Connections that hold a channel and a consumer and get one message a second each. */
   readonly idle: number
-  /** Of the modes `deep`, `expiry` and `replay`. */
+  /** Of the modes `deep`, `expiry`, `replay` and `mqtt-retained`. */
   readonly messages: number
   /** Of mode `expiry`: seconds between the first expiry and the last. */
   readonly spread: number
@@ -77,6 +80,8 @@ export const loadModes = [
   'amqp10',
   'log',
   'replay',
+  'mqtt',
+  'mqtt-retained',
   'connection-churn',
   'channel-churn',
   'declare-churn',
@@ -95,6 +100,8 @@ export const defaultLoadOptions: LoadOptions = {
   stompPort: 61613,
   webStompPort: 15674,
   streamPort: 5552,
+  mqttPort: 1883,
+  qos: 0,
   web: false,
   mode: 'stream',
   producers: 1,
@@ -169,6 +176,8 @@ export function parseLoadOptions(args: readonly string[]): LoadOptions {
     stompPort: number('stompPort'),
     webStompPort: number('webStompPort'),
     streamPort: number('streamPort'),
+    mqttPort: number('mqttPort'),
+    qos: Math.min(1, number('qos')),
     web: flag('web'),
     mode: oneOf('mode', loadModes),
     producers: number('producers'),

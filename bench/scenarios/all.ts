@@ -8,6 +8,7 @@ import { fanOutScenarios } from './fan-out.ts'
 import { idleConnectionScenarios } from './idle-connections.ts'
 import { latencyScenarios } from './latency.ts'
 import { manyQueuesScenarios } from './many-queues.ts'
+import { mqttScenarios } from './mqtt.ts'
 import { persistentScenarios } from './persistent.ts'
 import { queueFeatureScenarios } from './queue-features.ts'
 import type { Scenario } from './scenario.ts'
@@ -33,4 +34,5 @@ export const allScenarios: readonly Scenario[] = [
   ...stompScenarios,
   ...amqp10Scenarios,
   ...streamScenarios,
+  ...mqttScenarios,
 ]

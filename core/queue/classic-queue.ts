@@ -507,6 +507,8 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
    */
   die(row: number, position: number, reason: DeathReason): void {
     this.bounds?.gone(position)
+    // Who drains may have waited for this message.
+    if (this.owed.length > 0) this.context.wake(this)
     if (this.settings.deadLetterExchange === undefined) {
       this.drop(row, position)
       return
@@ -528,6 +530,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
 
   /** A message that is on disk only has expired, and is in no list any more. */
   dieOnDisk(position: number): void {
+    if (this.owed.length > 0) this.context.wake(this)
     const log = this.logOf(position)
     if (log === undefined) return
     this.ids?.gone(position)

@@ -115,6 +115,7 @@ export function connectPacket(version: number, fields: object = {}): Packet {
 export class RawMqtt {
   readonly packets: Packet[] = []
   closed = false
+  onPacket: (packet: Packet) => void = () => undefined
   readonly #socket: Socket
   readonly #version: number
   readonly #parser: Parser
@@ -123,7 +124,10 @@ export class RawMqtt {
     this.#socket = socket
     this.#version = version
     this.#parser = parser({ protocolVersion: version })
-    this.#parser.on('packet', (packet) => this.packets.push(packet))
+    this.#parser.on('packet', (packet) => {
+      this.packets.push(packet)
+      this.onPacket(packet)
+    })
     this.#parser.on('error', () => undefined)
     socket.on('data', (chunk) => this.#parser.parse(chunk as Buffer))
     socket.on('close', () => {
@@ -141,7 +145,7 @@ export class RawMqtt {
   }
 
   send(packet: Packet): void {
-    this.#socket.write(generate(packet, { protocolVersion: this.#version }))
+    if (!this.closed) this.#socket.write(generate(packet, { protocolVersion: this.#version }))
   }
 
   write(bytes: Uint8Array): void {

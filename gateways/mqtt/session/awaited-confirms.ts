@@ -3,6 +3,9 @@
 
 const firstCapacity = 16
 
+const noIds = new Uint16Array(0)
+const noBits = new Uint8Array(0)
+
 /** What is known of a publish; bits. */
 export const Awaited = {
   qos2: 1,
@@ -26,8 +29,8 @@ export class AwaitedConfirms {
   private next: number
 
   constructor() {
-    this.ids = new Uint16Array(0)
-    this.bits = new Uint8Array(0)
+    this.ids = noIds
+    this.bits = noBits
     this.first = 0
     this.confirmed = 0
     this.next = 0

@@ -331,7 +331,7 @@ export class MqttConnection implements Session, LoginOwner, ChannelSink {
   }
 
   private onConnect(connect: Connect): void {
-    const { client, decoder, host } = this
+    const { client, decoder } = this
     const { packet, version } = connect
     decoder.version = version
     client.version = version
@@ -344,7 +344,6 @@ export class MqttConnection implements Session, LoginOwner, ChannelSink {
       return this.onLoginRefused(Reason.topicNameInvalid, 'a will topic that is none', false)
     }
     this.will = will
-    host.log.info(`accepting MQTT connection ${host.peer.name}`, { client_id: packet.clientId })
     new Login(client, this, connect).start()
   }
 
@@ -359,6 +358,10 @@ export class MqttConnection implements Session, LoginOwner, ChannelSink {
     })
     outbound.onRoom = () => retained.goOn()
     this.parts = { rows, received, inbound, outbound, retained, subscribing }
+    if (resumed !== undefined && resumed.sentTo > 0) {
+      outbound.sentTo = resumed.sentTo
+      outbound.sentBefore = resumed.sentTo
+    }
     const { departures } = this.hub
     if (resumed !== undefined) departures.cancel(client, resumed.willAt, resumed.endAt)
     this.record = {
@@ -366,6 +369,7 @@ export class MqttConnection implements Session, LoginOwner, ChannelSink {
       leftAt: 0,
       willAt: 0,
       endAt: 0,
+      sentTo: 0,
       queue: resumed?.queue === true,
       received: resumed?.received === true,
     }
@@ -540,9 +544,11 @@ export class MqttConnection implements Session, LoginOwner, ChannelSink {
     const { client, hub } = this
     const now = this.host.wall()
     const { expirySeconds } = client
+    // Where nothing was ever sent, nothing can come twice.
+    const sentTo = Math.max(1, parts.outbound.sentTo)
     const endAt = expirySeconds >= forEver ? 0 : now + expirySeconds * 1000
     const willAt = will === undefined ? 0 : now + Math.min(will.delaySeconds, expirySeconds) * 1000
-    parts.rows.save({ ...record, expirySeconds, leftAt: now, willAt, endAt })
+    parts.rows.save({ ...record, expirySeconds, leftAt: now, willAt, endAt, sentTo })
     if (endAt > 0) hub.departures.addEnd(client, endAt)
     if (will !== undefined) hub.departures.addWill(client, willAt, will)
   }

@@ -45,6 +45,9 @@ export class Hub {
   readonly counters: Counters
   /** The message at hand. */
   readonly view: MessageView
+  /** Global parameters, and until when they need not be asked for again. */
+  parameters: ReadonlyMap<string, unknown>
+  parametersUntil: number
   private readonly fanOuts: Map<string, FanOut>
   /** What found no room on the bus. */
   private undone: (() => boolean)[]
@@ -70,6 +73,8 @@ export class Hub {
     this.departures = new Departures(this)
     this.bans = new BanList(settings)
     this.view = new MessageView(port, clock)
+    this.parameters = new Map()
+    this.parametersUntil = 0
     this.fanOuts = new Map()
     this.undone = []
   }

@@ -8,12 +8,19 @@ const registryShard = 0
 /** Bytes that may be on their way to the disk before whoever writes has to wait. */
 const busyBytes: number = 8 * 1024 * 1024
 
+interface Question {
+  readonly key: Uint8Array
+  readonly done: (value: Uint8Array | undefined) => void
+}
+
 type Row = readonly [key: Uint8Array, value: Uint8Array | null]
 
 export class KeyedClient {
   private readonly port: GatewayPort
   private gathered: Map<string, Row[]>
   private waiting: (() => void)[]
+  /** By table: what is asked while an answer is on its way. */
+  private readonly asked: Map<string, Question[]>
   private underWay: number
   /** On their way, gathered ones included. */
   private bytes: number
@@ -23,6 +30,7 @@ export class KeyedClient {
     this.port = port
     this.gathered = new Map()
     this.waiting = []
+    this.asked = new Map()
     this.underWay = 0
     this.bytes = 0
     this.gatheredBytes = 0
@@ -45,17 +53,35 @@ export class KeyedClient {
     if (this.underWay === 0) this.send()
   }
 
-  /** The values of `keys`, undefined for those that are not there. */
-  get(
-    table: string,
-    keys: readonly Uint8Array[],
-    done: (values: readonly (Uint8Array | undefined)[]) => void,
-  ): void {
+  /** The value of a row, undefined if there is none. What is asked meanwhile is asked together. */
+  get(table: string, key: Uint8Array, done: (value: Uint8Array | undefined) => void): void {
+    const asked = this.asked.get(table)
+    if (asked !== undefined) {
+      asked.push({ key, done })
+      return
+    }
+    this.asked.set(table, [])
+    this.ask(table, [{ key, done }])
+  }
+
+  private ask(table: string, questions: readonly Question[]): void {
     this.send()
+    const keys = questions.map(({ key }) => key)
     this.port.request(
       registryShard,
       { op: 'keyedGet', table, keys },
-      { onReply: (reply) => done(valuesIn(reply)) },
+      {
+        onReply: (reply) => {
+          const next = this.asked.get(table) ?? []
+          this.asked.delete(table)
+          if (next.length > 0) {
+            this.asked.set(table, [])
+            this.ask(table, next)
+          }
+          const values = valuesIn(reply)
+          for (const [i, { done }] of questions.entries()) done(values[i])
+        },
+      },
     )
   }
 

@@ -172,9 +172,10 @@ export class Login {
       for (let shard = 0; shard < port.shardCount; shard++) {
         if (shard !== registryShard) port.notify(shard, op)
       }
-      ask(port, registryShard, claim, () => {
-        if (owner.wanted) this.findSession()
-      })
+    })
+    // Behind it in the same ring. Of a connection that is refused, the claim means nothing.
+    ask(port, registryShard, claim, () => {
+      if (owner.wanted && client.slot !== 0) this.findSession()
     })
   }
 

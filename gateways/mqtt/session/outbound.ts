@@ -19,21 +19,13 @@ import { EMPTY_TABLE } from '../../../shared/message/value.ts'
 import { placeQueue } from '../../../shared/placement.ts'
 import { PacketType, packetIdMax, Reason } from '../codec/constants.ts'
 import type { Client } from './client.ts'
+import { HeldDeliveries, heldHead } from './held-deliveries.ts'
 import { Inflight, InflightState } from './inflight.ts'
 import { ask } from './ops.ts'
 import type { PublishForm } from './publish-writer.ts'
 import { packetSize, writePublish } from './publish-writer.ts'
 import type { Subscription, Wish } from './subscription.ts'
 import { wishOf } from './subscription.ts'
-
-/** A message that waits until the client takes more, or its packet id is free. */
-interface Held {
-  readonly link: GatewayLink
-  readonly feed: Feed
-  readonly words: Int32Array
-  readonly deliveryId: number
-  readonly flags: number
-}
 
 /** One queue that the client consumes. */
 export class Feed implements DeliverySink {
@@ -77,10 +69,15 @@ export interface Marks {
 
 export class Outbound {
   readonly inflight: Inflight
+  /** Behind the last place in the session's queue whose message was sent. */
+  sentTo: number
+  /** What an earlier connection has left as `sentTo`: up to there, a message may have been sent. */
+  sentBefore: number
   private readonly client: Client
   private readonly marks: Marks
   private readonly feeds: Feed[]
-  private held: Held[]
+  /** Waiting until the client takes more, or their packet ids are free. */
+  private readonly held: HeldDeliveries
   /** Marked messages whose delivery has not come (again), by place. */
   private readonly released: Map<number, number>
   /** Settled and to be unmarked when that is on disk: packet ids by shard. */
@@ -88,6 +85,8 @@ export class Outbound {
   private syncing: boolean
   /** Called when the client has acknowledged something. */
   onRoom: () => void
+  /** Messages of QoS 1 and 2 that the client may have unacknowledged. */
+  private readonly window: number
   private lastTopic: string
   private lastWish: Wish | undefined
 
@@ -96,11 +95,14 @@ export class Outbound {
     this.marks = marks
     this.inflight = new Inflight()
     this.feeds = []
-    this.held = []
+    this.held = new HeldDeliveries(client.port)
     this.released = new Map()
     this.settled = []
     this.syncing = false
     this.onRoom = () => undefined
+    this.window = Math.min(client.settings.prefetch, client.receiveMaximum)
+    this.sentTo = 0
+    this.sentBefore = Number.POSITIVE_INFINITY
     this.lastTopic = ''
     this.lastWish = undefined
   }
@@ -124,7 +126,8 @@ export class Outbound {
       tag: client.clientId,
       noAck: false,
       exclusive: false,
-      prefetch: Math.min(client.settings.prefetch, client.receiveMaximum),
+      // More than the client takes at once: the next ones are here when it acknowledges some.
+      prefetch: shared === undefined ? Math.min(65535, 2 * this.window + aheadMin) : sharedMax,
       positions: true,
       arguments: EMPTY_TABLE,
     } as const
@@ -179,8 +182,8 @@ export class Outbound {
     client.window.owe(link.shard, cost)
     client.out.touch()
     if (!client.live) return
-    if (this.held.length > 0 || !this.deliver(feed, link, words, at, deliveryId, flags)) {
-      this.hold(feed, link, at, deliveryId, flags)
+    if (this.held.count > 0 || !this.deliver(feed, link, words, at, deliveryId, flags)) {
+      this.held.push(feed.index, link.shard, words, at, deliveryId, flags)
     }
   }
 
@@ -251,8 +254,8 @@ export class Outbound {
 
   /** If the client takes one more, a packet id for something that is in no queue; else 0. */
   takeId(qos: number): number {
-    const { client, inflight } = this
-    if (this.held.length > 0 || inflight.count >= client.receiveMaximum) return 0
+    const { inflight } = this
+    if (this.held.count > 0 || inflight.count >= this.window) return 0
     const packetId = inflight.unused()
     if (packetId !== 0) inflight.add(packetId, qos, noFeed, 0, 0, InflightState.published)
     return packetId
@@ -266,8 +269,7 @@ export class Outbound {
 
   /** Nothing more can come. */
   close(): void {
-    for (const held of this.held) unpinAll(held)
-    this.held = []
+    this.held.clear()
     for (const feed of this.feeds) this.drop(feed)
   }
 
@@ -300,7 +302,9 @@ export class Outbound {
       position = feed.shared === undefined ? positionIn(words, at) : 0
       const taken = this.takePacketId(feed, position, deliveryId, link)
       if (taken !== undefined) return taken
-      form.dup = (flags & EntryFlag.redelivered) !== 0
+      // What was another member's is new to this one.
+      const again = position > 0 && position < this.sentBefore
+      form.dup = again && (flags & EntryFlag.redelivered) !== 0
     }
     if (client.isV5) view.findProperties()
     client.chooseAlias(view, form)
@@ -317,6 +321,7 @@ export class Outbound {
       const id = form.packetId
       const state = InflightState.published
       this.inflight.add(id, form.qos, feed.index, deliveryId, position, state)
+      if (position >= this.sentTo) this.sentTo = position + 1
     }
     client.hub.counters.sent++
     writePublish(client.port, client.out, link, view, form)
@@ -331,7 +336,7 @@ export class Outbound {
     deliveryId: number,
     link: GatewayLink,
   ): boolean | undefined {
-    const { client, inflight } = this
+    const { inflight } = this
     if (this.released.size > 0 && position > 0) {
       const marked = this.released.get(position)
       if (marked !== undefined) {
@@ -340,7 +345,7 @@ export class Outbound {
         return true
       }
     }
-    if (inflight.count >= client.receiveMaximum) return false
+    if (inflight.count >= this.window) return false
     if (position === 0) {
       form.packetId = inflight.unused()
       return form.packetId === 0 ? false : undefined
@@ -371,21 +376,19 @@ export class Outbound {
     return wish
   }
 
-  private hold(feed: Feed, link: GatewayLink, at: number, deliveryId: number, flags: number): void {
-    const size = entryWords + (link.words[at + 6] as number) * extentWords + 2
-    const held = { feed, link, words: link.words.slice(at, at + size), deliveryId, flags }
-    pinAll(held)
-    this.held.push(held)
-  }
-
   /** The client has acknowledged something: what was held goes on. */
   private goOn(): void {
-    while (this.held.length > 0) {
-      const first = this.held[0] as Held
-      const { deliveryId, feed, flags, link, words } = first
-      if (!this.deliver(feed, link, words, 0, deliveryId, flags)) return
-      this.held.shift()
-      unpinAll(first)
+    const { held } = this
+    while (held.count > 0) {
+      const { words } = held
+      const at = held.first()
+      const feed = this.feeds[words[at + 1] as number] as Feed
+      const link = this.client.port.link(words[at + 2] as number)
+      const deliveryId = words[at + 3] as number
+      const flags = words[at + 4] as number
+      this.client.out.touch()
+      if (!this.deliver(feed, link, words, at + heldHead, deliveryId, flags)) return
+      held.shift()
     }
     this.onRoom()
   }
@@ -437,20 +440,10 @@ function positionIn(words: Int32Array, at: number): number {
   return ((words[from] as number) >>> 0) + (words[from + 1] as number) * 0x1_0000_0000 + 1
 }
 
-function pinAll({ link, words }: Held): void {
-  link.pin(words[0] as number)
-  for (let i = 0; i < (words[6] as number); i++) {
-    link.pin(words[entryWords + i * extentWords] as number)
-  }
-}
-
-function unpinAll({ link, words }: Held): void {
-  link.unpin(words[0] as number)
-  for (let i = 0; i < (words[6] as number); i++) {
-    link.unpin(words[entryWords + i * extentWords] as number)
-  }
-}
-
+/** Messages that one member of a shared subscription takes at a time: the others are to have some. */
+const sharedMax = 20
+/** Messages that are fetched beyond twice what the client takes. */
+const aheadMin = 32
 const noFeed = 65535
 /** In place of a packet id: the client has said PUBCOMP. */
 const completed = 0

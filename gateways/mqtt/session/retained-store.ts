@@ -79,7 +79,7 @@ export class RetainedStore {
     done: (messages: readonly RetainedMessage[], next: Uint8Array | null) => void,
   ): void {
     if (!filter.includes('#') && !filter.includes('+')) {
-      this.keyed.get(table, [keyOf(client.vhostId, filter)], ([value]) => {
+      this.keyed.get(table, keyOf(client.vhostId, filter), (value) => {
         done(value === undefined ? [] : this.alive(client, filter, [value]), null)
       })
       return

@@ -20,6 +20,8 @@ export interface SessionRecord {
   /** When its will and its end are due, if they are (departures.ts); 0: no. */
   readonly willAt: number
   readonly endAt: number
+  /** Behind the last place in its queue whose message was sent; 0: not known. */
+  readonly sentTo: number
   /** It has a queue of QoS 1 and 2. */
   readonly queue: boolean
   /** It has a queue of received ids of QoS 2. */
@@ -48,7 +50,7 @@ export class SessionRows implements Marks {
   }
 
   load(done: (record: SessionRecord | undefined) => void): void {
-    this.keyed.get(sessions, [this.key], ([value]) => done(readRecord(value)))
+    this.keyed.get(sessions, this.key, (value) => done(readRecord(value)))
   }
 
   save(record: SessionRecord, done: () => void = nothing): void {
@@ -124,6 +126,7 @@ function readRecord(value: Uint8Array | undefined): SessionRecord | undefined {
     leftAt: Number(read['leftAt'] ?? 0),
     willAt: Number(read['willAt'] ?? 0),
     endAt: Number(read['endAt'] ?? 0),
+    sentTo: Number(read['sentTo'] ?? 0),
     queue: read['queue'] === true,
     received: read['received'] === true,
   }

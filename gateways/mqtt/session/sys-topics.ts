@@ -51,6 +51,7 @@ export class SysTopics {
 
   private values(): readonly (readonly [topic: string, value: string])[] {
     const { counters, settings } = this.hub
+    const { external, heapUsed } = process.memoryUsage()
     const uptime = Math.floor((this.now - this.startedAt) / 1000)
     const broker = '$SYS/broker'
     return [
@@ -64,6 +65,7 @@ export class SysTopics {
       [`${broker}/publish/messages/received`, String(counters.received)],
       [`${broker}/publish/messages/sent`, String(counters.sent)],
       [`${broker}/publish/messages/dropped`, String(counters.dropped)],
+      [`${broker}/heap/current`, String(heapUsed + external)],
       [`${broker}/bytes/received`, String(counters.bytesReceived)],
     ]
   }

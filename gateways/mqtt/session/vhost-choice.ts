@@ -3,6 +3,8 @@
 import type { Client } from './client.ts'
 import { ask, registryShard } from './ops.ts'
 
+/** How long global parameters are taken to hold. */
+const keptMs = 1000
 const portParameter = 'mqtt_port_to_vhost_mapping'
 const certificateParameter = 'mqtt_default_vhosts'
 
@@ -33,10 +35,17 @@ export function vhostAndUser(
   })
 }
 
+/** Global parameters, as they were not long ago: they are looked at for every connection. */
 function globalParameters(
   client: Client,
   done: (parameters: ReadonlyMap<string, unknown>) => void,
 ): void {
+  const { hub } = client
+  const now = hub.clock.now()
+  if (now < hub.parametersUntil) {
+    done(hub.parameters)
+    return
+  }
   const command = { op: 'listGlobalParameters' }
   ask(client.port, registryShard, { op: 'admin', command }, (reply) => {
     const found = new Map<string, unknown>()
@@ -46,6 +55,8 @@ function globalParameters(
         if (typeof each.name === 'string') found.set(each.name, each.value)
       }
     }
+    hub.parameters = found
+    hub.parametersUntil = now + keptMs
     done(found)
   })
 }
