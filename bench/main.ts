@@ -34,8 +34,10 @@ async function main(args: readonly string[]): Promise<number> {
     )
     return 2
   }
-  const scenarios = allScenarios.filter(
-    ({ name }) => options.only.length === 0 || options.only.some((part) => name.includes(part)),
+  const scenarios = allScenarios.filter(({ name, onDemand }) =>
+    options.only.length === 0
+      ? onDemand !== true
+      : options.only.some((part) => name.includes(part)),
   )
   if (options.list || scenarios.length === 0) {
     for (const { name, metrics } of allScenarios) {

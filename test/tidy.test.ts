@@ -15,7 +15,7 @@ const byPath = new Map(everything.map((file) => [file.path, file]))
 
 /** What every folder may use of Node; `host`, `shard` and the rest of core are not restricted. */
 const pureBuiltins = ['node:buffer', 'node:assert', 'node:crypto']
-const pureFolders = ['routing', 'queue', 'stream', 'time', 'confirm', 'topology']
+const pureFolders = ['routing', 'queue', 'stream', 'time', 'delay', 'dedup', 'confirm', 'topology']
 
 /** Entries of threads and processes: reached by URL or by name, not by import. */
 const entries = ['core/main.ts', 'core/shard/worker.ts', 'gateways/worker.ts', 'bench/main.ts']

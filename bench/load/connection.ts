@@ -17,6 +17,7 @@ export type Target = {
   readonly vhost: string
   /** Of its other protocols, where they are not the usual ones. */
   readonly stompPort?: number
+  readonly streamPort?: number
   readonly webStompPort?: number
   readonly mqttPort?: number
 }

@@ -68,6 +68,7 @@ export async function startConsumer(
   queue: string,
   ack: string,
   prefetch: number,
+  consumerArguments: Parameters<typeof table>[0] = {},
 ): Promise<void> {
   if (prefetch > 0) {
     const qos = methodFrame(1, MethodId.basicQos, u32(0), u16(prefetch), u8(0))
@@ -78,7 +79,7 @@ export async function startConsumer(
     const acknowledger = new Acknowledger(connection, 1, ack === 'single' ? 0 : Number(ack))
     connection.events.onChunk = () => acknowledger.afterChunk()
   }
-  const args = [u16(0), short(queue), short('c'), u8(auto ? 2 : 0), table({})]
+  const args = [u16(0), short(queue), short('c'), u8(auto ? 2 : 0), table(consumerArguments)]
   const consume = methodFrame(1, MethodId.basicConsume, ...args)
   await connection.request(1, consume, MethodId.basicConsumeOk)
 }

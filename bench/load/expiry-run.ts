@@ -6,6 +6,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { stampDelta, stampNow } from './clock.ts'
+import { ConfirmWindow } from './confirm-window.ts'
 import type { LoadConnection } from './connection.ts'
 import { openConnection } from './connection.ts'
 import { startConsumer } from './consumer.ts'
@@ -17,9 +18,10 @@ import { usageNow } from './result.ts'
 import { declareQueue, seededRandom } from './topology.ts'
 import { MethodId, methodFrame, short, u8, u16 } from './wire.ts'
 
-/** Publishes a second: so few that none waits in a socket. */
+/** Publishes a second, and how many may be open: so few that none waits long in a socket. */
 const PUBLISHED_PER_S = 100_000
-const TICK_MS = 2
+const OPEN_MAX = 1000
+const TICK_MS = 1
 /** Expirations of one length in digits, so that all publishes are of one size. */
 const DIGITS = 6
 const CLOSE_TIMEOUT_MS = 15_000
@@ -98,13 +100,19 @@ async function publishAll(
     channel: 1,
   })
   const expirationAt = bytes.indexOf(String(10 ** (DIGITS - 1)), 0, 'latin1')
+  const select = methodFrame(1, MethodId.confirmSelect, u8(0))
+  await producer.request(1, select, MethodId.confirmSelectOk)
+  const window = new ConfirmWindow(OPEN_MAX)
+  producer.events.onConfirm = (_channel, tag, multiple, nack) => {
+    window.settle(tag, multiple, nack)
+  }
   const leadMs = expiryLead(options.messages) * 1000
   const startedAt = performance.now()
   for (let sent = 0; sent < options.messages; ) {
     const elapsed = performance.now() - startedAt
     const due = Math.floor((elapsed / 1000) * PUBLISHED_PER_S) - sent
-    const n = Math.min(due, count, options.messages - sent)
-    if (n <= 0 || producer.socket.writableLength > 0) {
+    const n = Math.min(due, count, options.messages - sent, window.room())
+    if (n <= 0) {
       await sleep(TICK_MS)
       continue
     }
@@ -116,6 +124,7 @@ async function publishAll(
       block.writeUInt32BE((now + ms * 1000) >>> 0, at + bodyAt)
     }
     producer.socket.write(block)
+    window.sent(n)
     sent += n
   }
   return (performance.now() - startedAt) / 1000

@@ -7,10 +7,12 @@ import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { runAmqp10 } from './amqp10-run.ts'
 import { runChurn } from './churn-run.ts'
 import type { DeepProgress } from './deep-run.ts'
 import { runDeep } from './deep-run.ts'
 import { runExpiry } from './expiry-run.ts'
+import { runLog, runReplay } from './log-run.ts'
 import { runRetained } from './mqtt-retained-run.ts'
 import { runMqtt } from './mqtt-run.ts'
 import type { LoadOptions } from './options.ts'
@@ -37,8 +39,11 @@ try {
 
 function run(options: LoadOptions): Promise<LoadResult> {
   if (options.mode === 'deep') return runDeep(options, sayProgress)
+  if (options.mode === 'amqp10') return runAmqp10(options)
   if (options.mode === 'expiry') return runExpiry(options)
   if (options.mode === 'stomp') return runStomp(options)
+  if (options.mode === 'log') return runLog(options)
+  if (options.mode === 'replay') return runReplay(options)
   if (options.mode === 'mqtt') return runMqtt(options)
   if (options.mode === 'mqtt-retained') return runRetained(options)
   if (options.mode !== 'stream') return runChurn(options)

@@ -12,13 +12,14 @@ export type LoadOptions = {
   /** Where STOMP is spoken, over TCP and over WebSocket. */
   readonly stompPort: number
   readonly webStompPort: number
+  /** Where the stream protocol is spoken. */
+  readonly streamPort: number
   readonly mqttPort: number
   /**
-   * stream: publish and consume. stomp, mqtt: the same by STOMP, by MQTT. deep: publish `messages` messages, then consume them all. The churn
-   * modes count finished rounds instead.
-   * stream: publish and consume. stomp: the same by STOMP. deep: publish `messages` messages, then
-   * consume them all. expiry: publish `messages` messages that expire at random times within `spread`
-   * seconds. The churn modes count finished rounds instead.
+   * stream: publish and consume. stomp, mqtt, amqp10: the same by another protocol. deep: publish
+   * `messages` messages, then consume them all. expiry: publish `messages` messages that expire at
+   * random times within `spread` seconds. log, replay: see log-run.ts. The churn modes count finished
+   * rounds instead.
    */
   readonly mode: LoadMode
   /** Of mode `mqtt`: of publishes and subscriptions. */
@@ -55,7 +56,7 @@ export type LoadOptions = {
   readonly persistent: boolean
   /** Connections that hold a channel and a consumer and get one message a second each. */
   readonly idle: number
-  /** Of the modes `deep`, `expiry` and `mqtt-retained`. */
+  /** Of the modes `deep`, `expiry`, `replay` and `mqtt-retained`. */
   readonly messages: number
   /** Of mode `expiry`: seconds between the first expiry and the last. */
   readonly spread: number
@@ -76,6 +77,9 @@ export const loadModes = [
   'deep',
   'expiry',
   'stomp',
+  'amqp10',
+  'log',
+  'replay',
   'mqtt',
   'mqtt-retained',
   'connection-churn',
@@ -95,6 +99,7 @@ export const defaultLoadOptions: LoadOptions = {
   vhost: '/',
   stompPort: 61613,
   webStompPort: 15674,
+  streamPort: 5552,
   mqttPort: 1883,
   qos: 0,
   web: false,
@@ -170,6 +175,7 @@ export function parseLoadOptions(args: readonly string[]): LoadOptions {
     vhost: text('vhost'),
     stompPort: number('stompPort'),
     webStompPort: number('webStompPort'),
+    streamPort: number('streamPort'),
     mqttPort: number('mqttPort'),
     qos: Math.min(1, number('qos')),
     web: flag('web'),

@@ -50,13 +50,18 @@ export async function startRabbitmq(installation: RabbitmqInstallation): Promise
   const inside = root === '/' ? folder : folder.slice(root.replace(/\/$/, '').length)
   mkdirSync(join(folder, 'home'))
   const [stompPort, webStompPort] = [await freePort(), await freePort()]
-  writeFileSync(join(folder, 'enabled_plugins'), '[rabbitmq_stomp,rabbitmq_web_stomp].\n')
+  const streamPort = await freePort()
+  writeFileSync(
+    join(folder, 'enabled_plugins'),
+    '[rabbitmq_stomp,rabbitmq_web_stomp,rabbitmq_stream].\n',
+  )
   const settings = [
     'log.console = true',
     'log.console.level = error',
     `stomp.listeners.tcp.1 = 127.0.0.1:${stompPort}`,
     'web_stomp.tcp.ip = 127.0.0.1',
     `web_stomp.tcp.port = ${webStompPort}`,
+    `stream.listeners.tcp.1 = 127.0.0.1:${streamPort}`,
   ]
   writeFileSync(join(folder, 'rabbitmq.conf'), `${settings.join('\n')}\n`)
   const env = environment(inside, port, epmdPort, distPort)
@@ -69,7 +74,7 @@ export async function startRabbitmq(installation: RabbitmqInstallation): Promise
     args,
     env,
     port,
-    ports: { stompPort, webStompPort },
+    ports: { stompPort, webStompPort, streamPort },
     readyTimeoutMs: READY_TIMEOUT_MS,
     pid: () => erlangPid(join(folder, 'pid')),
     cleanUp: () => {

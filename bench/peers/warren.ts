@@ -17,11 +17,13 @@ export async function startWarren(label: string, args: readonly string[]): Promi
   const suffix = extname(import.meta.url)
   const main = fileURLToPath(new URL(`../../core/main${suffix}`, import.meta.url))
   const [stompPort, webStompPort] = [await freePort(), await freePort()]
+  const streamPort = await freePort()
   const mqttPort = await freePort()
   const listeners = [
     `listeners.tcp.default=127.0.0.1:${port}`,
     `stomp.listeners.tcp.default=127.0.0.1:${stompPort}`,
     `web_stomp.tcp.default=127.0.0.1:${webStompPort}`,
+    `stream.listeners.tcp.default=127.0.0.1:${streamPort}`,
     `mqtt.listeners.tcp.default=127.0.0.1:${mqttPort}`,
   ].flatMap((listener) => ['--set', listener])
   return launchBroker({
@@ -30,7 +32,7 @@ export async function startWarren(label: string, args: readonly string[]): Promi
     args: [main, 'start', '--data-dir', dataDir, ...listeners, ...args],
     env: { ...amqpOnly(), ...process.env },
     port,
-    ports: { stompPort, webStompPort, mqttPort },
+    ports: { stompPort, webStompPort, streamPort, mqttPort },
     readyTimeoutMs: READY_TIMEOUT_MS,
     cleanUp: () => rmSync(dataDir, { recursive: true, force: true }),
   })

@@ -1,6 +1,7 @@
 /** Every scenario, in the order of the report. */
 
 import { acknowledgementScenarios } from './acknowledgement.ts'
+import { amqp10Scenarios } from './amqp10.ts'
 import { churnScenarios } from './churn.ts'
 import { deepQueueScenarios } from './deep-queue.ts'
 import { fanOutScenarios } from './fan-out.ts'
@@ -13,6 +14,7 @@ import { queueFeatureScenarios } from './queue-features.ts'
 import type { Scenario } from './scenario.ts'
 import { shardScenarios } from './shards.ts'
 import { stompScenarios } from './stomp.ts'
+import { streamScenarios } from './streams.ts'
 import { throughputScenarios } from './throughput.ts'
 import { topicBindingsScenarios } from './topic-bindings.ts'
 
@@ -30,5 +32,7 @@ export const allScenarios: readonly Scenario[] = [
   ...queueFeatureScenarios,
   ...deepQueueScenarios,
   ...stompScenarios,
+  ...amqp10Scenarios,
+  ...streamScenarios,
   ...mqttScenarios,
 ]

@@ -37,6 +37,7 @@ function beyondMemory(name: string, title: string, options: Partial<LoadOptions>
   return {
     name,
     once: true,
+    onDemand: true,
     drawnAs: `${name}.svg`,
     variants: [smallBudget],
     metrics: metricsOf(title, true),

@@ -54,6 +54,8 @@ export type Scenario = {
   readonly variants?: readonly [Variant, Variant?]
   /** Measured once, however many rounds are asked for: it is long, and says little of speed. */
   readonly once?: boolean
+  /** Only measured when it is named: it takes minutes and gigabytes of disk. */
+  readonly onDemand?: boolean
   /** Its deep runs are drawn: the name of the file. */
   readonly drawnAs?: string
   run(context: ScenarioContext): Promise<Measurement>

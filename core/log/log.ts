@@ -4,6 +4,7 @@
 // nothing: all is committed at the end of the batch that appended it.
 
 import type { Marks } from '../queue/marks.ts'
+import type { AliveSet } from './alive-set.ts'
 import type { StreamLog, StreamOwner, StreamSettings } from './stream-log.ts'
 
 /** Of a queue with priorities, the messages of each level have positions from `level * levelSpan` on. */
@@ -50,6 +51,14 @@ export interface BacklogOwner {
   loadEnd(exhausted: boolean): number
 }
 
+/** Takes what `Log.readSome` reads. */
+export interface SomeSink {
+  /** A message is in memory as `row`, held for the sink. */
+  loadSome(row: number, position: number): void
+  /** A read has ended; `exhausted`: the pass is over, wherever what is still wanted may be. */
+  someEnd(exhausted: boolean): void
+}
+
 /** Log positions count up from 1; 0 means "nothing to wait for". Queue positions are the queue's own. */
 export interface Log {
   /** A durable queue is there, or one more level of it; what it appends there names it by the result. */
@@ -78,6 +87,11 @@ export interface Log {
   fetch(log: QueueLog): void
   /** The next `fetch` begins again at the first message that is on disk. Not while one is under way. */
   rewind(log: QueueLog): void
+  /**
+   * Begins a pass over the part of a queue that is on disk only, for the messages in `wanted` alone,
+   * which may change meanwhile. Each call of the result reads a little; `sink` is told.
+   */
+  readSome(log: QueueLog, wanted: AliveSet, sink: SomeSink): () => void
   /** Takes what the log has to say (the answers to `fetch`). True when there was anything. */
   poll(): boolean
   /**
@@ -125,6 +139,10 @@ export class MemoryLog implements Log {
 
   isAlive(_log: QueueLog, _position: number): boolean {
     return false
+  }
+
+  readSome(_log: QueueLog, _wanted: AliveSet, _sink: SomeSink): () => void {
+    return () => {}
   }
 
   poll(): boolean {

@@ -2,8 +2,10 @@
 // can be read back, what comes back, and what a restart puts back.
 
 import { AliveSet } from '../log/alive-set.ts'
-import type { BacklogOwner, QueueLog } from '../log/log.ts'
+import type { BacklogOwner, Log, QueueLog, SomeSink } from '../log/log.ts'
 import type { MessageTable } from '../message/message-table.ts'
+import type { ShardClock } from '../time/clock.ts'
+import type { TimerOwner, TimerWheel } from '../time/timer-wheel.ts'
 import type { DeathReason } from './death.ts'
 import type { Marks } from './marks.ts'
 import type { ReadyList } from './ready-list.ts'
@@ -11,6 +13,8 @@ import type { ReadyList } from './ready-list.ts'
 /** What a backlog asks of its queue. */
 export interface BacklogQueue {
   readonly marks: Marks | undefined
+  /** Messages that are dying. */
+  readonly dyingCount: number
   /** Why the message was dying when the node stopped; undefined: it was not. */
   dyingOf(position: number): DeathReason | undefined
   die(row: number, position: number, reason: DeathReason): void
@@ -21,29 +25,120 @@ export interface BacklogQueue {
   readBack(): void
 }
 
-export class Backlog implements BacklogOwner {
+export interface BacklogContext {
+  readonly messages: MessageTable
+  readonly log: Log
+  readonly queueMemoryBudget: number
+  readonly clock: ShardClock
+  readonly timers: TimerWheel
+}
+
+/** Between two passes over the disk: what expires meanwhile is read together. */
+const passMs = 20
+/** No more is read while so many that were read have not got where they go. */
+const dyingMax = 2000
+const dyingWaitMs = 2
+/** What so many passes in a row did not find is lost. */
+const emptyPassesMax = 3
+
+export class Backlog implements BacklogOwner, SomeSink, TimerOwner {
   readonly list: ReadyList
   /** Undefined in a transient queue. */
   log: QueueLog | undefined
   private readonly queue: BacklogQueue
-  private readonly messages: MessageTable
-  private readonly memoryBudget: number
+  private readonly context: BacklogContext
   /** Messages on disk only whose time has come: they die when they are read back. */
   private lapsed: AliveSet | undefined
+  /** Goes on with the pass for those; undefined: none is under way. */
+  private readOn: (() => void) | undefined
+  /** The pass has brought something; passes in a row that have not. */
+  private found: boolean
+  private emptyPasses: number
+  /** -1: none is set. */
+  private timer: number
 
-  constructor(queue: BacklogQueue, list: ReadyList, messages: MessageTable, memoryBudget: number) {
+  constructor(queue: BacklogQueue, list: ReadyList, context: BacklogContext) {
     this.queue = queue
     this.list = list
-    this.messages = messages
-    this.memoryBudget = memoryBudget
+    this.context = context
     this.log = undefined
     this.lapsed = undefined
+    this.readOn = undefined
+    this.found = false
+    this.emptyPasses = 0
+    this.timer = -1
   }
 
   /** The message at `position`, which is on disk only and waits no more, dies once it is read back. */
   lapse(position: number): void {
     this.lapsed ??= new AliveSet()
     this.lapsed.add(position)
+    if (this.readOn === undefined) this.wait(passMs)
+  }
+
+  /** SomeSink: a message that lapsed is here. */
+  loadSome(row: number, position: number): void {
+    if (this.lapsed?.remove(position) === true) {
+      this.found = true
+      this.queue.die(row, position, 'expired')
+    } else this.context.messages.release(row)
+  }
+
+  /** SomeSink. */
+  someEnd(exhausted: boolean): void {
+    const { lapsed } = this
+    if (lapsed === undefined || lapsed.count === 0) {
+      this.readOn = undefined
+      return
+    }
+    if (!exhausted) {
+      if (this.queue.dyingCount > dyingMax) this.wait(dyingWaitMs)
+      else this.readOn?.()
+      return
+    }
+    this.readOn = undefined
+    this.emptyPasses = this.found ? 0 : this.emptyPasses + 1
+    if (this.emptyPasses < emptyPassesMax) this.wait(passMs)
+    else this.giveUp(lapsed)
+  }
+
+  /** TimerOwner: begins a pass, or goes on with it. */
+  onTimer(): number {
+    this.timer = -1
+    const { lapsed, log } = this
+    if (lapsed === undefined || log === undefined) return 1
+    if (this.readOn === undefined) {
+      this.found = false
+      this.readOn = this.context.log.readSome(log, lapsed, this)
+    }
+    this.readOn()
+    return 1
+  }
+
+  /** The queue is gone. */
+  destroy(): void {
+    this.list.stored.drop()
+    this.lapsed = undefined
+    this.readOn = undefined
+    if (this.timer >= 0) this.context.timers.cancel(this.timer)
+    this.timer = -1
+  }
+
+  private wait(ms: number): void {
+    if (this.timer >= 0) return
+    const { clock, timers } = this.context
+    this.timer = timers.add(clock.now + ms, this, 0)
+  }
+
+  /** What can't be read back can't be dead-lettered. */
+  private giveUp(lapsed: AliveSet): void {
+    this.emptyPasses = 0
+    const { log } = this
+    for (let at = lapsed.firstAlive(0); log !== undefined && at < Number.POSITIVE_INFINITY; ) {
+      lapsed.remove(at)
+      this.context.log.settle(log, at, 1)
+      at = lapsed.firstAlive(at + 1)
+    }
   }
 
   get marks(): Marks | undefined {
@@ -81,7 +176,8 @@ export class Backlog implements BacklogOwner {
   }
 
   pageOut(to: number, bytes: number): void {
-    this.list.pageOut(to, Math.min(this.memoryBudget, bytes), this.messages)
+    const { messages, queueMemoryBudget } = this.context
+    this.list.pageOut(to, Math.min(queueMemoryBudget, bytes), messages)
   }
 
   undeliveredFrom(): number {
@@ -90,10 +186,6 @@ export class Backlog implements BacklogOwner {
 
   storedFrom(): number {
     const { stored } = this.list
-    if (this.lapsed !== undefined && this.lapsed.count > 0) {
-      const first = this.lapsed.firstAlive(0)
-      return stored.onDisk === 0 ? first : Math.min(first, stored.diskFrom)
-    }
     return stored.onDisk === 0 ? stored.to : stored.diskFrom
   }
 
@@ -102,7 +194,7 @@ export class Backlog implements BacklogOwner {
   }
 
   load(row: number, position: number): void {
-    const bytes = this.messages.bodySize[row] as number
+    const bytes = this.context.messages.bodySize[row] as number
     const { stored } = this.list
     if (this.lapsed?.remove(position) === true) {
       this.queue.die(row, position, 'expired')

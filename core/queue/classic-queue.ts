@@ -10,12 +10,10 @@ import {
   priorityShift,
   Record,
 } from '../../shared/bus/wire.ts'
-import type { Log, QueueLog } from '../log/log.ts'
+import type { QueueIds } from '../dedup/queue-ids.ts'
+import type { QueueLog } from '../log/log.ts'
 import { levelOf, levelSpan } from '../log/log.ts'
-import type { MessageTable } from '../message/message-table.ts'
-import type { ShardClock } from '../time/clock.ts'
-import type { TimerWheel } from '../time/timer-wheel.ts'
-import type { QueueSettings } from '../topology/queue-settings.ts'
+import type { DeduplicationSettings, QueueSettings } from '../topology/queue-settings.ts'
 import type { BacklogQueue } from './backlog.ts'
 import { Backlog } from './backlog.ts'
 import type { BoundedQueue } from './bounds.ts'
@@ -23,7 +21,7 @@ import { Bounds, needsBounds } from './bounds.ts'
 import { takeOut } from './browse.ts'
 import type { Consumer, ConsumerChannel } from './consumer.ts'
 import { Block, ConsumerRing } from './consumer.ts'
-import type { DeathReason, DeathSink, DyingQueue } from './death.ts'
+import type { DeathReason, DyingQueue } from './death.ts'
 import { DelayedRetries, retryDelay } from './delayed-retry.ts'
 import { DeliveryCounts } from './delivery-counts.ts'
 import { commitDelivery } from './delivery-record.ts'
@@ -36,26 +34,10 @@ import { MessageGroups } from './message-groups.ts'
 import type { PriorityRule } from './priority-list.ts'
 import { PriorityList } from './priority-list.ts'
 import type { GetOutcome, Queue } from './queue.ts'
+import type { QueueContext } from './queue-context.ts'
 import { ReadyList } from './ready-list.ts'
 import { Sender } from './sender.ts'
 import type { WaitingList } from './waiting-list.ts'
-
-/** What all queues of a shard share. */
-export interface QueueContext {
-  readonly messages: MessageTable
-  readonly log: Log
-  /** Bytes of messages that a queue keeps in memory when they are on disk too. */
-  readonly queueMemoryBudget: number
-  readonly clock: ShardClock
-  readonly timers: TimerWheel
-  readonly deaths: DeathSink
-  /** Asks for `pump` before the batch ends. */
-  readonly wake: (queue: Queue) => void
-  /** The queue was not used for as long as it may: it is to be deleted. */
-  readonly unused: (queue: Queue) => void
-  /** Tells the gateway that a channel with global prefetch could use a token. */
-  readonly want: (channel: ConsumerChannel) => void
-}
 
 export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQueue, GroupedQueue {
   readonly id: number
@@ -84,7 +66,9 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   /** By level: one, unless there are priorities. */
   private readonly backlogs: (Backlog | undefined)[]
   /** Flags of publishes that need a closer look. */
-  private readonly watched: number
+  private watched: number
+  /** In queues that drop duplicates. */
+  private ids: QueueIds | undefined
   private readonly context: QueueContext
   private readonly sender: Sender
   /** Undefined in a transient queue. */
@@ -126,6 +110,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     this.owed = []
     this.bounds = undefined
     this.lease = undefined
+    this.ids = undefined
     this.retries = undefined
     const { messageGroups } = settings
     this.groups =
@@ -143,6 +128,15 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     else if (needsBounds(settings)) this.bounds = new Bounds(this, this.context, settings)
     if (settings.expiresMs === undefined) this.lease?.stop()
     this.used()
+    this.deduplicate(settings.deduplication)
+  }
+
+  private deduplicate(settings: DeduplicationSettings | undefined): void {
+    if (settings === undefined) this.ids?.destroy()
+    else if (this.ids !== undefined) return this.ids.configure(settings)
+    this.ids = settings === undefined ? undefined : this.context.newIds?.(this, settings)
+    this.watched &= ~EntryFlag.headers
+    if (this.ids !== undefined) this.watched |= EntryFlag.headers
   }
 
   /** Somebody has used the queue: it may stay unused from now on (see Lease). */
@@ -170,7 +164,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     if (this.deleted) return row
     if (this.groups !== undefined) this.context.wake(this)
     if (this.bounds !== undefined || (flags & this.watched) !== 0) {
-      return this.acceptBounded(words, e, flags, row)
+      return this.acceptNew(words, e, flags, row)
     }
     if (this.ready.isEmpty()) {
       for (let c = this.consumers.pick(); c !== undefined; c = this.consumers.pick()) {
@@ -195,6 +189,14 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     return kept
   }
 
+  /** `acceptBounded`, but for duplicates. */
+  private acceptNew(words: Int32Array, e: number, flags: number, row: number): number {
+    if (this.ids?.isDuplicate(words, e) !== true) return this.acceptBounded(words, e, flags, row)
+    this.refused = false
+    this.logPosition = this.ids.coveredBy()
+    return row
+  }
+
   // HOT: once per publish to a bounded queue
   /** `accept` where messages may expire, be too many, or have priorities. */
   private acceptBounded(words: Int32Array, e: number, flags: number, row: number): number {
@@ -212,6 +214,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
         if (c.noAck) {
           if (!this.sender.sendEntry(c, words, e)) continue
           this.ready.pass(level)
+          this.ids?.passed()
           this.consumers.served(c)
           return row
         }
@@ -219,6 +222,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
         const kept = this.keep(words, e, flags, row)
         const position = this.ready.pass(level)
         this.append(flags, position, kept, bounds.wallExpiryOf(expiry))
+        this.ids?.kept(position, this.logPosition)
         bounds.passed(position, expiry)
         this.sendRow(c, kept, position, false)
         this.consumers.served(c)
@@ -232,6 +236,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     const kept = this.keep(words, e, flags, row)
     const position = this.ready.push(kept, level)
     this.append(flags, position, kept, bounds.wallExpiryOf(expiry))
+    this.ids?.kept(position, this.logPosition)
     bounds.queued(kept, position, expiry)
     // It may have been one too many itself.
     return this.context.messages.isAlive(kept) ? kept : -1
@@ -453,6 +458,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
       }
     }
     this.bounds?.emptied()
+    this.ids?.emptied((position) => this.isLogged(position))
     while (this.ready.take()) this.drop(this.ready.takenRow, this.ready.takenPosition)
     if (this.owed.length > 0) this.context.wake(this)
     return count
@@ -488,8 +494,9 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     this.retries?.putBackAll()
     this.deleted = true
     this.bounds?.destroy()
+    this.ids?.destroy()
     this.lease?.stop()
-    for (const backlog of this.backlogs) backlog?.list.stored.drop()
+    for (const backlog of this.backlogs) backlog?.destroy()
     if (this.log !== undefined) this.context.log.deleteQueue(this.log)
     while (this.ready.take()) this.context.messages.release(this.ready.takenRow)
   }
@@ -500,6 +507,8 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
    */
   die(row: number, position: number, reason: DeathReason): void {
     this.bounds?.gone(position)
+    // Who drains may have waited for this message.
+    if (this.owed.length > 0) this.context.wake(this)
     if (this.settings.deadLetterExchange === undefined) {
       this.drop(row, position)
       return
@@ -521,8 +530,10 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
 
   /** A message that is on disk only has expired, and is in no list any more. */
   dieOnDisk(position: number): void {
+    if (this.owed.length > 0) this.context.wake(this)
     const log = this.logOf(position)
     if (log === undefined) return
+    this.ids?.gone(position)
     if (this.settings.deadLetterExchange === undefined) this.context.log.settle(log, position, 1)
     else this.backlogs[levelOf(position)]?.lapse(position)
   }
@@ -605,6 +616,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   private drop(row: number, position: number): void {
     this.counts?.forget(position)
     this.bounds?.gone(position)
+    this.ids?.gone(position)
     if (
       this.log !== undefined &&
       position !== nowhere &&
@@ -659,12 +671,11 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   }
 
   private openLevel(level: number): ReadyList {
-    const { log, messages, queueMemoryBudget } = this.context
     const list = new ReadyList(level * levelSpan)
-    const backlog = new Backlog(this, list, messages, queueMemoryBudget)
+    const backlog = new Backlog(this, list, this.context)
     while (this.backlogs.length <= level) this.backlogs.push(undefined)
     this.backlogs[level] = backlog
-    if (this.durable) backlog.log = log.openQueue(this.id, backlog, level)
+    if (this.durable) backlog.log = this.context.log.openQueue(this.id, backlog, level)
     return list
   }
 

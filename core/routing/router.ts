@@ -20,13 +20,15 @@ export interface Route {
   readonly queues: QueueRecord[]
   /** The exchanges that hold the message back, each once: what lies behind them is not in `queues`. */
   readonly delayedBy: ExchangeRecord[]
+  /** The exchanges that drop duplicates first, each once: what lies behind is not in `queues`. */
+  readonly gatedBy: ExchangeRecord[]
   /** Whether every message with the same exchange and keys goes the same way until the topology changes. */
   cacheable: boolean
 }
 
 /** An empty result to fill. */
 export function newRoute(): Route {
-  return { exchange: undefined, queues: [], delayedBy: [], cacheable: true }
+  return { exchange: undefined, queues: [], delayedBy: [], gatedBy: [], cacheable: true }
 }
 
 /** A message without headers or properties. */
@@ -55,6 +57,8 @@ export class Router {
   #stamp = 0
   /** Delayed exchanges route at once. */
   #ignoresDelays = false
+  /** The deduplicating exchange that has let the message through. */
+  #passed: ExchangeRecord | undefined = undefined
   // Further keys: start and end of each in the input's bytes.
   readonly #extraKeys: number[] = []
   readonly #native = new NativePart()
@@ -92,7 +96,7 @@ export class Router {
     this.routeFrom(exchange, bytes, exrkAt, extraAt, extraSize, facts, into)
   }
 
-  /** `route` as if no exchange delayed anything. */
+  /** `route` as if no exchange delayed or dropped anything. */
   routeNow(
     vhost: VhostRecord,
     bytes: Uint8Array,
@@ -105,6 +109,21 @@ export class Router {
     this.#ignoresDelays = true
     this.route(vhost, bytes, exrkAt, extraAt, extraSize, facts, into)
     this.#ignoresDelays = false
+  }
+
+  /** `routeFrom` for a message that the deduplicating `exchange` has let through. */
+  routeBehind(
+    exchange: ExchangeRecord,
+    bytes: Uint8Array,
+    exrkAt: number,
+    extraAt: number,
+    extraSize: number,
+    facts: MessageFacts,
+    into: Route,
+  ): void {
+    this.#passed = exchange
+    this.routeFrom(exchange, bytes, exrkAt, extraAt, extraSize, facts, into)
+    this.#passed = undefined
   }
 
   /** `route` from an exchange that need not be the one that the message was published to. */
@@ -189,6 +208,7 @@ export class Router {
     into.cacheable = true
     this.#queueCount = 0
     if (into.delayedBy.length > 0) into.delayedBy.length = 0
+    if (into.gatedBy.length > 0) into.gatedBy.length = 0
     if (exchange !== undefined) this.#traverse(exchange, bytes, keyStart, keyEnd, facts, into)
     // Only now: an array that is emptied first gives its memory back.
     if (into.queues.length !== this.#queueCount) into.queues.length = this.#queueCount
@@ -219,6 +239,7 @@ export class Router {
   }
 
   #visit(exchange: ExchangeRecord, keyStart: number, keyEnd: number, into: Route): void {
+    if (exchange.deduplication !== undefined && this.#isGated(exchange, into)) return
     if (exchange.delayed && this.#isHeldBack(exchange, into)) return
     const input = this.#input
     const targets = this.#targets
@@ -231,6 +252,13 @@ export class Router {
     if (!table.cacheable) into.cacheable = false
     if (targets.count === 0) this.#visitAlternate(exchange)
     for (let i = 0; i < targets.count; i++) this.#reach(targets.items[i] as RouteTarget, into)
+  }
+
+  #isGated(exchange: ExchangeRecord, into: Route): boolean {
+    // A deduplicating exchange behind another one sees what the first lets through.
+    if (this.#ignoresDelays || exchange === this.#passed) return false
+    into.gatedBy.push(exchange)
+    return true
   }
 
   #isHeldBack(exchange: ExchangeRecord, into: Route): boolean {

@@ -307,8 +307,10 @@ export class ControlDesk {
       state.createQueue(queue)
     } else if (effect.effect === 'exchangeDeclared' || effect.effect === 'exchangeConfigured') {
       state.delays.configure(effect.exchange)
+      state.gates.configure(effect.exchange)
     } else if (effect.effect === 'exchangeDeleted') {
       state.delays.remove(effect.exchange)
+      state.gates.remove(effect.exchange)
     } else if (effect.effect === 'queueConfigured') {
       state.queues.get(effect.queue.id)?.configure(effect.queue.settings)
     } else if (effect.effect === 'queuePaused') {

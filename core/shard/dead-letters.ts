@@ -201,6 +201,7 @@ export class DeadLetters implements DeathSink, TimerOwner {
       found = newResolvedRoute(version)
       for (const queue of this.route.queues) addTarget(this.state, found, queue)
       for (const holding of this.route.delayedBy) this.state.delays.addTarget(found, holding)
+      for (const gate of this.route.gatedBy) this.state.gates.addTarget(found, gate)
       if (this.route.cacheable) this.cache.add(vhost.id, bytes, 0, keysEnd, found)
     }
     if (death.reason === 'rejected' && open === undefined) return found

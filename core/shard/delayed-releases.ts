@@ -10,9 +10,10 @@ import { EntryCopier } from '../message/entry-copier.ts'
 import type { Route } from '../routing/router.ts'
 import { newRoute } from '../routing/router.ts'
 import type { ExchangeRecord } from '../topology/records.ts'
+import { awaitAll, countAwaiting } from './deduplication.ts'
 import { EntryFacts } from './entry-facts.ts'
 import type { Forwarder } from './peer-link.ts'
-import type { RemoteTarget, ResolvedRoute } from './route-cache.ts'
+import type { ResolvedRoute } from './route-cache.ts'
 import { newResolvedRoute } from './route-cache.ts'
 import { addTarget } from './route-targets.ts'
 import type { ShardState } from './shard-state.ts'
@@ -146,17 +147,30 @@ export class DelayedReleases {
     const extraSize = words[3] as number
     const extraAt = at + (words[2] as number)
     this.facts.look(bytes, extraAt + extraSize, words[4] as number)
-    state.router.routeFrom(exchange, bytes, at, extraAt, extraSize, this.facts, this.route)
+    state.router.routeBehind(exchange, bytes, at, extraAt, extraSize, this.facts, this.route)
     const route = newResolvedRoute(state.topology.version)
     for (const queue of this.route.queues) addTarget(state, route, queue)
+    for (const gate of this.route.gatedBy) state.gates.addTarget(route, gate)
     if (!this.hasRoomFor(route, flags)) return false
     const position = messages.due()
     messages.take()
     const kept = route.persists ? flags | EntryFlag.persistent : flags
     let copy = -1
     for (const queue of route.local) copy = queue.accept(words, 0, kept, copy)
-    if (route.remote.length === 0) messages.end(row, position)
-    else this.forward(messages, row, position, kept, route.remote)
+    const later = route.gated ? countAwaiting(route.local) : 0
+    let waits = route.remote.length + later
+    if (waits === 0) {
+      messages.end(row, position)
+      return true
+    }
+    const source: Forwarder = {
+      onForwarded: () => {
+        waits--
+        if (waits === 0) messages.end(row, position)
+      },
+    }
+    if (later > 0) awaitAll(route.local, source, 0)
+    for (const { peer, queues } of route.remote) peer.forward(words, 0, kept, queues, source, 0)
     return true
   }
 
@@ -183,23 +197,6 @@ export class DelayedReleases {
     const logs = (flags & EntryFlag.persistent) !== 0 || route.persists || route.logsAll
     if (route.durable === 0 || !logs) return true
     return state.log.hasRoom(words[6] as number, route.durable)
-  }
-
-  private forward(
-    messages: DelayedMessages,
-    row: number,
-    position: number,
-    flags: number,
-    remote: readonly RemoteTarget[],
-  ): void {
-    let waits = remote.length
-    const source: Forwarder = {
-      onForwarded: () => {
-        waits--
-        if (waits === 0) messages.end(row, position)
-      },
-    }
-    for (const { peer, queues } of remote) peer.forward(this.words, 0, flags, queues, source, 0)
   }
 }
 

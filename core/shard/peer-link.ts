@@ -25,6 +25,8 @@ export class PeerLink {
   readonly assembler: ControlAssembler
   /** What forwarded publishes from the peer wait for here. */
   readonly arrivals: ConfirmTracker
+  /** Answers for one of `arrivals` that waits for more than the log. */
+  readonly arrivalSource: Forwarder
   private readonly lastReference: Float64Array
   /** Publishes forwarded to the peer that want an answer, in order. */
   private readonly waitingSources: Forwarder[]
@@ -46,6 +48,9 @@ export class PeerLink {
     this.in = new RingReader(fromPeer)
     this.assembler = new ControlAssembler()
     this.arrivals = new ConfirmTracker()
+    this.arrivalSource = {
+      onForwarded: (sequence, refused) => this.arrivals.answer(sequence, refused),
+    }
     // A shard copies what it is sent before it releases the record: no pins.
     const noPins = new Int32Array(new SharedArrayBuffer(arena.slabCount * 4))
     this.lastReference = reclaimer.watch(-1 - shard, writer, noPins)

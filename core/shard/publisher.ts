@@ -20,6 +20,7 @@ import { checkAccess, checkTopicAccess, hasTopicPermissions } from '../topology/
 import type { ExchangeRecord, QueueRecord } from '../topology/records.ts'
 import { internalExchange, noExchange } from '../topology/refusals.ts'
 import type { ShardChannel } from './channel.ts'
+import { awaitAll, countAwaiting } from './deduplication.ts'
 import { EntryFacts } from './entry-facts.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { RateLimit } from './publish-rates.ts'
@@ -168,11 +169,9 @@ export class Publisher {
     if (local.length === 0 && remote.length === 0) {
       if ((flags & EntryFlag.mandatory) !== 0 && !this.giveBack(channel, words, e)) return false
     }
-    if (route.holds) {
-      if (!this.context.delays.hasRoom(words, e)) return false
-      if ((flags & EntryFlag.mandatory) !== 0 && !this.routesNow(channel, words, e)) {
-        return this.giveUp(channel, words, e, flags)
-      }
+    if (route.holds && !this.context.delays.hasRoom(words, e)) return false
+    if ((flags & EntryFlag.mandatory) !== 0 && (route.holds || route.gated)) {
+      if (!this.routesNow(channel, words, e)) return this.giveUp(channel, words, e, flags)
     }
     for (let i = 0; i < sinks.length; i++) {
       if ((sinks[i] as Sink).holdsUp(channel.outlet)) return false
@@ -199,7 +198,9 @@ export class Publisher {
     }
     let sequence = 0
     if ((flags & EntryFlag.confirm) !== 0) {
-      sequence = channel.confirms.push(remote.length, position)
+      const later = route.gated ? countAwaiting(local) : 0
+      sequence = channel.confirms.push(remote.length + later, position)
+      if (later > 0) awaitAll(local, channel, sequence)
       if (refused) channel.confirms.refuse(sequence)
       this.context.confirmed(channel)
     }
@@ -332,6 +333,7 @@ export class Publisher {
       if (sink !== undefined) built.sinks.push(sink)
     }
     for (const holding of this.route.delayedBy) this.context.delays.addTarget(built, holding)
+    for (const gate of this.route.gatedBy) this.context.gates.addTarget(built, gate)
     built.rates = this.ratesOf(channel, queues)
     if (exchange?.name === '' && key.startsWith(replyPrefix)) {
       const reply = this.replyQueue(key)

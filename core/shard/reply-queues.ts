@@ -1,10 +1,11 @@
 // Direct reply-to: a queue without a declaration behind each `amq.rabbitmq.reply-to` consumer. Its
 // name tells the shard and the queue, so a reply published anywhere finds its way without a table.
 
-import type { QueueContext } from '../queue/classic-queue.ts'
 import { ClassicQueue } from '../queue/classic-queue.ts'
 import type { QueueEnd } from '../queue/holder.ts'
 import type { Queue } from '../queue/queue.ts'
+import type { QueueContext } from '../queue/queue-context.ts'
+import type { QueueSettings } from '../topology/queue-settings.ts'
 import { plainSettings } from '../topology/queue-settings.ts'
 import type { ShardChannel } from './channel.ts'
 
@@ -19,7 +20,7 @@ export class ReplyQueues {
   private readonly random: () => number
   /** Secret part of each queue's name, by id: a name can't be guessed from another. */
   private readonly secrets: Map<number, string>
-  private readonly channels: Map<ShardChannel, number>
+  private readonly channels: Map<ShardChannel, Set<number>>
   private last: number
 
   /** `queues` is the shard's table of queues by id. */
@@ -41,29 +42,37 @@ export class ReplyQueues {
   /** Opens the channel's reply queue and gives the name that requests carry. */
   open(channel: ShardChannel): { readonly name: string; readonly queue: Queue } {
     const id = --this.last
-    const queue = new ClassicQueue(id, false, plainSettings, this.context)
+    const queue = new ClassicQueue(id, false, replySettings, this.context)
     const secret = `${this.random().toString(36)}${this.random().toString(36)}`
     this.queues.set(id, queue)
     this.secrets.set(id, secret)
-    this.channels.set(channel, id)
+    const own = this.channels.get(channel)
+    if (own === undefined) this.channels.set(channel, new Set([id]))
+    else own.add(id)
     const place = Buffer.from(`${this.shard}:${-id}`).toString('base64url')
     return { name: `${pseudoName}.${place}.${Buffer.from(secret).toString('base64url')}`, queue }
   }
 
   /** The channel is gone: replies to it are dropped from now on. */
   close(channel: ShardChannel): void {
-    const id = this.channels.get(channel)
-    if (id === undefined) return
-    this.queues.get(id)?.destroy()
-    this.queues.delete(id)
-    this.secrets.delete(id)
+    for (const id of this.channels.get(channel) ?? []) this.forget(id)
     this.channels.delete(channel)
   }
 
-  /** A consumer of the channel is gone; if `queue` is the channel's reply queue, so is that. */
+  /** A consumer of the channel is gone; if `queue` is one of the channel's reply queues, so is that. */
   closeQueue(channel: ShardChannel, queue: QueueEnd): void {
-    const id = this.channels.get(channel)
-    if (id !== undefined && this.queues.get(id) === queue) this.close(channel)
+    const own = this.channels.get(channel)
+    for (const id of own ?? []) {
+      if (this.queues.get(id) !== queue) continue
+      this.forget(id)
+      own?.delete(id)
+    }
+  }
+
+  private forget(id: number): void {
+    this.queues.get(id)?.destroy()
+    this.queues.delete(id)
+    this.secrets.delete(id)
   }
 
   /** Where a reply with routing key `key` goes; undefined when it is no (plausible) reply-to name. */
@@ -81,6 +90,9 @@ export class ReplyQueues {
     return secret !== undefined && Buffer.from(secret).toString('base64url') === target.secret
   }
 }
+
+/** Replies that wait for a requester without credit or a socket that is stuck; older ones are dropped. */
+const replySettings: QueueSettings = { ...plainSettings, lengthMax: 10_000 }
 
 /** Whether a queue name is the pseudo queue's or that of a reply queue. */
 export function isReplyName(name: string): boolean {

@@ -33,6 +33,8 @@ export interface ResolvedRoute {
   rates: readonly RateLimit[] | undefined
   /** Some of `local` hold the message back: what lies behind them is not known yet. */
   holds: boolean
+  /** Some target drops duplicates first: what lies behind it is not known yet. */
+  gated: boolean
 }
 
 export function newResolvedRoute(version: number): ResolvedRoute {
@@ -47,6 +49,7 @@ export function newResolvedRoute(version: number): ResolvedRoute {
     remote: [],
     rates: undefined,
     holds: false,
+    gated: false,
   }
 }
 

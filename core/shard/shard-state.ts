@@ -8,23 +8,26 @@ import { SlabReclaimer } from '../../shared/bus/slab-reclaimer.ts'
 import { SlabWriter } from '../../shared/bus/slab-writer.ts'
 import { SlotTable } from '../../shared/bus/slot-table.ts'
 import { Record } from '../../shared/bus/wire.ts'
+import { QueueIds } from '../dedup/queue-ids.ts'
 import type { Log } from '../log/log.ts'
 import { EntryCopier } from '../message/entry-copier.ts'
 import { MessageTable } from '../message/message-table.ts'
-import type { QueueContext } from '../queue/classic-queue.ts'
 import { ClassicQueue } from '../queue/classic-queue.ts'
 import type { ConsumerChannel } from '../queue/consumer.ts'
 import type { Holder } from '../queue/holder.ts'
 import type { Queue } from '../queue/queue.ts'
+import type { IdentifiedQueue, QueueContext } from '../queue/queue-context.ts'
 import { Router } from '../routing/router.ts'
 import type { StreamContext } from '../stream/stream-queue.ts'
 import { StreamQueue } from '../stream/stream-queue.ts'
 import { ShardClock } from '../time/clock.ts'
 import { TimerWheel } from '../time/timer-wheel.ts'
+import type { DeduplicationSettings } from '../topology/queue-settings.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { Topology } from '../topology/topology.ts'
 import type { ShardChannel } from './channel.ts'
 import { DeadLetters } from './dead-letters.ts'
+import { Deduplication } from './deduplication.ts'
 import { DelayedReleases } from './delayed-releases.ts'
 import { DeliveryTimeouts } from './delivery-timeouts.ts'
 import type { GatewayEnd } from './gateway-end.ts'
@@ -58,6 +61,8 @@ export class ShardState implements QueueContext, StreamContext {
   readonly deaths: DeadLetters
   /** What exchanges hold back. */
   readonly delays: DelayedReleases
+  /** What deduplicating exchanges know. */
+  readonly gates: Deduplication
   readonly timeouts: DeliveryTimeouts
   /** The last redrive of each queue, by its id. */
   readonly redrives: Map<number, Redrive>
@@ -116,6 +121,7 @@ export class ShardState implements QueueContext, StreamContext {
     this.deaths = new DeadLetters(this)
     this.redrives = new Map()
     this.delays = new DelayedReleases(this)
+    this.gates = new Deduplication(this)
     this.timeouts = new DeliveryTimeouts(this, deliveryTimeoutMs)
     this.topology = new Topology()
     this.router = new Router(random)
@@ -173,6 +179,10 @@ export class ShardState implements QueueContext, StreamContext {
     channel.wanting = true
     channel.outlet.lane.short(Record.want, channel.id, 0)
   }
+
+  /** QueueContext. */
+  readonly newIds = (queue: IdentifiedQueue, settings: DeduplicationSettings): QueueIds =>
+    new QueueIds(queue.id, queue.durable, settings, this, (position) => queue.isLogged(position))
 
   /** The channel's confirms may have advanced. */
   readonly confirmed = (channel: ShardChannel): void => {

@@ -12,6 +12,7 @@ import type { MetadataStore } from '../store/metadata-store.ts'
 import type { RegistrySettings } from '../topology/decision.ts'
 import type { ShardChannel } from './channel.ts'
 import { ControlDesk } from './control-desk.ts'
+import type { Gate } from './deduplication.ts'
 import { GatewayEnd } from './gateway-end.ts'
 import { forwardEntryAt, PeerLink } from './peer-link.ts'
 import { Publisher } from './publisher.ts'
@@ -137,6 +138,7 @@ export class Shard {
     if (this.control.turn(this.publisher)) any = true
     if (state.deaths.turn()) any = true
     if (state.delays.turn()) any = true
+    if (state.gates.turn()) any = true
     this.serve()
     this.flush()
     return any
@@ -248,9 +250,12 @@ export class Shard {
     let row = -1
     let position = 0
     let refused = false
+    let gate: Gate | undefined
     for (let k = 1; k <= count; k++) {
       const id = words[idsAt + k] as number
       const queue = this.state.queues.get(id)
+      if (queue === undefined) gate = this.state.gates.find(id)
+      if (gate?.id === id) row = gate.accept(this.state.copier.words, 0, flags, row)
       if (queue === undefined || (id < 0 && !this.isReply(words, e))) continue
       row = queue.accept(this.state.copier.words, 0, flags, row)
       if (queue.logPosition > position) position = queue.logPosition
@@ -258,7 +263,9 @@ export class Shard {
     }
     this.state.copier.close()
     if (words[i + 1] === 1) {
-      const sequence = peer.arrivals.push(0, position)
+      const awaited = gate?.awaits === true
+      const sequence = peer.arrivals.push(awaited ? 1 : 0, position)
+      if (awaited) gate?.await(peer.arrivalSource, sequence)
       if (refused) peer.arrivals.refuse(sequence)
     }
     return true

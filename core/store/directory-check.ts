@@ -122,7 +122,7 @@ function checkMetadata(path: string, findings: Findings): ReadonlyMap<number, St
   const rows: { key: Uint8Array; value: Uint8Array }[] = []
   const damagedPages = findDamagedPages(file, (key, value) => rows.push({ key, value }))
   for (const text of damagedPages) findings.problem(`${file}: ${text}`)
-  const { changes, queues, delaying, damaged, dangling, provisioned } = restore(rows)
+  const { changes, queues, inner, damaged, dangling, provisioned } = restore(rows)
   const count = (kind: string): number => changes.filter(({ change }) => change === kind).length
   findings.note(
     `metadata: ${count('vhostAdded')} vhosts, ${count('userSet')} users, ` +
@@ -130,5 +130,5 @@ function checkMetadata(path: string, findings: Findings): ReadonlyMap<number, St
   )
   for (const text of [...damaged, ...dangling]) findings.problem(`${file}: ${text}`)
   if (!provisioned) findings.note('metadata: the first start has not ended')
-  return new Map([...queues, ...delaying])
+  return new Map([...queues, ...inner])
 }

@@ -7,6 +7,8 @@ import type { RingReader, RingWriter } from '../../shared/bus/ring.ts'
 import type { DeadPositions } from './dead-positions.ts'
 import type { Disk } from './disk.ts'
 import {
+  compactedReplyWords,
+  compactingReplyWords,
   LogReply,
   LogRequest,
   ReadFailure,
@@ -17,7 +19,7 @@ import {
 import type { FinishedSegment, StoreFolders } from './retirement.ts'
 import { Retirement } from './retirement.ts'
 import type { WalFiles } from './wal.ts'
-import { highWord, joinWords, lowWord, runWords, segmentName } from './wal-format.ts'
+import { highWord, joinWords, lowWord, runWords, segmentName, walFileName } from './wal-format.ts'
 
 /** Bytes of old files looked at between two commits: about a millisecond. */
 const stepBytes: number = 256 * 1024
@@ -38,6 +40,12 @@ export interface BackgroundParts {
   readonly folders: StoreFolders
 }
 
+interface Compaction {
+  /** Of the segment that is written anew. */
+  readonly number: number
+  readonly retirement: Retirement
+}
+
 interface Waiting {
   readonly generation: number
   readonly dead: DeadPositions
@@ -55,6 +63,9 @@ export class LogBackground {
   private dead: DeadPositions | undefined
   /** Files of generations up to this are to be recycled; -1: none. */
   private toRecycle: number
+  /** Segments to be written anew, once it is known what is dead. */
+  private sparse: { readonly generation: number; readonly number: number }[]
+  private compaction: Compaction | undefined
   /** Words of replies that found no room. */
   private outbox: number[]
   private readonly open: Map<string, number>
@@ -67,6 +78,8 @@ export class LogBackground {
     this.waiting = undefined
     this.dead = undefined
     this.toRecycle = -1
+    this.sparse = []
+    this.compaction = undefined
     this.outbox = []
     this.open = new Map()
   }
@@ -85,8 +98,11 @@ export class LogBackground {
     if (!requests.look()) return this.send()
     const { words } = requests
     for (let i = requests.next(); i >= 0; i = requests.next()) {
-      if (((words[i] as number) & 255) === LogRequest.read) this.read(words, i)
-      else this.drop(words[i + 1] as number, words[i + 2] as number, words[i + 3] === 1)
+      const type = (words[i] as number) & 255
+      if (type === LogRequest.read) this.read(words, i)
+      else if (type === LogRequest.compact) {
+        this.sparse.push({ generation: words[i + 1] as number, number: words[i + 2] as number })
+      } else this.drop(words[i + 1] as number, words[i + 2] as number, words[i + 3] === 1)
     }
     requests.release()
     this.send()
@@ -112,7 +128,7 @@ export class LogBackground {
     if (this.toRecycle >= 0) this.recycle(wal)
     this.retirement ??= this.begin(wal)
     const { retirement } = this
-    if (retirement === undefined) return false
+    if (retirement === undefined) return this.compact()
     // Files are read twice, so this is twice as fast as they are written; the log waits where even
     // that is not enough.
     const behind = wal.oldFiles() > filesBehindMax ? catchUpBytes : stepBytes
@@ -121,10 +137,49 @@ export class LogBackground {
     this.outbox.push((retiredReplyWords << 8) | LogReply.retired, retirement.generation)
     this.toRecycle = retirement.generation
     this.retirement = undefined
-    this.dead = undefined
     this.send()
     this.recycle(wal)
-    return this.waiting !== undefined
+    return this.waiting !== undefined || this.sparse.length > 0
+  }
+
+  /**
+   * Goes on with writing sparse segments anew, between retirements, by what was dead at the last one.
+   * True while there is more.
+   */
+  private compact(): boolean {
+    const { dead } = this
+    if (dead === undefined) return false
+    this.compaction ??= this.nextCompaction(dead)
+    const { compaction } = this
+    if (compaction === undefined) {
+      this.dead = undefined
+      return false
+    }
+    const { retirement, number } = compaction
+    let done = false
+    try {
+      if (!retirement.step(stepBytes)) return true
+      done = true
+    } catch {
+      // The segment stays as it is: that costs space only.
+      this.giveUp(retirement)
+    }
+    this.compaction = undefined
+    const { generation } = retirement
+    this.outbox.push((compactingReplyWords << 8) | LogReply.compacting, generation, number)
+    if (done) for (const segment of retirement.finished) this.announce(segment)
+    this.outbox.push((compactedReplyWords << 8) | LogReply.compacted, done ? 1 : 0)
+    this.send()
+    return true
+  }
+
+  private nextCompaction(dead: DeadPositions): Compaction | undefined {
+    const segment = this.sparse.shift()
+    if (segment === undefined) return undefined
+    const { generation, number } = segment
+    const path = join(this.parts.folders.segments, segmentName(generation, number))
+    const source = { path, file: generation }
+    return { number, retirement: new Retirement(this.parts, generation, [source], dead) }
   }
 
   /** Apart from retiring, which must not be done again for files of which some are gone. */
@@ -137,22 +192,29 @@ export class LogBackground {
   private startAgain(): void {
     const { retirement, dead } = this
     if (retirement === undefined || dead === undefined) return
-    try {
-      retirement.abandon()
-    } catch {
-      // A descriptor that can't be closed changes nothing.
-    }
+    this.giveUp(retirement)
     this.retirement = undefined
     const { generation } = retirement
     this.waiting = { generation, dead, ...this.waiting, empty: false }
+  }
+
+  private giveUp(retirement: Retirement): void {
+    try {
+      retirement.abandon()
+    } catch {
+      // What can't be closed or removed changes nothing: it is not finished.
+    }
   }
 
   private begin(wal: WalFiles): Retirement | undefined {
     const { waiting } = this
     if (waiting === undefined) return undefined
     const { generation, dead, empty } = waiting
-    const files = empty ? [] : wal.filesUpTo(generation)
-    const retirement = new Retirement(this.parts, generation, files, dead)
+    const sources = (empty ? [] : wal.filesUpTo(generation)).map((file) => ({
+      path: join(this.parts.folders.wal, walFileName(file)),
+      file,
+    }))
+    const retirement = new Retirement(this.parts, generation, sources, dead)
     this.waiting = undefined
     this.dead = dead
     return retirement

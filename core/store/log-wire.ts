@@ -65,6 +65,8 @@ export const LogRequest = {
   read: 1,
   /** The segment is not needed any more. [1] generation [2] number [3] 1: it is damaged, keep it aside */
   drop: 2,
+  /** Little is alive in it: it may be written anew. [1] generation [2] number */
+  compact: 3,
 } as const
 
 /** Log thread -> shard. */
@@ -77,6 +79,10 @@ export const LogReply = {
   run: 3,
   /** Generations up to [1] are in segments, as far as they are needed. */
   retired: 4,
+  /** Until `compacted`, segments and runs take the place of this segment. [1] generation [2] number */
+  compacting: 5,
+  /** [1] 1: done, 0: there is nothing in its place */
+  compacted: 6,
 } as const
 
 export const readRequestWords = 9
@@ -84,9 +90,12 @@ export const readRequestWords = 9
 export const ReadFailure = { refused: -1, missing: -2 } as const
 
 export const dropRequestWords = 4
+export const compactRequestWords = 3
 export const readReplyWords = 3
 export const segmentReplyWords = 5
 export const retiredReplyWords = 2
+export const compactingReplyWords = 3
+export const compactedReplyWords = 2
 
 /** Words of the rings of requests and replies. */
 export const requestRingWords: number = 16 * 1024

@@ -1,6 +1,7 @@
 // From stored rows to the changes that bring everything back, leaving out what refers to things that
 // are not there. Used at start and by `warren check-data`.
 
+import { fieldOf } from '../../shared/message/value.ts'
 import { exchangeTypeOf } from '../routing/exchange-types.ts'
 import { compilePattern } from '../topology/name-matcher.ts'
 import { compilePermissions, compileTopicPermissions } from '../topology/permissions.ts'
@@ -25,8 +26,8 @@ export interface Restoration {
   readonly changes: TopologyChange[]
   /** By id. */
   readonly queues: Map<number, StoredQueue>
-  /** Exchanges that hold messages back, by id. */
-  readonly delaying: Map<number, StoredQueue>
+  /** What else is logged as a queue: messages held back by exchanges, ids of deduplication. By id. */
+  readonly inner: Map<number, StoredQueue>
   /** The largest id that may have been given out. */
   lastId: number
   /** False: the node never got its first vhost and user. */
@@ -44,7 +45,7 @@ export function restore(
   const found: Restoration = {
     changes: [],
     queues: new Map(),
-    delaying: new Map(),
+    inner: new Map(),
     lastId: 0,
     provisioned: false,
     damaged: [],
@@ -135,13 +136,21 @@ function referDeclared(found: Restoration, known: Known, row: Declared): string 
     }
     // What it holds back is logged as the messages of a queue, on every shard.
     const { id, name } = row
-    if (delaysByItself(row)) found.delaying.set(id, { id, vhost, name, shard: anyShard })
+    if (delaysByItself(row)) found.inner.set(id, { id, vhost, name, shard: anyShard })
+    if (deduplicates(row)) found.inner.set(-id, { id: -id, vhost, name, shard: anyShard })
   } else {
     const { id, name, shard } = row
     found.queues.set(id, { id, vhost, name, shard })
+    if (deduplicates(row)) found.inner.set(-id, { id: -id, vhost, name, shard })
   }
   known.ends.add(endOf(row.vhost, kind, row.name))
   return undefined
+}
+
+/** By type or arguments; a policy's ids are reported as those of a queue that is gone. */
+function deduplicates(row: Declared): boolean {
+  if (row.change === 'exchangeDeclared' && row.type === 'x-message-deduplication') return true
+  return fieldOf(row.arguments, 'x-message-deduplication')?.value === true
 }
 
 type Setting = Extract<

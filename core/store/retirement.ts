@@ -20,7 +20,6 @@ import {
   segmentName,
   targetCountOf,
   targetWordsOf,
-  walFileName,
 } from './wal-format.ts'
 import { levelKey } from './wal-queue.ts'
 
@@ -59,13 +58,20 @@ export interface RetirementPlace {
   readonly salt: number
 }
 
+/** A file of blocks: of the log, or a segment. */
+export interface Source {
+  readonly path: string
+  /** The number of the file that its blocks carry. */
+  readonly file: number
+}
+
 export class Retirement {
   readonly generation: number
   readonly finished: FinishedSegment[]
   private readonly disk: Disk
   private readonly folders: StoreFolders
   private readonly salt: number
-  private readonly files: readonly number[]
+  private readonly sources: readonly Source[]
   private readonly dead: DeadPositions
   /** By `levelKey`. */
   private readonly shares: Map<number, QueueShare>
@@ -86,18 +92,18 @@ export class Retirement {
   /** Part ops since the last enqueue op: copies of their bytes. */
   private pending: Buffer[]
 
-  /** `files`: numbers of all files of generations up to `generation`, oldest first. */
+  /** `sources`: all files of generations up to `generation`, oldest first; or a segment of it. */
   constructor(
     { disk, folders, salt }: RetirementPlace,
     generation: number,
-    files: readonly number[],
+    sources: readonly Source[],
     dead: DeadPositions,
   ) {
     this.disk = disk
     this.folders = folders
     this.salt = salt
     this.generation = generation
-    this.files = files
+    this.sources = sources
     this.dead = dead
     this.finished = []
     this.shares = new Map()
@@ -137,17 +143,18 @@ export class Retirement {
 
   /** The reader at the next valid block, or undefined at the end of the file. */
   private nextBlock(): BlockReader | undefined {
-    const { reader } = this
-    if (reader.look(this.at) === 'valid') return reader
+    if (this.reader.look(this.at) === 'valid') return this.reader
     // It may go on behind what was read.
-    if (this.at > 0 && this.load(this.start + this.at) && reader.look(0) === 'valid') return reader
+    if (this.at > 0 && this.load(this.start + this.at) && this.reader.look(0) === 'valid') {
+      return this.reader
+    }
     for (;;) {
-      const next = reader.findValid(this.at)
+      const next = this.reader.findValid(this.at)
       if (next >= 0) {
         // What is between was damaged, and with it a message that is in parts.
         this.pending = []
         this.at = next
-        return reader
+        return this.reader
       }
       if (!this.load(this.start + windowBytes - blockBytesMax)) return undefined
     }
@@ -159,7 +166,7 @@ export class Retirement {
     this.reader = new BlockReader(
       this.memory,
       size,
-      this.files[this.fileIndex] as number,
+      this.sources[this.fileIndex]?.file ?? 0,
       this.salt,
     )
     this.start = start
@@ -175,9 +182,9 @@ export class Retirement {
   }
 
   private open(): boolean {
-    const file = this.files[this.fileIndex]
-    if (file === undefined) return false
-    this.fd = this.disk.open(join(this.folders.wal, walFileName(file)), false)
+    const source = this.sources[this.fileIndex]
+    if (source === undefined) return false
+    this.fd = this.disk.open(source.path, false)
     this.load(0)
     return true
   }

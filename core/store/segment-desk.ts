@@ -7,6 +7,9 @@ import type { Doorbell } from '../../shared/bus/doorbell.ts'
 import type { RingReader, RingWriter } from '../../shared/bus/ring.ts'
 import type { SlabWriter } from '../../shared/bus/slab-writer.ts'
 import { SlotTable } from '../../shared/bus/slot-table.ts'
+import type { AliveSet } from '../log/alive-set.ts'
+import type { SomeSink } from '../log/log.ts'
+import { levelOf } from '../log/log.ts'
 import type { MessageTable } from '../message/message-table.ts'
 import { ChunkReader } from './chunk-reader.ts'
 import {
@@ -16,9 +19,12 @@ import {
   ReadFailure,
   readRequestWords,
 } from './log-wire.ts'
+import { PassOwner } from './pass-owner.ts'
+import type { Segment } from './sparse-segments.ts'
+import { isDead, SparseSegments } from './sparse-segments.ts'
 import { highWord, joinWords, lowWord, segmentBlockBytes } from './wal-format.ts'
-import type { StoredRun, WalQueue } from './wal-queue.ts'
-import { levelKey } from './wal-queue.ts'
+import type { StoredRun } from './wal-queue.ts'
+import { levelKey, WalQueue } from './wal-queue.ts'
 
 /** What one read brings: some 10 000 small messages, 16 of 64 KiB; and where memory is short. */
 const chunkBytes: number = 1024 * 1024
@@ -26,25 +32,6 @@ const smallChunkBytes: number = 2 * segmentBlockBytes
 
 /** A read that the disk refused is tried again after this. */
 const retryMs = 1000
-
-interface SegmentRun {
-  readonly queue: WalQueue
-  readonly from: number
-  readonly to: number
-  readonly offset: number
-}
-
-interface Segment {
-  readonly generation: number
-  readonly number: number
-  readonly size: number
-  readonly runs: SegmentRun[]
-  /** Runs before this one are dead. */
-  firstAlive: number
-  /** Position of the log that covers what settled the last of its messages; 0 while any is alive. */
-  deadAt: number
-  damaged: boolean
-}
 
 interface Fetch {
   readonly queue: WalQueue
@@ -66,6 +53,8 @@ export interface SegmentDeskParts {
   readonly salt: number
   /** Bytes of slabs in use by the node above which a backlog keeps nothing in memory. */
   readonly memoryBudget: number
+  /** Smaller segments are left as they are, however little is alive in them. */
+  readonly compactBytes: number
   readonly queues: ReadonlyMap<number, WalQueue>
   /** A segment was made. */
   readonly onSegment: (generation: number, number: number) => void
@@ -89,6 +78,7 @@ export class SegmentDesk {
   private retryAt: number
   /** Queues of the segments that were announced since the last `retired`, and up to where. */
   private readonly announced: Map<WalQueue, number>
+  private readonly sparse: SparseSegments
 
   constructor(parts: SegmentDeskParts) {
     this.bytes = 0
@@ -100,6 +90,7 @@ export class SegmentDesk {
     this.refused = []
     this.retryAt = 0
     this.announced = new Map()
+    this.sparse = new SparseSegments(parts.requests, parts.compactBytes)
   }
 
   /** A segment is there. */
@@ -109,6 +100,8 @@ export class SegmentDesk {
       number,
       size,
       runs: [],
+      count: 0,
+      compacting: false,
       firstAlive: 0,
       deadAt: 0,
       damaged: false,
@@ -121,12 +114,18 @@ export class SegmentDesk {
     return this.segments
   }
 
-  /** The segment added last holds these messages of a queue. */
-  addRun(id: number, from: number, to: number, offset: number): void {
+  /** The segment added last holds these `count` messages of a queue. */
+  addRun(id: number, from: number, to: number, count: number, offset: number): void {
     const segment = this.segments[this.segments.length - 1]
     const queue = this.parts.queues.get(levelKey(id, from))
-    if (segment === undefined || queue === undefined) return
+    if (segment === undefined) return
+    segment.count += count
+    if (queue === undefined) return
     segment.runs.push({ queue, from, to, offset })
+    if (this.sparse.isReplacing()) {
+      this.sparse.replaceRun(queue, { segment, from, to, offset })
+      return
+    }
     const alive = queue.alive.firstAlive(0)
     while (queue.runs[0] !== undefined && queue.runs[0].to <= alive) queue.runs.shift()
     queue.runs.push({ segment, from, to, offset })
@@ -150,8 +149,8 @@ export class SegmentDesk {
         const from = joinWords(words[i + 2] as number, words[i + 3] as number)
         const to = joinWords(words[i + 4] as number, words[i + 5] as number)
         const offset = joinWords(words[i + 7] as number, words[i + 8] as number)
-        this.addRun(words[i + 1] as number, from, to, offset)
-      } else this.onRetired()
+        this.addRun(words[i + 1] as number, from, to, words[i + 6] as number, offset)
+      } else this.onStep(type, words, i)
     }
     if (replies.release()) this.parts.bell.ring()
     return true
@@ -169,9 +168,24 @@ export class SegmentDesk {
     queue.loadedTo = 0
     queue.parts = []
     queue.runs.length = 0
+    this.collectRuns(queue, queue.runs)
+  }
+
+  /** See Log. */
+  readSome(queue: WalQueue, wanted: AliveSet, sink: SomeSink): () => void {
+    const owner = new PassOwner(queue.owner, wanted, sink)
+    const pass = new WalQueue(queue.queue, owner, levelOf(queue.base))
+    pass.alive = wanted
+    this.collectRuns(queue, pass.runs)
+    return () => {
+      if (!queue.deleted) this.fetch(pass)
+    }
+  }
+
+  private collectRuns(queue: WalQueue, found: StoredRun[]): void {
     for (const segment of this.segments) {
       for (const { queue: owner, from, to, offset } of segment.runs) {
-        if (owner === queue) queue.runs.push({ segment, from, to, offset })
+        if (owner === queue) found.push({ segment, from, to, offset })
       }
     }
   }
@@ -204,10 +218,20 @@ export class SegmentDesk {
     this.send()
   }
 
+  private onStep(type: number, words: Int32Array, i: number): void {
+    if (type === LogReply.compacting) {
+      this.sparse.begin(this.segments, words[i + 1] as number, words[i + 2] as number)
+    } else if (type === LogReply.compacted) {
+      this.segments = this.sparse.end(this.segments, words[i + 1] === 1)
+    } else if (type === LogReply.retired) this.onRetired()
+  }
+
   private onRetired(): void {
+    this.sparse.look(this.segments)
     const bytes = Math.max(0, this.memoryLeft()) / this.announced.size
     for (const [queue, to] of this.announced) if (!queue.deleted) queue.owner.pageOut(to, bytes)
     this.announced.clear()
+    this.send()
   }
 
   private memoryLeft(): number {
@@ -279,6 +303,8 @@ export class SegmentDesk {
     }
     this.parts.readSlabs.close(slab)
     if (queue.deleted) return
+    // It was replaced meanwhile: what comes next is read from the start of another.
+    if (queue.runs[0] !== run) queue.parts = []
     if (size === ReadFailure.refused) {
       this.refused.push(queue)
       this.retryAt = performance.now() + retryMs
@@ -288,7 +314,10 @@ export class SegmentDesk {
       this.postponed.push(queue)
       return
     }
-    if (outcome === 'end' && queue.runs[0] === run) queue.runs.shift()
+    if (outcome === 'end' && queue.runs[0] === run) {
+      queue.runs.shift()
+      queue.parts = []
+    }
     this.end(queue, this.currentRun(queue) === undefined)
   }
 
@@ -303,14 +332,4 @@ export class SegmentDesk {
   private send(): void {
     if (this.parts.requests.publish()) this.parts.bell.ring()
   }
-}
-
-function isDead(segment: Segment): boolean {
-  const { runs } = segment
-  for (; segment.firstAlive < runs.length; segment.firstAlive++) {
-    const run = runs[segment.firstAlive]
-    if (run === undefined || run.queue.deleted) continue
-    if (run.queue.alive.firstAlive(run.from) < run.to) return false
-  }
-  return true
 }

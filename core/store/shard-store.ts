@@ -120,8 +120,8 @@ export class ShardStore implements ShardStorage {
       last = Math.max(last, segment.generation)
       if (this.isStray(segment, log, replay)) continue
       log.desk.add(segment.generation, segment.number, segment.size)
-      for (const { queue, from, to, offset } of segment.runs) {
-        log.desk.addRun(queue, from, to, offset)
+      for (const { queue, from, to, count, offset } of segment.runs) {
+        log.desk.addRun(queue, from, to, count, offset)
       }
     }
     // What is retired next must not bear the number of a segment that is there.

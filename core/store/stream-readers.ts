@@ -396,7 +396,7 @@ export class StreamReaders {
     const { slabs } = this
     const { arena, out } = this.parts
     decoder.prepare(bytes, at, size)
-    const prefix = decoder.exrkSize + decoder.propsSize
+    const prefix = decoder.exrkSize + decoder.extraSize + decoder.propsSize
     const { bodySize } = decoder
     const body = decoder.joined ?? bytes
     const needed = slabs.slabsFor(prefix, bodySize)
@@ -451,7 +451,7 @@ export class StreamReaders {
     words[index + 5] = slab
     words[index + 6] = at
     words[index + 7] = decoder.exrkSize
-    words[index + 8] = 0
+    words[index + 8] = decoder.extraSize
     words[index + 9] = decoder.propsSize
     words[index + 10] = decoder.bodySize
     words[index + 11] = extents.length / extentWords

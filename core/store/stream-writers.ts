@@ -135,7 +135,11 @@ export class StreamWriters {
     this.retainAt = now + retainMs
     for (const stream of this.streams.values()) {
       if (stream.writer === undefined && stream.settings.ageMaxMs === undefined) continue
-      if (this.writerOf(stream).retain(now)) this.markChanged(stream)
+      try {
+        if (this.writerOf(stream).retain(now)) this.markChanged(stream)
+      } catch {
+        // What the disk refuses to let go of now is tried again later.
+      }
     }
   }
 

@@ -9,7 +9,8 @@ import type { RingReader, RingWriter } from '../../shared/bus/ring.ts'
 import type { SlabReclaimer } from '../../shared/bus/slab-reclaimer.ts'
 import type { SlabWriter } from '../../shared/bus/slab-writer.ts'
 import { EntryFlag, entryWords, extentWords } from '../../shared/bus/wire.ts'
-import type { BacklogOwner, Log, QueueLog } from '../log/log.ts'
+import type { AliveSet } from '../log/alive-set.ts'
+import type { BacklogOwner, Log, QueueLog, SomeSink } from '../log/log.ts'
 import type { StreamLog, StreamOwner, StreamSettings } from '../log/stream-log.ts'
 import type { MessageTable } from '../message/message-table.ts'
 import { Checkpoint } from './checkpoint.ts'
@@ -126,6 +127,7 @@ export class WalLog implements Log, StreamAppender {
     this.desk = new SegmentDesk({
       ...parts,
       queues: this.queues,
+      compactBytes: parts.generationBytes / 32,
       onSegment: (generation, number) =>
         this.put([LogRecord.segment, generation, number], segmentWords),
       onDead: (generation, number) => this.sayDropped(generation, number),
@@ -309,6 +311,10 @@ export class WalLog implements Log, StreamAppender {
 
   fetch(log: QueueLog): void {
     this.desk.fetch(log as WalQueue)
+  }
+
+  readSome(log: QueueLog, wanted: AliveSet, sink: SomeSink): () => void {
+    return this.desk.readSome(log as WalQueue, wanted, sink)
   }
 
   rewind(log: QueueLog): void {

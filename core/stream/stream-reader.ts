@@ -267,7 +267,11 @@ export class StreamReader implements CursorOwner, GroupMember {
     // The row says only that it is not settled: there is none.
     to[index + 2] = c.noAck ? 0 : channel.unacked.push(0, offset, c.slot)
     to[index + 3] = EntryFlag.headers | (c.noAck ? EntryFlag.settled : 0)
-    const cost = (to[index + 6] as number) + (to[index + 8] as number) + (to[index + 9] as number)
+    const cost =
+      (to[index + 6] as number) +
+      (to[index + 7] as number) +
+      (to[index + 8] as number) +
+      (to[index + 9] as number)
     channel.window.bytes -= deliveryCost(
       to[index + 6] as number,
       to[index + 8] as number,

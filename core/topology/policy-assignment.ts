@@ -3,7 +3,8 @@
 import { fieldOf, textOf } from '../../shared/message/value.ts'
 import type { PolicyDefinition } from './policy-keys.ts'
 import { mergeDefinitions } from './policy-keys.ts'
-import { queueSettings } from './queue-settings.ts'
+import type { DeduplicationSettings } from './queue-settings.ts'
+import { deduplicationSettings, queueSettings } from './queue-settings.ts'
 import type { ExchangeRecord, QueueRecord } from './records.ts'
 
 /** Finds the policies of a queue anew. True when its settings have changed. */
@@ -20,6 +21,8 @@ export function assignQueuePolicies(queue: QueueRecord): boolean {
 
 /** The exchange type that holds messages back. */
 const delayedType = 'x-delayed-message'
+/** The exchange type that drops duplicates. */
+const deduplicatingType = 'x-message-deduplication'
 
 /**
  * Finds the policies of an exchange anew. The default exchange has none. True when it does other things
@@ -35,10 +38,25 @@ export function assignExchangePolicies(exchange: ExchangeRecord): boolean {
     textOf(fieldOf(exchange.arguments, 'alternate-exchange')) ??
     (typeof byPolicy === 'string' ? byPolicy : undefined)
   const delays = delaysByItself(exchange) || definition['delayed-message'] === true
-  const changed = delays !== exchange.delayed
+  const before = exchange.deduplication
+  exchange.deduplication = exchangeDeduplication(exchange, definition)
+  const changed =
+    delays !== exchange.delayed || JSON.stringify(before) !== JSON.stringify(exchange.deduplication)
   exchange.delayed = delays
   if (delays) exchange.mayHold = true
   return changed
+}
+
+function exchangeDeduplication(
+  exchange: ExchangeRecord,
+  definition: PolicyDefinition,
+): DeduplicationSettings | undefined {
+  if (exchange.name === '') return undefined
+  const byType = exchange.type === deduplicatingType
+  return deduplicationSettings(
+    exchange.arguments,
+    byType ? { ...definition, 'message-deduplication': true } : definition,
+  )
 }
 
 /** Whether type or arguments of an exchange make it hold messages back, without a policy. */

@@ -5,7 +5,7 @@ import type { FieldTable } from '../../shared/message/value.ts'
 import type { ByteMap } from '../routing/byte-map.ts'
 import type { NameMatcher } from './name-matcher.ts'
 import type { Policy, PolicySet } from './policies.ts'
-import type { QueueSettings } from './queue-settings.ts'
+import type { DeduplicationSettings, QueueSettings } from './queue-settings.ts'
 
 /** The queue types by the name of `x-queue-type`. */
 export type QueueTypeName = 'classic' | 'quorum' | 'stream'
@@ -78,6 +78,8 @@ export interface ExchangeRecord {
   operatorPolicy: Policy | undefined
   /** Messages with a positive x-delay are held back here. */
   delayed: boolean
+  /** Which messages count as the same here; undefined: none. */
+  deduplication: DeduplicationSettings | undefined
   /** It was `delayed` once: some may still be held. */
   mayHold: boolean
   /** Name of the exchange that gets what matches nothing here, by argument or policy. */

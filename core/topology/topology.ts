@@ -34,10 +34,10 @@ export type TopologyEffect =
   | { readonly effect: 'queueDeleted'; readonly queue: QueueRecord }
   /** It was paused or goes on. */
   | { readonly effect: 'queuePaused'; readonly queue: QueueRecord }
-  /** These three only of exchanges that hold messages back. */
+  /** These three only of exchanges that hold messages back, or drop duplicates. */
   | { readonly effect: 'exchangeDeclared'; readonly exchange: ExchangeRecord }
   | { readonly effect: 'exchangeDeleted'; readonly exchange: ExchangeRecord }
-  /** It delays messages now, or does so no longer. */
+  /** It does so now, or otherwise, or no longer. */
   | { readonly effect: 'exchangeConfigured'; readonly exchange: ExchangeRecord }
   /** Its settings are others than before. */
   | { readonly effect: 'queueConfigured'; readonly queue: QueueRecord }
@@ -217,7 +217,7 @@ export class Topology {
     for (const name of [...vhost.queues.keys()]) effects.push(...this.#deleteQueue(vhost, name))
     for (const exchange of vhost.exchanges.values()) {
       exchange.deleted = true
-      if (exchange.mayHold) effects.push({ effect: 'exchangeDeleted', exchange })
+      if (hasState(exchange)) effects.push({ effect: 'exchangeDeleted', exchange })
     }
     for (const user of this.users.values()) {
       user.permissions.delete(vhost.name)
@@ -236,7 +236,8 @@ export class Topology {
     const vhost = this.#vhost(change.vhost)
     const exchange = addExchange(vhost, change.id, change.name, change.type, table, change)
     this.lastId = Math.max(this.lastId, change.id)
-    return exchange.delayed ? [{ effect: 'exchangeDeclared', exchange }] : nothingToDo
+    const special = exchange.delayed || exchange.deduplication !== undefined
+    return special ? [{ effect: 'exchangeDeclared', exchange }] : nothingToDo
   }
 
   #deleteExchange(vhost: VhostRecord, name: string): readonly TopologyEffect[] {
@@ -248,7 +249,7 @@ export class Topology {
     exchange.deleted = true
     vhost.exchanges.delete(name)
     vhost.exchangesByBytes.delete(name)
-    return exchange.mayHold ? [{ effect: 'exchangeDeleted', exchange }] : nothingToDo
+    return hasState(exchange) ? [{ effect: 'exchangeDeleted', exchange }] : nothingToDo
   }
 
   #declareQueue(change: Change<'queueDeclared'>): readonly TopologyEffect[] {
@@ -420,6 +421,7 @@ function addExchange(
     policy: undefined,
     operatorPolicy: undefined,
     delayed: false,
+    deduplication: undefined,
     mayHold: false,
     alternate: undefined,
     outbound: new Map(),
@@ -432,6 +434,10 @@ function addExchange(
   vhost.exchanges.set(name, exchange)
   vhost.exchangesByBytes.set(name, exchange)
   return exchange
+}
+
+function hasState(exchange: ExchangeRecord): boolean {
+  return exchange.mayHold || exchange.deduplication !== undefined
 }
 
 function setOrDelete(map: Map<string, unknown>, key: string, value: unknown): void {

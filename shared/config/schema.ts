@@ -544,6 +544,11 @@ const ownSettings = {
     default: 'Warren',
     doc: 'Product announced to clients.',
   },
+  'product.name_amqp10': {
+    type: 'string',
+    default: 'RabbitMQ',
+    doc: 'Product announced to clients of AMQP 1.0: RabbitMQ’s client libraries talk to no other.',
+  },
   'product.version': {
     type: 'string',
     default: '4.2.1',

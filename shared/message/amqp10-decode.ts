@@ -1,10 +1,11 @@
 // The sections of AMQP 1.0 as 0-9-1 keys and properties.
 
 import { Buffer } from 'node:buffer'
+import { EntryForm } from '../bus/wire.ts'
 import type { Reader } from '../bytes/reader.ts'
 import { decodeUtf8 } from '../bytes/utf8.ts'
 import { Writer } from '../bytes/writer.ts'
-import { encodedBodyType } from './amqp10-encode.ts'
+import { encodedBodyType, encodedLayout } from './amqp10-encode.ts'
 import { readAmqp10Map, readAmqp10Value, skipAmqp10Value, textOfAmqp10 } from './amqp10-value.ts'
 import type { BasicProperties } from './properties.ts'
 import { encodeProperties } from './properties.ts'
@@ -22,6 +23,9 @@ export class Amqp10Head {
   joined: Buffer | undefined
   /** Where the head ends if a single data section follows and nothing else; else -1. */
   headEnd: number
+  /** Where properties and application properties are; -1: there are none. */
+  bareAt: number
+  bareEnd: number
   readonly headers: FieldEntry[]
   readonly properties: { -readonly [K in keyof BasicProperties]: BasicProperties[K] }
 
@@ -32,14 +36,23 @@ export class Amqp10Head {
     this.bodySize = 0
     this.joined = undefined
     this.headEnd = -1
+    this.bareAt = -1
+    this.bareEnd = -1
     this.headers = []
     this.properties = {}
   }
 
-  /** The bytes of keys and properties, with a header for the offset (0 for now) at `offsetAt`. */
-  finish(queue: string): {
+  /**
+   * The bytes of keys, native part and properties, with a header for the offset (0 for now) at
+   * `offsetAt`. `message`: what the sections were read from.
+   */
+  finish(
+    queue: string,
+    message: Uint8Array,
+  ): {
     readonly bytes: Uint8Array
     readonly exrkSize: number
+    readonly extraSize: number
     readonly offsetAt: number
   } {
     const keys = new Writer(64)
@@ -48,12 +61,22 @@ export class Amqp10Head {
     const offset: FieldEntry = [offsetHeader, { type: 'l', value: 0 }]
     const others = this.headers.filter(([name]) => name !== offsetHeader)
     const props = encodeProperties({ ...this.properties, headers: [offset, ...others] })
-    const at = headersAt(props)
-    const bytes = new Uint8Array(keys.at + props.length)
-    bytes.set(keys.bytes.subarray(0, keys.at))
-    bytes.set(props, keys.at)
+    const exrkSize = keys.at
+    if (this.bareAt >= 0 && this.joined === undefined) this.writeNativePart(keys, message)
+    const propsAt = keys.at
+    keys.raw(props)
     // Behind the size of the table, the key with its length, and the type of the value.
-    return { bytes, exrkSize: keys.at, offsetAt: keys.at + at + 4 + 1 + offsetHeader.length + 1 }
+    const offsetAt = propsAt + headersAt(props) + 4 + 1 + offsetHeader.length + 1
+    return { bytes: keys.finish(), exrkSize, extraSize: propsAt - exrkSize, offsetAt }
+  }
+
+  /** What readers of AMQP 1.0 shall get as it was (see amqp10-encode.ts); annotations come from headers. */
+  private writeNativePart(to: Writer, message: Uint8Array): void {
+    to.u8(0)
+    to.u8(EntryForm.amqp10)
+    to.u8(this.properties.type === encodedBodyType ? encodedLayout : 0)
+    to.u32(0)
+    to.longBytes(message.subarray(this.bareAt, this.bareEnd))
   }
 }
 
@@ -77,6 +100,10 @@ export function headFromSections(reader: Reader): Amqp10Head {
     } else {
       if (bodyFrom >= 0) only = false
       readSection(reader, code, head)
+      if (code === 0x73 || code === 0x74) {
+        if (head.bareAt < 0) head.bareAt = from
+        head.bareEnd = reader.at
+      }
     }
   }
   if (bodyFrom < 0) reader.fail('no body')

@@ -1,6 +1,11 @@
-// 0-9-1 keys and properties as the sections of AMQP 1.0 that come before a body.
+// 0-9-1 keys and properties as the sections of AMQP 1.0 that come before a body. What a publisher of
+// AMQP 1.0 said itself is in the entry's native part, and goes out as it came in:
+//
+//   form u8 | layout u8 | size u32, annotations section | size u32, properties and application
+//   properties sections | ...          layout 2: the body region holds encoded sections
 
 import type { Buffer } from 'node:buffer'
+import { EntryForm } from '../bus/wire.ts'
 import { decodeUtf8Lossy, encodeUtf8 } from '../bytes/utf8.ts'
 import { Writer } from '../bytes/writer.ts'
 import {
@@ -16,6 +21,8 @@ import { decodeProperties } from './properties.ts'
 import type { FieldEntry, FieldTable, FieldValue } from './value.ts'
 import { fieldOf, textField } from './value.ts'
 
+/** Layout of native parts whose body region holds encoded sections. */
+export const encodedLayout = 2
 /** Type of messages whose body is encoded sections. */
 export const encodedBodyType = 'amqp-1.0'
 /** Header that says what a chunk's Bloom filter is made of. */
@@ -28,34 +35,56 @@ export interface Amqp10Sections {
   readonly filter: Uint8Array
 }
 
-/** `bytes[at..]` holds exchange and routing key, `bytes[propsAt, propsAt + propsSize)` the properties. */
+/** `bytes[at..]` holds exchange and routing key, then the extra region, then the properties. */
 export function amqp10Sections(
   bytes: Buffer,
   at: number,
   exrkSize: number,
-  propsAt: number,
+  extraSize: number,
   propsSize: number,
 ): Amqp10Sections {
-  const properties = decodeProperties(bytes, propsAt, propsSize)
+  const properties = decodeProperties(bytes, at + exrkSize + extraSize, propsSize)
   const headers = properties.headers ?? []
   const keyAt = at + 1 + (bytes[at] as number)
   const exchange = decodeUtf8Lossy(bytes, at + 1, keyAt)
   const key = decodeUtf8Lossy(bytes, keyAt + 1, at + exrkSize)
   const writer = new Writer(256)
+  const native = nativeOf(bytes, at + exrkSize, extraSize)
   writeHeader(writer, properties)
   writeAnnotations(writer, exchange, key, properties, headers)
-  writeProperties(writer, properties)
-  const plain = headers.filter(([name, value]) => isPlain(name, value))
-  if (plain.length > 0) {
-    section(writer, 0x74)
-    writeAmqp10Map(writer, plain, writeAmqp10Text)
-  }
+  if (native === undefined) {
+    writeProperties(writer, properties)
+    writeApplicationProperties(writer, headers)
+  } else writer.raw(native.bare)
   const filter = fieldOf(headers, filterHeader)
   return {
     head: writer.finish(),
-    bodyEncoded: properties.type === encodedBodyType,
+    bodyEncoded: native?.bodyEncoded ?? properties.type === encodedBodyType,
     filter: filter?.type === 'S' ? bytesOf(filter.value) : new Uint8Array(0),
   }
+}
+
+/** The native part of AMQP 1.0 in an extra region, if it has one. */
+function nativeOf(
+  bytes: Buffer,
+  at: number,
+  size: number,
+): { readonly bare: Buffer; readonly bodyEncoded: boolean } | undefined {
+  if (size === 0) return undefined
+  let to = at + 1
+  for (let keys = bytes[at] as number; keys > 0; keys--) to += 1 + (bytes[to] as number)
+  if (to >= at + size || bytes[to] !== EntryForm.amqp10) return undefined
+  const bodyEncoded = bytes[to + 1] === encodedLayout
+  const bareAt = to + 6 + bytes.readUInt32BE(to + 2)
+  const bareSize = bytes.readUInt32BE(bareAt)
+  return { bare: bytes.subarray(bareAt + 4, bareAt + 4 + bareSize), bodyEncoded }
+}
+
+function writeApplicationProperties(writer: Writer, headers: FieldTable): void {
+  const plain = headers.filter(([name, value]) => isPlain(name, value))
+  if (plain.length === 0) return
+  section(writer, 0x74)
+  writeAmqp10Map(writer, plain, writeAmqp10Text)
 }
 
 function section(writer: Writer, code: number): void {

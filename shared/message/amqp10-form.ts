@@ -42,7 +42,7 @@ export class Amqp10Encoder {
   prepare(bytes: Buffer, at: number, exrkSize: number, extraSize: number, propsSize: number): void {
     const size = exrkSize + extraSize + propsSize
     if (size === this.lastSize && same(this.last, 0, bytes, at, size)) return
-    const made = amqp10Sections(bytes, at, exrkSize, at + exrkSize + extraSize, propsSize)
+    const made = amqp10Sections(bytes, at, exrkSize, extraSize, propsSize)
     this.head = made.head
     this.headSize = made.head.length
     this.bodyEncoded = made.bodyEncoded
@@ -82,9 +82,10 @@ export class Amqp10Encoder {
 
 /** From sections to an entry of the bus. */
 export class Amqp10Decoder {
-  /** Exchange and routing key, then properties with the header x-stream-offset. */
+  /** Exchange and routing key, native part, properties with the header x-stream-offset. */
   bytes: Uint8Array
   exrkSize: number
+  extraSize: number
   propsSize: number
   /** Where in `bytes` the eight bytes of the offset are. */
   offsetAt: number
@@ -102,6 +103,7 @@ export class Amqp10Decoder {
   constructor(queue: string) {
     this.bytes = new Uint8Array(0)
     this.exrkSize = 0
+    this.extraSize = 0
     this.propsSize = 0
     this.offsetAt = 0
     this.bodyAt = 0
@@ -153,10 +155,11 @@ export class Amqp10Decoder {
       head.bodyAt = at
       head.bodySize = size
     }
-    const { bytes: made, exrkSize, offsetAt } = head.finish(this.queue)
+    const { bytes: made, exrkSize, extraSize, offsetAt } = head.finish(this.queue, bytes)
     this.bytes = made
     this.exrkSize = exrkSize
-    this.propsSize = made.length - exrkSize
+    this.extraSize = extraSize
+    this.propsSize = made.length - exrkSize - extraSize
     this.offsetAt = offsetAt
     this.bodyAt = head.bodyAt
     this.bodySize = head.bodySize

@@ -27,7 +27,7 @@ start_broker() {
     s.listen(0, '127.0.0.1', () => { console.log(s.address().port); s.close() })")
   data_dir=$(mktemp -d)
   node "$root/dist/core/main.js" start --data-dir "$data_dir" \
-    --set mqtt.listeners.tcp=none --set web_mqtt.tcp=none --set stream.listeners.tcp=none \
+    --set mqtt.listeners.tcp=none --set web_mqtt.tcp=none --set stream.listeners.tcp.local=127.0.0.1:0 \
     --set stomp.listeners.tcp.local=127.0.0.1:0 --set web_stomp.tcp=none \
     --set "listeners.tcp.local=127.0.0.1:$port" >"$work/broker.log" 2>&1 &
   broker_pid=$!
@@ -57,6 +57,14 @@ stomp_py() {
     "$work/python/bin/python" "$here/python/stomp_client.py"
 }
 
+stream_py() {
+  if [ -z "${STREAM_PORT:-}" ]; then
+    STREAM_PORT=$(sed -n 's/.*listening: stream on .*:\([0-9]*\)$/\1/p' "$work/broker.log" 2>/dev/null)
+  fi
+  python_ready && STREAM_HOST=$host STREAM_PORT=${STREAM_PORT:-5552} \
+    "$work/python/bin/python" "$here/python/stream_client.py"
+}
+
 pika() { python_ready && "$work/python/bin/python" "$here/python/pika_client.py"; }
 
 aio_pika() { python_ready && "$work/python/bin/python" "$here/python/aio_pika_client.py"; }
@@ -68,6 +76,19 @@ tutorials() {
 }
 
 go_client() { (cd "$here/go" && go build -o "$work/go-client" . && "$work/go-client"); }
+
+go_amqp10() {
+  (cd "$here/go-amqp10" && go build -o "$work/go-amqp10" . && "$work/go-amqp10")
+}
+
+proton() { python_ready && "$work/python/bin/python" "$here/python/proton_client.py"; }
+
+java_amqp10() {
+  (cd "$here/java-amqp10" &&
+    mvn --quiet --batch-mode "-Dbuild.dir=$work/java-amqp10" package dependency:build-classpath \
+      "-Dmdep.outputFile=$work/java-amqp10.classpath" &&
+    java -cp "$work/java-amqp10/amqp10-check-1.jar:$(cat "$work/java-amqp10.classpath")" Amqp10Check)
+}
 
 java_client() {
   (cd "$here/java" &&
@@ -100,7 +121,8 @@ passed=0
 failed=0
 clients=("$@")
 if [ ${#clients[@]} = 0 ]; then
-  clients=(pika aio_pika dead_letters stomp_py tutorials go_client java_client c_client)
+  clients=(pika aio_pika dead_letters stomp_py stream_py tutorials go_client java_client c_client)
+  clients+=(proton go_amqp10 java_amqp10)
 fi
 for client in "${clients[@]}"; do
   if output=$("$client" 2>&1); then

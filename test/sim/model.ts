@@ -23,6 +23,8 @@ export interface Copy {
   /** The turn in which it became ready. */
   since: number
   deliveries: number
+  /** When it has to be gone, if it waits then. */
+  expiry: number
 }
 
 export interface MessageModel {
@@ -45,6 +47,13 @@ export interface QueueModel {
   readonly shard: number
   autoDelete: boolean
   singleActive: boolean
+  /** Messages may leave by themselves: what happened to one can't be told from outside. */
+  bounded: boolean
+  /** Undefined: they don't expire. */
+  ttl: number | undefined
+  /** It may refuse messages. */
+  refuses: boolean
+  priorityMax: number
   /** The connection that owns it, if exclusive. */
   owner: string | undefined
   /** The topology's id; -1 before it is known. */

@@ -3,7 +3,14 @@
 // at the end of a turn.
 
 import type { ControlReply } from '../../shared/bus/control.ts'
-import { EntryFlag, entryWords, extentWords, Outcome, Record } from '../../shared/bus/wire.ts'
+import {
+  EntryFlag,
+  entryWords,
+  extentWords,
+  Outcome,
+  priorityOf,
+  Record,
+} from '../../shared/bus/wire.ts'
 import type { SimEntry } from '../support/sim-entry.ts'
 import { readEntry } from '../support/sim-entry.ts'
 import type { SimGateway, SimNode } from '../support/sim-node.ts'
@@ -173,17 +180,23 @@ export class Observer {
     message.unroutable = route.must.size > 0 ? 'no' : route.may.size > 0 ? 'maybe' : 'yes'
     for (const queue of route.must) {
       const remote = queue.shard !== shard
-      const copy = this.addCopy(message, queue, committing || remote ? 'pending' : 'ready')
+      const copy = this.addCopy(message, queue, committing || remote ? 'pending' : stateIn(queue))
+      if (!remote && !committing) this.setExpiry(copy)
       if (remote && !committing) this.mustForward.push(copy)
     }
     for (const queue of route.may) this.addCopy(message, queue, 'maybe')
   }
 
   private addCopy(message: MessageModel, queue: QueueModel, state: Copy['state']): Copy {
-    const copy: Copy = { message, queue, state, since: this.turn, deliveries: 0 }
+    const since = this.turn
+    const copy: Copy = { message, queue, state, since, deliveries: 0, expiry: Infinity }
     message.copies.set(queue, copy)
     queue.copies.add(copy)
     return copy
+  }
+
+  private setExpiry(copy: Copy): void {
+    if (copy.queue.ttl !== undefined) copy.expiry = this.node.now + copy.queue.ttl
   }
 
   private settle(link: LinkModel, input: Extract<Input, { kind: 'settle' }>): void {
@@ -204,7 +217,7 @@ export class Observer {
   }
 
   private giveBack(copy: Copy): void {
-    copy.state = copy.queue.status === 'present' ? 'ready' : 'maybe'
+    copy.state = copy.queue.status === 'present' ? stateIn(copy.queue) : 'maybe'
     if (copy.queue.status === 'gone') copy.state = 'gone'
     copy.since = this.turn
   }
@@ -359,6 +372,7 @@ export class Observer {
         const copy = message.copies.get(queue)
         if (copy === undefined || copy.state !== 'coming') continue
         this.giveBack(copy)
+        this.setExpiry(copy)
       }
     }
   }
@@ -505,6 +519,9 @@ export class Observer {
       output.redelivered === copy.deliveries > 0,
       () => `${nameOf(copy)}: redelivered is ${output.redelivered} after ${copy.deliveries}`,
     )
+    // One that comes at once is delivered, whatever its time.
+    const late = copy.expiry <= this.node.now && copy.since < this.turn
+    check(!late, () => `${nameOf(copy)} is delivered ${this.node.now - copy.expiry} ms late`)
     copy.deliveries++
     queue.served.push(copy)
     this.delivered++
@@ -545,7 +562,7 @@ export class Observer {
   private checkOrder(link: LinkModel, copy: Copy, order: Map<string, number>): void {
     const { publisher, seq } = copy.message
     if (copy.since >= this.turn || publisher === undefined) return
-    const key = `${link.id} ${copy.queue.name} ${this.publisherId(publisher)}`
+    const key = `${link.id} ${copy.queue.name} ${this.publisherId(publisher)} ${levelOf(copy)}`
     const last = order.get(key)
     check(last === undefined || last < seq, () => `${nameOf(copy)} comes after a later message`)
     order.set(key, seq)
@@ -571,12 +588,14 @@ export class Observer {
   private confirm(link: LinkModel, output: Extract<Output, { kind: 'confirm' }>): void {
     const channel = link.channels.get(output.channel)
     check(channel !== undefined, () => `a confirm for channel ${output.channel}, which is closed`)
-    check(!output.nack, () => 'a nack')
     const settled = channel.awaiting.splice(0, output.count)
     check(settled.length === output.count, () => `${output.count} confirms for ${settled.length}`)
     for (const message of settled) {
       const { id, flags, unroutable, returned } = message
-      for (const copy of message.copies.values()) {
+      const copies = [...message.copies.values()]
+      const refuses = copies.some(({ queue }) => queue.refuses && queue.bounded)
+      check(!output.nack || refuses, () => `a nack for message ${id}`)
+      for (const copy of copies) {
         check(copy.state !== 'coming', () => `message ${id} is confirmed too early`)
       }
       const lost = unroutable === 'yes' && (flags & EntryFlag.mandatory) !== 0 && !returned
@@ -620,7 +639,7 @@ export class Observer {
         if (copy.state !== 'pending') continue
         const remote = copy.queue.shard !== this.ingressOf(message)
         check(!remote || !sure, () => `${nameOf(copy)} was not forwarded`)
-        copy.state = sure && copy.queue.status === 'present' ? 'ready' : 'maybe'
+        copy.state = sure && copy.queue.status === 'present' ? stateIn(copy.queue) : 'maybe'
         copy.since = this.turn
       }
       const lost = sure && unroutable === 'yes' && (flags & EntryFlag.mandatory) !== 0 && !returned
@@ -665,16 +684,18 @@ export class Observer {
   // Nothing that waited through the whole turn may come before what was delivered.
   private checkFirst(queue: QueueModel): void {
     if (queue.status !== 'present') return
-    const firsts = new Map<ChannelModel, Copy>()
+    const firsts = new Map<string, Copy>()
     for (const copy of queue.copies) {
       const { publisher, seq } = copy.message
       if (copy.state !== 'ready' || copy.since >= this.turn || publisher === undefined) continue
-      const first = firsts.get(publisher)
-      if (first === undefined || first.message.seq > seq) firsts.set(publisher, copy)
+      const key = `${this.publisherId(publisher)} ${levelOf(copy)}`
+      const first = firsts.get(key)
+      if (first === undefined || first.message.seq > seq) firsts.set(key, copy)
     }
     for (const copy of queue.served) {
       const { publisher, seq } = copy.message
-      const first = publisher === undefined ? undefined : firsts.get(publisher)
+      const key = publisher === undefined ? '' : `${this.publisherId(publisher)} ${levelOf(copy)}`
+      const first = firsts.get(key)
       check(
         first === undefined || first.message.seq > seq,
         () => `${nameOf(copy)} was delivered before message ${first?.message.id}, which was ready`,
@@ -700,7 +721,7 @@ export class Observer {
       () => `${queue.name}: ${engine.unackedCount} unacked, should be ${unacked}`,
     )
     if (found === 0) for (const copy of queue.copies) if (copy.state === 'maybe') this.drop(copy)
-    if (found === ready + maybe)
+    if (found === ready + maybe && !queue.bounded)
       for (const copy of queue.copies) if (copy.state === 'maybe') copy.state = 'ready'
     check(
       engine.consumers.all.size === queue.consumers.length,
@@ -742,6 +763,16 @@ export class Observer {
       )
     }
   }
+}
+
+/** What a copy is that waits. */
+function stateIn(queue: QueueModel): Copy['state'] {
+  return queue.bounded ? 'maybe' : 'ready'
+}
+
+/** Order holds among messages of one level. */
+function levelOf({ message, queue }: Copy): number {
+  return Math.min(priorityOf(message.flags), queue.priorityMax)
 }
 
 /** What decides about a message whose commit nobody will hear of. */

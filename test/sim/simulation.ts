@@ -269,6 +269,8 @@ export class Simulation {
       )
       check(queues.size === 0, () => `shard ${index} has ${queues.size} queues at the end`)
       const left = [...holders.values()].length
+      const { timers } = this.node.shard(index).state
+      check(timers.count === 0, () => `shard ${index}: ${timers.count} timers at the end`)
       check(left === 0 && getters.size === 0, () => `shard ${index}: ${left} holders at the end`)
     }
     // Each shard writes one slab, each gateway one per shard.

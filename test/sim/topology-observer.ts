@@ -101,6 +101,14 @@ export class TopologyObserver {
       queue.singleActive = record.arguments.some(
         ([key, { value }]) => key === 'x-single-active-consumer' && value === true,
       )
+      const { settings } = record
+      queue.ttl = settings.messageTtlMs
+      queue.bounded =
+        settings.messageTtlMs !== undefined ||
+        settings.lengthMax !== undefined ||
+        settings.bytesMax !== undefined
+      queue.refuses = settings.overflow !== 'drop-head'
+      queue.priorityMax = settings.priorityMax ?? 0
       if (queue.owner !== undefined && !this.isOpen(queue.owner)) this.leave(queue)
     }
   }
@@ -136,6 +144,10 @@ export class TopologyObserver {
       shard: placeQueue('/', name, this.node.shards.length),
       autoDelete: false,
       singleActive: false,
+      bounded: false,
+      ttl: undefined,
+      refuses: false,
+      priorityMax: 0,
       owner: undefined,
       id: -1,
       status: 'arriving',

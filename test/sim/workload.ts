@@ -1,7 +1,8 @@
 // What clients of one gateway do, by chance: one thing at a time per connection, as a session would.
 
 import type { ControlOp, ControlReply } from '../../shared/bus/control.ts'
-import { EntryFlag, LinkFlag, Outcome } from '../../shared/bus/wire.ts'
+import { EntryFlag, LinkFlag, Outcome, priorityShift } from '../../shared/bus/wire.ts'
+import type { FieldValue } from '../../shared/message/value.ts'
 import type { SimGateway } from '../support/sim-node.ts'
 import type { SimConsumer, SimDelivery, SimUpload } from '../support/sim-session.ts'
 import { SimChannel, SimConnection } from '../support/sim-session.ts'
@@ -341,7 +342,8 @@ export class Workload {
     const body = content(id, random.below(most + 1))
     const flags =
       (random.chance(0.3) ? EntryFlag.mandatory : 0) |
-      (random.chance(0.5) ? EntryFlag.persistent : 0)
+      (random.chance(0.5) ? EntryFlag.persistent : 0) |
+      (random.chance(0.3) ? random.below(7) << priorityShift : 0)
     const extraKeys = random.chance(0.05) ? [this.keyFor(exchange), this.keyFor(exchange)] : []
     const props = messageProps(id)
     this.observer.messages.set(id, {
@@ -493,7 +495,19 @@ export class Workload {
 
   private declaration(client: Client, queue: string): ControlOp {
     const { random } = this
-    const single = random.chance(0.2)
+    const args: [string, FieldValue][] = []
+    const number = (key: string, value: number): void => {
+      args.push([key, { type: 'I', value }])
+    }
+    if (random.chance(0.2)) args.push(['x-single-active-consumer', { type: 't', value: true }])
+    if (random.chance(0.15)) number('x-message-ttl', random.pick([0, 20, 20, 400, 400]) ?? 0)
+    if (random.chance(0.1)) number('x-max-length', random.below(10))
+    if (random.chance(0.05)) number('x-max-length-bytes', random.below(5000))
+    if (random.chance(0.2)) number('x-max-priority', random.between(1, 5))
+    if (random.chance(0.3)) {
+      const value = random.chance(0.6) ? 'reject-publish' : 'reject-publish-dlx'
+      args.push(['x-overflow', { type: 'S', value }])
+    }
     return {
       op: 'queueDeclare',
       connection: client.connection.slot,
@@ -502,7 +516,7 @@ export class Workload {
       durable: random.chance(0.7),
       exclusive: random.chance(0.1),
       autoDelete: random.chance(0.15),
-      arguments: single ? [['x-single-active-consumer', { type: 't', value: true }]] : [],
+      arguments: args,
     }
   }
 

@@ -56,11 +56,15 @@ export class SectionScan {
       }
       const repeats = code === last && (code === Descriptor.data || code === Descriptor.sequence)
       const second = code > Descriptor.data && code <= Descriptor.value && this.bodyCount > 0
+      to = skipValue(view, valueAt, end)
       if ((code <= last && !repeats) || (second && !repeats)) {
-        throw new DecodeError(0, 'sections out of order')
+        // Proton writes a value that is null in front of the properties: then all of the rest counts
+        // as body.
+        if (this.bodyCode !== Descriptor.value) throw new DecodeError(0, 'sections out of order')
+        this.bodyEnd = to
+        continue
       }
       last = code
-      to = skipValue(view, valueAt, end)
       this.note(view, code, from, valueAt, to)
     }
     if (this.bodyCount === 0) throw new DecodeError(0, 'missing_amqp_message_body')

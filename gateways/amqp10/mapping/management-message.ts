@@ -1,11 +1,11 @@
 // Requests and responses of management: HTTP over AMQP (a message's properties are the request line).
 
+import { DecodeError } from '../../../shared/bytes/decode-error.ts'
 import { Writer } from '../../../shared/bytes/writer.ts'
-import { SectionScan } from '../codec/sections.ts'
 import { Descriptor } from '../codec/spec.ts'
 import type { AmqpValue } from '../codec/value.ts'
 import { NULL, stringMap, textOf, utf8 } from '../codec/value.ts'
-import { decodeValue, ValueReader } from '../codec/value-reader.ts'
+import { ValueReader } from '../codec/value-reader.ts'
 import { unquote } from './address.ts'
 import { writeSection } from './foreign-message.ts'
 
@@ -30,14 +30,23 @@ export function failure(status: number, text: string): ManagementResponse {
   return { status, body: utf8(text) }
 }
 
-/** Reads a request. Undefined where message-id, target or method are not there; DecodeError for no message. */
+/**
+ * Reads a request. Undefined where message-id, target or method are not there; DecodeError for no
+ * message. Sections are taken in any order: Proton writes a body that is null in front of the properties.
+ */
 export function readRequest(bytes: Uint8Array): ManagementRequest | undefined {
-  const scan = new SectionScan()
-  scan.scan(bytes, 0, bytes.length)
-  if (scan.propertiesAt < 0) return undefined
-  const section = decodeValue(bytes, scan.propertiesAt, scan.propertiesEnd)
-  if (section.type !== 'described' || section.value.type !== 'list') return undefined
-  const [messageId = NULL, , to, subject] = section.value.value
+  const values = new ValueReader(bytes)
+  let properties: AmqpValue = NULL
+  let body: AmqpValue = NULL
+  while (!values.done()) {
+    const section = values.read()
+    if (section.type !== 'described') throw new DecodeError(0, 'not a section')
+    const { descriptor, value } = section
+    if (isSection(descriptor, Descriptor.properties, 'amqp:properties:list')) properties = value
+    else if (isSection(descriptor, Descriptor.value, 'amqp:amqp-value:*')) body = value
+  }
+  if (properties.type !== 'list') return undefined
+  const [messageId = NULL, , to, subject] = properties.value
   const target = textOf(to)
   const method = textOf(subject)
   if (target === undefined || method === undefined) return undefined
@@ -47,8 +56,12 @@ export function readRequest(bytes: Uint8Array): ManagementRequest | undefined {
     method,
     path: path.split('/').slice(1),
     query: queryOf(query),
-    body: bodyOf(bytes, scan),
+    body,
   }
+}
+
+function isSection(descriptor: AmqpValue, code: number, name: string): boolean {
+  return descriptor.value === code || descriptor.value === name
 }
 
 /** The bytes of a response. */
@@ -66,12 +79,6 @@ export function encodeResponse(
   )
   writeSection(writer, Descriptor.value, body)
   return writer.finish()
-}
-
-function bodyOf(bytes: Uint8Array, scan: SectionScan): AmqpValue {
-  if (scan.bodyCode !== Descriptor.value) return NULL
-  const section = new ValueReader(bytes, scan.bodyAt, scan.bodyEnd).read()
-  return section.type === 'described' ? section.value : NULL
 }
 
 function queryOf(text: string): Map<string, string> {

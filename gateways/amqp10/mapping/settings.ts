@@ -26,7 +26,7 @@ export interface Amqp10Settings {
 /** Picks what a connection needs; a key that is missing or of another kind has its default. */
 export function readSettings(values: Readonly<Record<string, unknown>>): Amqp10Settings {
   return {
-    product: text(values, 'product.name'),
+    product: text(values, 'product.name_amqp10'),
     version: text(values, 'product.version'),
     clusterName: text(values, 'cluster_name'),
     mechanisms: words(values, 'auth_mechanisms'),

@@ -38,6 +38,9 @@ export function attachTarget(session: SessionState, frame: Attach): AmqpError | 
   return undefined
 }
 
+/** What the names of direct reply-to begin with. */
+const replyPrefix = 'amq.rabbitmq.reply-to.'
+
 interface Wanted extends Destination {
   /** The queue to declare first. */
   readonly declare: string | undefined
@@ -118,7 +121,21 @@ export function declareThen(
 }
 
 function check(session: SessionState, frame: Attach, destination: Destination): void {
-  const { exchange, queue } = destination
+  if (destination.queue?.startsWith(replyPrefix) === true) {
+    // A reply queue is no declared one: asked for in its own way.
+    const { queue } = destination
+    const op = { ...queueDeclare(session, queue, false, false), passive: true } as ControlOp
+    declareThen(session, frame, op, () => checkTarget(session, frame, destination, undefined))
+  } else checkTarget(session, frame, destination, destination.queue)
+}
+
+function checkTarget(
+  session: SessionState,
+  frame: Attach,
+  destination: Destination,
+  queue: string | undefined,
+): void {
+  const { exchange } = destination
   const op = { op: 'checkTarget', connection: session.context.slot, exchange, queue } as const
   perform(session, registryShard, op, ({ error }) => {
     if (error === undefined) accept(session, frame, destination, frame.target)

@@ -1,6 +1,8 @@
 // What the parts of one connection share: its facts, its way out, and why it is not reading.
 
 import type { GatewayPort } from '../../../shared/bus/gateway-port.ts'
+import { SettleBacklog } from '../../../shared/bus/settle-backlog.ts'
+import { Window } from '../../../shared/bus/window.ts'
 import { Writer } from '../../../shared/bytes/writer.ts'
 import type { Outbox, SessionHost } from '../../host/protocol.ts'
 import { FrameType } from '../codec/frame.ts'
@@ -9,8 +11,6 @@ import type { CompositeFields, CompositeKind } from '../codec/spec.ts'
 import type { AmqpError } from '../mapping/conditions.ts'
 import type { Amqp10Settings } from '../mapping/settings.ts'
 import { copyOut } from './copy-out.ts'
-import { SettleBacklog } from './settle-backlog.ts'
-import { Window } from './window.ts'
 
 /** Reasons, as bits, why the connection takes no more bytes. */
 export const Wait = {
@@ -18,6 +18,8 @@ export const Wait = {
   reply: 1,
   /** A ring is full, or the arena: something must be sent first. */
   bus: 2,
+  /** It has published faster than it may. */
+  rate: 4,
 } as const
 
 /** Somebody who found a ring full: asked again after the bus was drained. */
@@ -49,6 +51,8 @@ export class ConnectionContext {
   frameMax: number
   /** Something was written since this was last cleared. */
   wrote: boolean
+  /** With Wait.rate: until when, by the host's clock. */
+  private heldUntil: number
   /** Bytes of messages that have come in part, of all links. */
   gathered: number
   /** Who waits for the answer to an op. */
@@ -78,6 +82,7 @@ export class ConnectionContext {
     this.containerId = ''
     this.frameMax = 512
     this.wrote = false
+    this.heldUntil = 0
     this.gathered = 0
     this.operating = undefined
     this.unsent = new Set()
@@ -102,6 +107,18 @@ export class ConnectionContext {
   abandon(): void {
     this.operating = undefined
     this.waits = 0
+  }
+
+  /** It has published too fast: no more is read for `ms`. */
+  holdFor(ms: number): void {
+    this.heldUntil = Math.max(this.heldUntil, this.host.now() + ms)
+    this.waits |= Wait.rate
+    this.host.wakeAt(this.heldUntil)
+  }
+
+  /** Lets it go on if it has been held for long enough. */
+  endHold(): void {
+    if (this.host.now() >= this.heldUntil) this.waits &= ~Wait.rate
   }
 
   /** Writes a frame of one performative. */

@@ -87,6 +87,7 @@ export class Amqp10Connection implements Session, HandshakeOwner, FrameOwner {
       // Also when it was a slab that was missing: the frame that needs it asks again.
       context.waits &= ~Wait.bus
     }
+    context.endHold()
     this.reader.read()
   }
 
@@ -171,6 +172,7 @@ export class Amqp10Connection implements Session, HandshakeOwner, FrameOwner {
         this.fail(
           amqpError(Condition.internalError, `Connection forced: "${explanationOf(error)}"`),
         ),
+      onHeld: (ms) => this.context.holdFor(ms),
     })
   }
 

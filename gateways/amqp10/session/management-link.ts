@@ -40,6 +40,8 @@ export class ManagementLink implements SendingLink {
   deliveryCount: number
   credit: number
   private readonly session: ManagementOwner
+  /** Responses that have come before the client's credit for them. */
+  private readonly waiting: Uint8Array[]
   private readonly parts: Uint8Array[]
   private size: number
 
@@ -61,6 +63,7 @@ export class ManagementLink implements SendingLink {
     this.live = true
     this.deliveryCount = deliveryCount
     this.credit = incoming ? creditMax : 0
+    this.waiting = []
     this.parts = []
     this.size = 0
     const pair = session.pairs.get(name) ?? {}
@@ -105,6 +108,7 @@ export class ManagementLink implements SendingLink {
     const seen = deliveryCount === ABSENT ? 0 : deliveryCount
     const asked = linkCredit === ABSENT ? 0 : linkCredit
     this.credit = Math.max(0, asked - distance(this.deliveryCount, seen))
+    this.respond()
     if (drain === 1) {
       this.deliveryCount = advance(this.deliveryCount, this.credit)
       this.credit = 0
@@ -152,11 +156,23 @@ export class ManagementLink implements SendingLink {
         'received transfer on half open management link pair',
       )
     }
-    if (response.credit > 0) return undefined
+    // RabbitMQ does not wait for credit at all; a client may grant it a moment after its request.
+    if (response.waiting.length < creditMax) return undefined
     return amqpError(
       Condition.preconditionFailed,
       `insufficient credit (${response.credit}) for management link from broker to client`,
     )
+  }
+
+  /** Sends the responses that there is credit for. */
+  private respond(): void {
+    while (this.credit > 0) {
+      const next = this.waiting.shift()
+      if (next === undefined) return
+      this.deliveryCount = advance(this.deliveryCount, 1)
+      this.credit--
+      this.session.transfers.message(this, next)
+    }
   }
 
   private answer(bytes: Uint8Array): void {
@@ -168,10 +184,9 @@ export class ManagementLink implements SendingLink {
       session.fail(amqpError(Condition.decodeError, request))
       return
     }
-    out.deliveryCount = advance(out.deliveryCount, 1)
-    out.credit--
     manage(session, request, (response) => {
-      session.transfers.message(out, encodeResponse(request.messageId, response))
+      out.waiting.push(encodeResponse(request.messageId, response))
+      out.respond()
     })
   }
 }

@@ -63,7 +63,7 @@ describe('messages with a time', () => {
     expect(after.drain(1)).toEqual(leftAt(701))
   })
 
-  test('have it after a restart that finds a segment without its end', () => {
+  test('have it after one restart upon the other', () => {
     const folder = newFolder()
     publishAll(new StoreBench(folder, [1], small), 1, ttls)
     const again = new StoreBench(folder, [1], { ...small, wall: wall + 100 })
@@ -92,6 +92,40 @@ describe('messages with a time', () => {
       after.pass(400)
       expect([after.drain(3), after.drain(1)]).toEqual([[], bodies])
     }
+  })
+
+  test('are read back to be dead-lettered, and nothing else with them', () => {
+    const settings = { ...plainSettings, deadLetterExchange: 'dlx' }
+    const store = new StoreBench(newFolder(), [1], { ...small, settings })
+    const dead: number[] = []
+    store.state.deaths.add = (queue, row, position, reason) => {
+      expect(reason).toBe('expired')
+      dead.push(position)
+      queue.buried(row, position)
+    }
+    for (const [i, messageTtlMs] of ttls.entries()) {
+      store.queue(1).configure({ ...settings, messageTtlMs })
+      store.publish(1, `${i}`)
+      if (i % 50 === 49) store.commit()
+    }
+    store.commit()
+    const kept = store.state.messages.count
+    for (const ms of [300, 310, 900]) {
+      store.pass(ms - (store.state.clock.now - 1000))
+      expect(store.queue(1).readyCount()).toBe(leftAt(ms).length)
+    }
+    for (let i = 0; i < 40 && dead.length < ttls.length - leftAt(1000).length; i++) {
+      store.commit()
+      store.pass(5)
+      expect(store.state.messages.count).toBeLessThan(kept + 10)
+    }
+    const left = new Set(leftAt(1000))
+    expect(dead.sort((a, b) => a - b)).toEqual(
+      ttls.flatMap((_, i) => (left.has(`${i}`) ? [] : [i])),
+    )
+    expect(store.drain(1)).toEqual([...left])
+    store.commit()
+    expect(store.state.timers.count).toBe(0)
   })
 
   test('that are settled are not remembered', () => {

@@ -1,7 +1,7 @@
 // What leaves the log and memory: segments, reading back, giving space back; and a model that
 // everything is compared with.
 
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Disk } from '../../../core/store/disk.ts'
@@ -92,6 +92,63 @@ describe('a backlog', () => {
     store.commit()
     expect(segments(folder)).toEqual([])
     expect(walFiles(folder).length).toBeLessThanOrEqual(2)
+  })
+
+  test('of which little is left gives back the space of the rest', () => {
+    const folder = newFolder()
+    const store = new StoreBench(folder, [1, 2], { ...small, generationBytes: 256 * 1024 })
+    const bodies = numbers(10_000).map((body) => body.padEnd(200))
+    publishAll(store, 1, bodies)
+    const bytes = (): number =>
+      segments(folder)
+        .map((name) => statSync(join(segmentFolder(folder), name)).size)
+        .reduce((sum, size) => sum + size, 0)
+    const before = bytes()
+    const left: string[] = []
+    for (const [i, body] of bodies.entries()) {
+      expect(store.get(1)).toBe(body)
+      if (i % 50 !== 7) store.settle()
+      else {
+        left.push(body)
+        store.keepUnsettled()
+      }
+      if (i % 100 === 99) store.commit()
+    }
+    // Generations go on, with what another queue does.
+    publishAll(
+      store,
+      2,
+      numbers(8000).map((body) => body.padEnd(200)),
+    )
+    expect(store.queue(2).purge()).toBe(8000)
+    publishAll(
+      store,
+      2,
+      numbers(8000).map((body) => body.padEnd(200)),
+    )
+    expect(store.queue(2).purge()).toBe(8000)
+    publishAll(
+      store,
+      2,
+      numbers(2000).map((body) => body.padEnd(200)),
+    )
+    expect(store.queue(2).purge()).toBe(2000)
+    store.commit()
+    expect(bytes()).toBeLessThan(before / 5)
+    const after = new StoreBench(folder, [1, 2], small)
+    expect(after.drain(1)).toEqual(left)
+    expect(after.reports.filter(({ level }) => level !== 'info')).toEqual([])
+  })
+
+  test('that is in two segments, as a crash may leave it when one is written anew, comes once', () => {
+    const folder = newFolder()
+    publishAll(new StoreBench(folder, [1], small), 1, numbers(6000))
+    const name = segments(folder)[1] ?? ''
+    const file = join(segmentFolder(folder), name)
+    cpSync(file, file.replace('-0.seg', '-1.seg'))
+    const after = new StoreBench(folder, [1], small)
+    expect(after.queue(1).readyCount()).toBe(6000)
+    expect(after.drain(1)).toEqual(numbers(6000))
   })
 
   test('that is consumed as it comes is never read or written again', () => {

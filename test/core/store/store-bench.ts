@@ -299,6 +299,12 @@ export class StoreBench {
     holder.queue.settled(holder, row, position, outcome)
   }
 
+  /** The oldest message that was taken is left unsettled; `settle` goes on with the next. */
+  keepUnsettled(): void {
+    const { unacked } = this.channel
+    unacked.clear(unacked.slotOf(unacked.base))
+  }
+
   /** Bodies of all ready messages in order, without settling: only to look before a crash. */
   drain(id: number): string[] {
     const bodies: string[] = []

@@ -39,7 +39,11 @@ function decode(message: Buffer): Read {
   decoder.prepare(message, 0, message.length)
   const bytes = Buffer.from(decoder.bytes)
   const exchangeEnd = 1 + (bytes[0] ?? 0)
-  const properties = decodeProperties(bytes, decoder.exrkSize, decoder.propsSize)
+  const properties = decodeProperties(
+    bytes,
+    decoder.exrkSize + decoder.extraSize,
+    decoder.propsSize,
+  )
   const headers = (properties.headers ?? []).filter(([name]) => name !== 'x-stream-offset')
   const from = decoder.joined ?? message
   return {

@@ -1,0 +1,171 @@
+/**
+ * Streams. Mode `log`: one stream, published and read at once by the stream protocol. Mode `replay`: a
+ * stream of `messages` messages is filled by that protocol, then read from its beginning by AMQP
+ * 0-9-1; what counts is the reading.
+ */
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import { openConnection } from './connection.ts'
+import { startConsumer } from './consumer.ts'
+import type { LogClient } from './log-client.ts'
+import { openLogClient } from './log-client.ts'
+import { LogKey, publishFrame, text, u8, u32 } from './log-wire.ts'
+import type { LoadOptions } from './options.ts'
+import type { LoadResult, Usage } from './result.ts'
+import { usageNow } from './result.ts'
+
+/** Messages of one publish frame, as clients gather them. */
+const FRAME_MESSAGES = 100
+/** Unconfirmed messages, unless `confirm` says otherwise; RabbitMQ stops to read at 50 000. */
+const WINDOW = 20_000
+const CREDIT = 10
+const CLOSE_TIMEOUT_MS = 10_000
+
+type Counters = {
+  readonly usage: Usage
+  readonly delivered: number
+  readonly published: number
+  readonly confirmed: number
+  readonly bytesRead: number
+}
+
+/** Publishes and reads for a while. */
+export async function runLog(options: LoadOptions): Promise<LoadResult> {
+  const startedAt = performance.now()
+  const stream = options.run
+  const publisher = await openLogClient(options)
+  await publisher.ask(LogKey.create, [text(stream), u32(0)])
+  const consumers: LogClient[] = []
+  for (let i = 0; i < options.consumers; i++) {
+    const consumer = await openLogClient(options)
+    await consumer.subscribe(stream, 'next', CREDIT)
+    consumers.push(consumer)
+  }
+  const filling = await startFilling(publisher, options, stream, Number.POSITIVE_INFINITY)
+  const setupSeconds = (performance.now() - startedAt) / 1000
+  const counters = (): Counters => ({
+    usage: usageNow(),
+    delivered: consumers.reduce((sum, { scanner }) => sum + scanner.delivered, 0),
+    published: filling.published(),
+    confirmed: publisher.scanner.confirmed,
+    bytesRead: consumers.reduce((sum, { bytesRead }) => sum + bytesRead, 0),
+  })
+  await sleep(options.warmup * 1000)
+  const before = counters()
+  await sleep(options.seconds * 1000)
+  const after = counters()
+  filling.stop()
+  const failure = [publisher, ...consumers].find((client) => client.failure !== undefined)?.failure
+  for (const consumer of consumers) consumer.end()
+  await deleteStream(publisher, stream)
+  return result('log', before, after, setupSeconds, failure, publisher.scanner.refused)
+}
+
+/** Fills a stream, then reads it by AMQP. */
+export async function runReplay(options: LoadOptions): Promise<LoadResult> {
+  const startedAt = performance.now()
+  const stream = options.run
+  const publisher = await openLogClient(options)
+  await publisher.ask(LogKey.create, [text(stream), u32(0)])
+  const filling = await startFilling(publisher, options, stream, options.messages)
+  while (publisher.scanner.confirmed < options.messages) {
+    if (publisher.failure !== undefined) throw publisher.failure
+    await sleep(20)
+  }
+  filling.stop()
+  const setupSeconds = (performance.now() - startedAt) / 1000
+  const reader = await openConnection(options, true)
+  await reader.openChannel(1)
+  const counters = (): Counters => ({
+    usage: usageNow(),
+    delivered: reader.scanner.deliveries,
+    published: 0,
+    confirmed: 0,
+    bytesRead: reader.bytesRead,
+  })
+  const before = counters()
+  const [ack, prefetch] = [options.ack === 'auto' ? '100' : options.ack, options.prefetch || 1000]
+  await startConsumer(reader, stream, ack, prefetch, { 'x-stream-offset': 'first' })
+  while (reader.scanner.deliveries < options.messages) await sleep(5)
+  const after = counters()
+  await reader.close(CLOSE_TIMEOUT_MS)
+  await deleteStream(publisher, stream)
+  return result('replay', before, after, setupSeconds, undefined, 0)
+}
+
+async function deleteStream(publisher: LogClient, stream: string): Promise<void> {
+  await publisher.ask(LogKey.delete, [text(stream)])
+  publisher.end()
+}
+
+type Filling = { published(): number; stop(): void }
+
+/** Publishes up to `count` messages, at most a window ahead of their confirms. */
+async function startFilling(
+  client: LogClient,
+  options: LoadOptions,
+  stream: string,
+  count: number,
+): Promise<Filling> {
+  await client.ask(LogKey.declarePublisher, [u8(1), text(''), text(stream)])
+  const frame = publishFrame(FRAME_MESSAGES, options.size)
+  const frames = Math.max(1, Math.floor((64 * 1024) / frame.length))
+  const block = Buffer.concat(Array.from({ length: frames }, () => frame))
+  const window = options.confirm || WINDOW
+  const { scanner, socket } = client
+  let published = 0
+  let running = true
+  let waiting = false
+  const fill = (): void => {
+    if (waiting) return
+    while (running && published < count && published - scanner.confirmed < window) {
+      const left = Math.ceil((count - published) / FRAME_MESSAGES)
+      const some = left < frames ? block.subarray(0, left * frame.length) : block
+      published += Math.min(left, frames) * FRAME_MESSAGES
+      if (socket.write(some)) continue
+      waiting = true
+      socket.once('drain', () => {
+        waiting = false
+        fill()
+      })
+      return
+    }
+  }
+  client.onChunk = fill
+  fill()
+  return {
+    published: () => published,
+    stop: () => {
+      running = false
+    },
+  }
+}
+
+function result(
+  mode: string,
+  before: Counters,
+  after: Counters,
+  setupSeconds: number,
+  failure: Error | undefined,
+  nacked: number,
+): LoadResult {
+  const seconds = (after.usage.atMs - before.usage.atMs) / 1000
+  const cpuUs = after.usage.cpuUs - before.usage.cpuUs
+  const delivered = after.delivered - before.delivered
+  return {
+    mode,
+    seconds,
+    deliveredPerS: delivered / seconds,
+    publishedPerS: (after.published - before.published) / seconds,
+    confirmedPerS: (after.confirmed - before.confirmed) / seconds,
+    roundsPerS: 0,
+    megabytesPerS: (after.bytesRead - before.bytesRead) / 1e6 / seconds,
+    setupSeconds,
+    generatorCpuShare: cpuUs / 1e6 / seconds,
+    generatorUsPerMessage: delivered > 0 ? cpuUs / delivered : 0,
+    nacked,
+    backlog: 0,
+    saturated: false,
+    ...(failure === undefined ? {} : { error: failure.message }),
+  }
+}
