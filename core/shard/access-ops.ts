@@ -1,7 +1,8 @@
 // What a connection's user may do, for gateways that have to know before they do it.
 
 import type { AccessQuestion, ControlOp, PeerError } from '../../shared/bus/control.ts'
-import { checkAccess, checkTopicAccess } from '../topology/permissions.ts'
+import { channelError } from '../../shared/errors.ts'
+import { checkAccess, checkTopicAccess, hasTopicPermissions } from '../topology/permissions.ts'
 import { noExchange } from '../topology/refusals.ts'
 import type { ShardConnection } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
@@ -28,13 +29,18 @@ function judge(
 ): PeerError | undefined {
   const { users } = state.topology
   const { user, vhost, clientId } = connection
-  const { kind, access } = question
-  if (kind !== 'topic') {
-    const refused = checkAccess(users, user, vhost.name, kind, question.name, access)
-    if (refused !== undefined || kind === 'queue') return refused
-    const there = vhost.exchanges.has(question.name)
-    return there ? undefined : noExchange(question.name, vhost.name)
+  const { kind } = question
+  if (kind === 'every topic') {
+    const limited = hasTopicPermissions(users, user, vhost.name, question.exchange)
+    return limited ? channelError('ACCESS_REFUSED', 'topic permissions hold') : undefined
   }
-  const { exchange, key } = question
+  if (kind !== 'topic') {
+    const { access, name } = question
+    const refused = checkAccess(users, user, vhost.name, kind, name, access)
+    if (refused !== undefined || kind === 'queue') return refused
+    const there = vhost.exchanges.has(name)
+    return there ? undefined : noExchange(name, vhost.name)
+  }
+  const { access, exchange, key } = question
   return checkTopicAccess(users, user, vhost.name, exchange, key, access, clientId)
 }

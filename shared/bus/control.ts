@@ -211,7 +211,10 @@ export type KeyedOp =
       readonly bytesMax: number
     }
 
-/** Something that a connection's user may do or not. `topic`: write or read a key of a topic exchange. */
+/**
+ * Something that a connection's user may do or not. `topic`: write or read a key of a topic exchange;
+ * `every topic`: no topic permissions stand in the way of any key.
+ */
 export type AccessQuestion =
   | {
       readonly kind: 'queue' | 'exchange'
@@ -224,6 +227,7 @@ export type AccessQuestion =
       readonly key: string
       readonly access: 'write' | 'read'
     }
+  | { readonly kind: 'every topic'; readonly exchange: string }
 
 /** An error that the session turns into its protocol's own. `text` is whole: `NOT_FOUND - no queue ...`. */
 export interface PeerError {

@@ -1,6 +1,5 @@
 // What all MQTT connections of a gateway thread share.
 
-import type { ControlReply } from '../../../shared/bus/control.ts'
 import type { GatewayPort } from '../../../shared/bus/gateway-port.ts'
 import type { Log } from '../../../shared/log.ts'
 import { foldTopic } from '../../../shared/message/native-part.ts'
@@ -93,8 +92,12 @@ export class Hub {
     return this.fanOuts.values()
   }
 
-  /** Whether a client may publish to a topic. */
-  mayPublish(client: Client, topic: string, done: (allowed: boolean) => void): void {
+  /** Whether a client may publish to a topic; `every`: and to any other. */
+  mayPublish(
+    client: Client,
+    topic: string,
+    done: (allowed: boolean, every: boolean) => void,
+  ): void {
     const { exchange } = this.settings
     const op = {
       op: 'checkAccess',
@@ -102,9 +105,15 @@ export class Hub {
       questions: [
         { kind: 'exchange', name: exchange, access: 'write' },
         { kind: 'topic', exchange, key: foldTopic(topic), access: 'write' },
+        { kind: 'every topic', exchange },
       ],
     } as const
-    ask(this.port, registryShard, op, (reply) => done(isAllowed(reply)))
+    ask(this.port, registryShard, op, (reply) => {
+      const refused = reply['refused']
+      const [write, topicWrite, every] = Array.isArray(refused) ? (refused as unknown[]) : []
+      const allowed = write === null && topicWrite === null
+      done(allowed, allowed && every === null)
+    })
   }
 
   /** Deletes the queues of a session that has ended, in the name of its client. */
@@ -148,9 +157,4 @@ export class Hub {
     if (this.sys.deadline() <= now) this.sys.onDeadline(now)
     if (this.departures.deadline() <= now) this.departures.onDeadline(now)
   }
-}
-
-function isAllowed(reply: ControlReply): boolean {
-  const refused = reply['refused']
-  return Array.isArray(refused) && refused.length > 0 && refused.every((error) => error === null)
 }

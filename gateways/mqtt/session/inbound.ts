@@ -49,6 +49,10 @@ export class Inbound {
   private aliases: Map<number, Uint8Array> | undefined
   /** Topics that retained messages may be kept for: asked for once. */
   private retainable: Set<string> | undefined
+  /** Until then it may publish to any topic. */
+  private retainsAllUntil: number
+  /** The topic that was asked for last. */
+  private retainOnce: string
 
   constructor(client: Client, received: Received) {
     this.client = client
@@ -57,6 +61,8 @@ export class Inbound {
     this.head = new TopicHead(exchangeName(client.settings.exchange))
     this.aliases = undefined
     this.retainable = undefined
+    this.retainsAllUntil = 0
+    this.retainOnce = ''
   }
 
   // HOT: once per PUBLISH
@@ -324,15 +330,19 @@ export class Inbound {
       client.waits |= Wait.bus
       return false
     }
+    const now = client.host.now()
+    if (now < this.retainsAllUntil) return true
     this.retainable ??= new Set()
     const topic = this.head.text()
-    if (this.retainable.has(topic)) return true
+    if (this.retainable.has(topic) || this.retainOnce === topic) return true
     const { retainable } = this
     client.waits |= Wait.reply
-    client.hub.mayPublish(client, topic, (allowed) => {
+    client.hub.mayPublish(client, topic, (allowed, every) => {
       client.waits &= ~Wait.reply
+      if (every) this.retainsAllUntil = now + askAgainMs
       if (retainable.size >= retainableMax) retainable.clear()
-      if (allowed) retainable.add(topic)
+      if (allowed && !every) retainable.add(topic)
+      if (allowed) this.retainOnce = topic
       else client.owner.disconnect(Reason.notAuthorized, `may not publish to '${topic}'`)
     })
     return false
@@ -420,6 +430,8 @@ const noKey: Uint8Array = new Uint8Array(0)
 const transientBasic = Uint8Array.of(0x10, 0x00, 1)
 const persistentBasic = Uint8Array.of(0x10, 0x00, 2)
 const retainableMax = 1000
+/** How long a permission for all topics is taken to hold. */
+const askAgainMs = 1000
 // One publish is dealt with at a time.
 const scan = new PropertyScan()
 const publish: Publish = {
