@@ -10,7 +10,7 @@ import { topicTrieMicros } from '../../../bench/micro/topic-trie.ts'
 const BYTES_PER_OP_MAX = 4
 
 // Between functions that V8 does not inline a time or a position is a heap number, and short-lived.
-const FEATURE_BYTES_PER_OP_MAX = 36
+const FEATURE_BYTES_PER_OP_MAX = 64
 
 function bytesPerOp(micro: Micro): number {
   // A rerun: a function that is optimised late allocates until then.
