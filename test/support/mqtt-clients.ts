@@ -165,6 +165,15 @@ export class RawMqtt {
     await eventually('the broker closes the connection', () => this.closed, 15_000)
   }
 
+  /** Reads no more. */
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
   /** Ends without a word. */
   close(): void {
     this.#socket.destroy()

@@ -230,6 +230,15 @@ export class FanOut implements DeliverySink {
     return receivers
   }
 
+  /** Gets what a filter matches, though nobody has it yet; `letGo` takes that back. */
+  hold(filter: string): void {
+    this.bind(filter, () => undefined)
+  }
+
+  letGo(filter: string): void {
+    this.unbind(filter)
+  }
+
   private bind(filter: string, done: () => void): void {
     // What the gateway itself publishes does not come by the bus.
     if (isOwnTopic(filter)) {

@@ -55,16 +55,19 @@ export class Subscribing {
       read(topic, qos, nl === true, rap === true || bridge, rh ?? 0, id),
     )
     client.waits |= Wait.reply
+    // What is asked for takes effect as soon as it can: while the question is on its way.
+    const release = this.prepare(asked)
     this.checkAll(asked, (granted) => {
-      if (!client.live) return
-      const refused = granted.find((each) => each === Reason.notAuthorized)
-      if (refused !== undefined && client.settings.disconnectOnUnauthorized) {
-        client.owner.disconnect(Reason.notAuthorized, 'may not subscribe there')
-        return
-      }
-      this.addAll(asked, granted, 0, [], (reasons, added) => {
+      if (!client.live) return release()
+      this.addAll(asked, granted, (reasons, added) => {
+        release()
         client.waits &= ~Wait.reply
         if (!client.live) return
+        const { disconnectOnUnauthorized } = client.settings
+        if (disconnectOnUnauthorized && reasons.includes(Reason.notAuthorized)) {
+          client.owner.disconnect(Reason.notAuthorized, 'may not subscribe there')
+          return
+        }
         const codes = client.isV5 ? reasons : reasons.map((reason) => Math.min(reason, 0x80))
         client.send({ cmd: 'suback', messageId: packet.messageId ?? 0, granted: [...codes] })
         for (const { subscription, isNew } of added) this.retained.add(subscription, isNew)
@@ -135,7 +138,20 @@ export class Subscribing {
     }
   }
 
-  /** For each subscription a reason to refuse it, or its QoS. */
+  /** Has the gateway get what is subscribed at QoS 0; the result lets go of it again. */
+  private prepare(asked: readonly (Subscription | number)[]): () => void {
+    const fanOut = this.client.hub.fanOut(this.client.vhost)
+    const filters = asked.flatMap((each) => {
+      if (typeof each === 'number' || !isDirect(each)) return []
+      return each.filter
+    })
+    for (const filter of filters) fanOut.hold(filter)
+    return () => {
+      for (const filter of filters) fanOut.letGo(filter)
+    }
+  }
+
+  /** For each subscription a reason to refuse it, or its QoS. Queues are asked for when they are bound. */
   private checkAll(
     asked: readonly (Subscription | number)[],
     done: (granted: readonly number[]) => void,
@@ -145,11 +161,15 @@ export class Subscribing {
     const from: number[] = []
     for (const each of asked) {
       from.push(questions.length)
-      if (typeof each !== 'number' && !isOwnTopic(each.filter)) {
+      if (typeof each !== 'number' && (isDirect(each) || each.shared !== undefined)) {
         questions.push(...questionsFor(client, each))
       }
     }
     from.push(questions.length)
+    if (questions.length === 0) {
+      done(asked.map((each) => (typeof each === 'number' ? each : each.qos)))
+      return
+    }
     const op = { op: 'checkAccess', connection: client.slot, questions } as const
     ask(client.port, registryShard, op, (reply) => {
       const refused = refusedIn(reply)
@@ -166,13 +186,12 @@ export class Subscribing {
   private addAll(
     asked: readonly (Subscription | number)[],
     granted: readonly number[],
-    at: number,
-    reasons: number[],
     done: (
       reasons: readonly number[],
       added: readonly { readonly subscription: Subscription; readonly isNew: boolean }[],
     ) => void,
   ): void {
+    const reasons: number[] = []
     const added: { readonly subscription: Subscription; readonly isNew: boolean }[] = []
     const goOn = (i: number): void => {
       const each = asked[i]
@@ -189,7 +208,7 @@ export class Subscribing {
         goOn(i + 1)
       })
     }
-    goOn(at)
+    goOn(0)
   }
 
   /** Adds one, in place of an older one of the same name; `done` gets its QoS or a reason. */
@@ -229,27 +248,28 @@ export class Subscribing {
 
   private addQueued(subscription: Subscription, done: Reply): void {
     const { client } = this
-    this.openQueue((error) => {
-      if (error !== undefined) return done(reasonOf(error))
-      const queue = sessionQueue(client.clientId)
-      bindQueue(client, 'queueBind', queue, subscription.filter, (reply) => {
-        done(reply.error === undefined ? subscription.qos : reasonOf(reply.error))
+    const queue = sessionQueue(client.clientId)
+    let refused: PeerError | undefined
+    if (!this.hasQueue) {
+      const type = client.durable ? client.settings.durableQueueType : 'classic'
+      declareQueue(client, queue, client.durable, type, ({ error }) => {
+        refused = error
       })
+    }
+    // Behind it in the same ring, so that the message which comes next is in the queue.
+    bindQueue(client, 'queueBind', queue, subscription.filter, (bound) => {
+      const error = refused ?? bound.error
+      if (error !== undefined) done(reasonOf(error))
+      else if (this.hasQueue) done(subscription.qos)
+      else this.consumeQueue(queue, () => done(subscription.qos), done)
     })
   }
 
-  private openQueue(done: (error: PeerError | undefined) => void): void {
-    const { client } = this
-    if (this.hasQueue) return done(undefined)
-    const queue = sessionQueue(client.clientId)
-    const type = client.durable ? client.settings.durableQueueType : 'classic'
-    declareQueue(client, queue, client.durable, type, (reply) => {
-      if (reply.error !== undefined) return done(reply.error)
-      this.outbound.consume(queue, undefined, (ok) => {
-        if (!ok) return done(notReadable)
-        this.hasQueue = true
-        this.owner.onQueue(() => done(undefined))
-      })
+  private consumeQueue(queue: string, done: () => void, fail: Reply): void {
+    this.outbound.consume(queue, undefined, (ok) => {
+      if (!ok) return fail(Reason.notAuthorized)
+      this.hasQueue = true
+      this.owner.onQueue(done)
     })
   }
 
@@ -316,6 +336,11 @@ function read(
   return { name, filter, shared, qos, noLocal, retainAsPublished, retainHandling, id }
 }
 
+/** It comes by the gateway, from the bus. */
+function isDirect({ filter, qos, shared }: Subscription): boolean {
+  return shared === undefined && qos === 0 && !isOwnTopic(filter)
+}
+
 function questionsFor(client: Client, subscription: Subscription): AccessQuestion[] {
   const { exchange } = client.settings
   const { filter, qos, shared } = subscription
@@ -334,5 +359,3 @@ function refusedIn(reply: ControlReply): readonly (PeerError | null)[] {
   const refused = reply['refused']
   return Array.isArray(refused) ? (refused as (PeerError | null)[]) : []
 }
-
-const notReadable: PeerError = { scope: 'channel', code: 403, text: 'ACCESS_REFUSED' }
