@@ -9,8 +9,8 @@ const config: ViteUserConfig = {
     // Brokers and clients of a conformance test share the machine with the other test files.
     testTimeout: 20_000,
     hookTimeout: 20_000,
-    // Most of the slow files wait for a broker's timers: two at a time even on two cores.
-    maxWorkers: 2,
+    // Most of the slow files wait for a broker's timers: three at a time even on two cores.
+    maxWorkers: 3,
     reporters: ['default'],
   },
 }

@@ -198,7 +198,11 @@ export async function waitUntilReady(
     exit = value
   })
   const settled = (): boolean => READY.test(child.output()) || exit !== undefined
-  await eventually('the broker prints that it is ready', settled, readyMs)
+  try {
+    await eventually('the broker prints that it is ready', settled, readyMs)
+  } catch (error) {
+    throw new Error(`${String(error)}; it has printed:\n${child.output()}`)
+  }
   if (exit !== undefined) {
     throw new Error(`warren exited with ${exit.code ?? exit.signal}:\n${child.output()}`)
   }
