@@ -17,6 +17,7 @@ import type { StreamProtocolSettings } from '../mapping/settings.ts'
 import { Commands } from './commands.ts'
 import { Handshake } from './handshake.ts'
 import { Heartbeat } from './heartbeat.ts'
+import { requestAll } from './operation.ts'
 import { Publishers } from './publishers.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { SuperStreams } from './super-streams.ts'
@@ -299,23 +300,12 @@ export class StreamConnection implements Session {
       return
     }
     this.slot = 0
-    let left = port.shardCount
-    for (let shard = 0; shard < port.shardCount; shard++) {
-      port.request(
-        shard,
-        { op: 'closeConnection', connection: slot },
-        {
-          onReply: () => {
-            left--
-            if (left > 0) return
-            port.connections.remove(slot)
-            this.publishers.release()
-            this.subscriptions.release()
-            next()
-          },
-        },
-      )
-    }
+    requestAll(port, { op: 'closeConnection', connection: slot }, () => {
+      port.connections.remove(slot)
+      this.publishers.release()
+      this.subscriptions.release()
+      next()
+    })
   }
 }
 

@@ -7,6 +7,7 @@ import { ReplyCode } from '../../../shared/errors.ts'
 import { Code, Key } from '../codec/commands.ts'
 import { offeredMechanisms, readCredentials } from '../mapping/sasl.ts'
 import type { StreamConnection } from './connection.ts'
+import { requestAll } from './operation.ts'
 
 /** The shard that decides on users and vhosts. */
 const registryShard = 0
@@ -108,8 +109,20 @@ export class Handshake {
         connection.user = user
         this.mechanism = mechanism
         connection.respond(Key.saslAuthenticate, correlation, Code.ok).send()
-        if (!isAgain) this.tune()
+        if (isAgain) this.recheckAccess()
+        else this.tune()
       },
+    })
+  }
+
+  /** What the user may do can have changed: every shard looks at what the connection has open. */
+  private recheckAccess(): void {
+    const { connection } = this
+    connection.await()
+    const op = { op: 'recheckAccess', connection: connection.slot } as const
+    requestAll(connection.host.port, op, (error) => {
+      if (!connection.answered() || error === undefined) return
+      connection.close(Code.vhostAccessFailure, error.text)
     })
   }
 
