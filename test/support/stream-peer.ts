@@ -52,7 +52,8 @@ export class StreamPeer {
     await peer.call(Command.peerProperties, u32(0))
     await peer.call(Command.authenticate, plain(user, user))
     await peer.next(Command.tune)
-    peer.send(Command.tune, u32(1_048_576), u32(0))
+    // As a response, as the Go client does; the JavaScript client sends it as a request.
+    peer.send(Command.tune | 0x8000, u32(1_048_576), u32(0))
     await peer.call(Command.open, text('/'))
     return peer
   }

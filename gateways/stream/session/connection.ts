@@ -257,7 +257,11 @@ export class StreamConnection implements Session {
   private onGreeting(key: number): void {
     if (key === Key.heartbeat) return
     if (key === Key.close) this.closeByClient()
-    else if (!this.handshake.onFrame(key)) this.drop()
+    else if (!this.handshake.onFrame(key)) {
+      const { name } = this.host.peer
+      this.host.log.error(`closing stream connection ${name}: command ${key} before open`)
+      this.drop()
+    }
   }
 
   private onCommand(key: number): void {

@@ -4,7 +4,7 @@ import type { Buffer } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
 import { connectionWindow } from '../../../shared/bus/wire.ts'
 import { ReplyCode } from '../../../shared/errors.ts'
-import { Code, Key } from '../codec/commands.ts'
+import { Code, Key, responseBit } from '../codec/commands.ts'
 import { offeredMechanisms, readCredentials } from '../mapping/sasl.ts'
 import type { StreamConnection } from './connection.ts'
 import { requestAll } from './operation.ts'
@@ -25,7 +25,8 @@ export class Handshake {
   onFrame(key: number): boolean {
     const { connection } = this
     const { fields, phase } = connection
-    if (key === Key.tune) {
+    // The Go client sends it as a response, the others as a request; RabbitMQ takes both.
+    if (key === Key.tune || key === (Key.tune | responseBit)) {
       if (phase !== 'tuning') return false
       this.onTune(fields.u32(), fields.u32())
       return true
