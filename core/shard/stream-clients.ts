@@ -15,6 +15,8 @@ import type { ExchangeRecord, QueueRecord } from '../topology/records.ts'
 import { noExchange, noQueue } from '../topology/refusals.ts'
 import type { ShardChannel, ShardConnection } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
+import { chargePublish, ratesOf } from './publish-holds.ts'
+import type { RateLimit } from './publish-rates.ts'
 import type { ShardState } from './shard-state.ts'
 
 type Op<K extends StreamOp['op']> = Extract<StreamOp, { op: K }>
@@ -24,6 +26,9 @@ export interface StreamPublisher {
   readonly stream: StreamQueue
   /** Empty: no deduplication. */
   readonly reference: string
+  /** Those that hold for it at that version of the topology. */
+  rates: readonly RateLimit[] | undefined
+  ratesVersion: number
 }
 
 /** A subscription. Its gateway reads; the shard says how far, and whose turn it is. */
@@ -121,9 +126,20 @@ export class StreamClients {
           ? stream.acceptBatch(words, e, 0, entries, messages)
           : this.publishOnce(publisher, words, i, e)
       channel.confirms.push(0, position)
+      this.charge(channel, publisher, messages)
     }
     state.confirmed(channel)
     return true
+  }
+
+  private charge(channel: ShardChannel, publisher: StreamPublisher, messages: number): void {
+    const { state } = this
+    const { version } = state.topology
+    if (publisher.ratesVersion !== version) {
+      publisher.rates = ratesOf(state, channel, [publisher.stream])
+      publisher.ratesVersion = version
+    }
+    if (publisher.rates !== undefined) chargePublish(state, channel, publisher.rates, messages)
   }
 
   /** Tells gateways how far streams are that have advanced. */
@@ -177,7 +193,12 @@ export class StreamClients {
       return { error: channelError('CHANNEL_ERROR', 'the channel is closed') }
     const found = this.find(channel.connection, op.stream, 'write')
     if ('code' in found) return { error: found }
-    channel.publisher = { stream: found, reference: op.reference }
+    channel.publisher = {
+      stream: found,
+      reference: op.reference,
+      rates: undefined,
+      ratesVersion: -1,
+    }
     const channels = this.publishers.get(found) ?? new Set()
     channels.add(channel)
     this.publishers.set(found, channels)

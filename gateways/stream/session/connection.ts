@@ -51,6 +51,8 @@ export class StreamConnection implements Session {
   private readonly superStreams: SuperStreams
   /** The frame was not used up: the bus had no room. */
   private stuck: boolean
+  /** It has published too fast: no frame is read before this; 0: it may. */
+  private heldUntil: number
   private giveUpAt: number
   /** Holds once the vhost is open. */
   private tunedFrameMax: number
@@ -74,13 +76,15 @@ export class StreamConnection implements Session {
     this.commands = new Commands(this)
     this.superStreams = new SuperStreams(this)
     this.stuck = false
+    this.heldUntil = 0
     this.tunedFrameMax = 0
     this.giveUpAt = host.now() + settings.handshakeTimeoutMs
   }
 
   get blocked(): boolean {
     if (this.phase === 'ended') return false
-    return this.open > 0 || this.stuck || this.publishers.isFull() || this.reader.unfinished
+    if (this.open > 0 || this.stuck || this.heldUntil > 0) return true
+    return this.publishers.isFull() || this.reader.unfinished
   }
 
   onBytes(chunk: Buffer): void {
@@ -95,6 +99,7 @@ export class StreamConnection implements Session {
   }
 
   resume(): void {
+    if (this.heldUntil > 0 && this.host.now() >= this.heldUntil) this.heldUntil = 0
     if (this.stuck && !this.publishAgain()) return
     this.read()
   }
@@ -141,6 +146,12 @@ export class StreamConnection implements Session {
     }
     this.phase = 'ended'
     this.leave(() => {})
+  }
+
+  /** It has published too fast: no more is read for `ms`. */
+  holdFor(ms: number): void {
+    this.heldUntil = Math.max(this.heldUntil, this.host.now() + ms)
+    this.host.wakeAt(this.heldUntil)
   }
 
   /** The next frame waits for an answer. */
@@ -200,7 +211,7 @@ export class StreamConnection implements Session {
   private read(): void {
     try {
       while (this.open === 0 && !this.stuck && this.phase !== 'ended') {
-        if (this.publishers.isFull()) return
+        if (this.heldUntil > 0 || this.publishers.isFull()) return
         const found = this.reader.next()
         if (found === 'none') return
         if (found === 'large') return this.onLarge()

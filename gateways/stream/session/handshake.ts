@@ -144,6 +144,7 @@ export class Handshake {
         host.log.info(`closing stream connection ${peer.name}: ${event.error.text}`)
         connection.drop()
       },
+      onHeld: (ms) => connection.holdFor(ms),
     })
     const op = {
       op: 'openConnection',
