@@ -409,6 +409,7 @@ export class ControlDesk {
     const connection = end.connections[op.connection]
     if (connection !== undefined) {
       recheckConsumers(state, connection)
+      state.streamClients.recheck(end, connection)
       const { users } = state.topology
       const refused = checkVhostAccess(users, connection.user, connection.vhost.name)
       if (refused !== undefined) return state.refuse(end, request, refused)
