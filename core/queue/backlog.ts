@@ -6,6 +6,7 @@ import type { BacklogOwner, Log, QueueLog } from '../log/log.ts'
 import type { MessageTable } from '../message/message-table.ts'
 import type { ShardClock } from '../time/clock.ts'
 import type { TimerWheel } from '../time/timer-wheel.ts'
+import type { Annotations } from './annotations.ts'
 import type { Marks } from './marks.ts'
 import { reasonOf } from './marks.ts'
 import type { ReadyList } from './ready-list.ts'
@@ -15,8 +16,11 @@ import { Shelf } from './shelf.ts'
 /** What a backlog asks of its queue. */
 export interface BacklogQueue extends ShelfQueue {
   readonly marks: Marks | undefined
+  /** What consumers have said of messages. */
+  readonly annotations: Annotations | undefined
   restoreExpiry(position: number, at: number): void
   restoreMark(position: number, word: number): void
+  restoreAnnotation(position: number, table: Uint8Array): void
   restoreLevel(level: number): void
   /** What was asked for has come back, or has not: deliveries may go on. */
   readBack(): void
@@ -48,7 +52,7 @@ export class Backlog implements BacklogOwner {
     this.list = list
     this.context = context
     this.log = undefined
-    this.shelf = new Shelf(queue, context, () => this.log)
+    this.shelf = new Shelf(queue, context, this)
     this.borrowed = undefined
     this.restoredFrom = Number.POSITIVE_INFINITY
   }
@@ -122,12 +126,24 @@ export class Backlog implements BacklogOwner {
     this.borrowed = undefined
   }
 
+  /** The message as consumers have annotated it; the hold on `row` passes to what this gives. */
+  annotated(row: number, position: number): number {
+    const { annotations } = this.queue
+    return annotations === undefined ? row : annotations.apply(row, position)
+  }
+
   get marks(): Marks | undefined {
     return this.queue.marks
   }
 
-  restore(row: number, position: number): void {
+  /** BacklogOwner. */
+  get annotations(): ReadonlyMap<number, Uint8Array> | undefined {
+    return this.queue.annotations?.tables
+  }
+
+  restore(plain: number, position: number): void {
     this.restoredFrom = Math.min(this.restoredFrom, position)
+    const row = this.annotated(plain, position)
     const reason = this.queue.dyingOf(position)
     if (reason !== undefined) {
       this.queue.die(row, position, reason)
@@ -155,6 +171,10 @@ export class Backlog implements BacklogOwner {
     this.queue.restoreMark(position, word)
   }
 
+  restoreAnnotation(position: number, table: Uint8Array): void {
+    this.queue.restoreAnnotation(position, table)
+  }
+
   restoreLevel(level: number): void {
     this.queue.restoreLevel(level)
   }
@@ -178,7 +198,8 @@ export class Backlog implements BacklogOwner {
     return this.list.stored.to
   }
 
-  load(row: number, position: number): void {
+  load(plain: number, position: number): void {
+    const row = this.annotated(plain, position)
     const bytes = this.context.messages.bodySize[row] as number
     const { stored } = this.list
     if (this.shelf.meets(row, position)) return

@@ -9,10 +9,12 @@ import {
   priorityShift,
   Record,
 } from '../../shared/bus/wire.ts'
+import type { FieldTable } from '../../shared/message/value.ts'
 import type { QueueIds } from '../dedup/queue-ids.ts'
 import type { QueueLog } from '../log/log.ts'
 import { levelOf } from '../log/log.ts'
 import type { DeduplicationSettings, QueueSettings } from '../topology/queue-settings.ts'
+import type { Annotations } from './annotations.ts'
 import type { BoundedQueue } from './bounds.ts'
 import { Bounds, needsBounds } from './bounds.ts'
 import { takeOut } from './browse.ts'
@@ -101,7 +103,7 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
     this.log = this.levels.log
     const counts = settings.type === 'quorum'
     this.counts = counts
-      ? new DeliveryCounts(context.log, (position) => this.levels.logOf(position))
+      ? new DeliveryCounts(context, (position) => this.levels.logOf(position))
       : undefined
     this.marks = this.counts?.marks
     this.owed = new OwedAnswers()
@@ -353,6 +355,13 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
     if (outcome === Outcome.complete) this.drop(row, position)
     else if (outcome === Outcome.discard) this.die(row, position, 'rejected')
     else this.takeBack(row, position, outcome === Outcome.requeueFailed)
+  }
+
+  /** QueueEnd: queues that count keep what consumers say of their messages; others do not (RabbitMQ 4.0). */
+  annotate(row: number, position: number, headers: FieldTable): number {
+    return this.counts === undefined || this.deleted
+      ? row
+      : this.counts.annotate(row, position, headers)
   }
 
   private takeBack(row: number, position: number, failed: boolean): void {
@@ -610,6 +619,16 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
 
   restoreMark(position: number, word: number): void {
     this.marks?.set(position, word)
+  }
+
+  /** BacklogQueue. */
+  get annotations(): Annotations | undefined {
+    return this.counts?.annotations
+  }
+
+  /** BacklogQueue. */
+  restoreAnnotation(position: number, table: Uint8Array): void {
+    this.counts?.restoreAnnotation(position, table)
   }
 
   private drop(row: number, position: number): void {

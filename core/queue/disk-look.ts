@@ -3,10 +3,12 @@
 
 import { AliveSet } from '../log/alive-set.ts'
 import type { Log, QueueLog, SomeSink } from '../log/log.ts'
+import type { Annotations } from './annotations.ts'
 
 /** The queue that is looked into. */
 export interface StoredQueue {
   readonly deleted: boolean
+  readonly annotations: Annotations | undefined
   nextStored(from: number): { readonly position: number; readonly log: QueueLog } | undefined
 }
 
@@ -57,7 +59,9 @@ export class DiskLook implements SomeSink {
   /** SomeSink. */
   loadSome(row: number, position: number): void {
     this.wanted.remove(position)
-    this.onMessage(row, position)
+    const { annotations } = this.queue
+    const told = annotations === undefined ? row : annotations.apply(row, position)
+    this.onMessage(told, position)
   }
 
   /** SomeSink. */

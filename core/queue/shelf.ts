@@ -19,6 +19,13 @@ export interface ShelfQueue {
   die(row: number, position: number, reason: DeathReason): void
 }
 
+/** Where the messages come from. */
+export interface ShelfLevel {
+  /** Undefined in a transient queue. */
+  readonly log: QueueLog | undefined
+  annotated(row: number, position: number): number
+}
+
 export interface ShelfContext {
   readonly messages: MessageTable
   readonly log: Log
@@ -38,7 +45,7 @@ const emptyPassesMax = 3
 export class Shelf implements SomeSink, TimerOwner {
   private readonly queue: ShelfQueue
   private readonly context: ShelfContext
-  private readonly log: () => QueueLog | undefined
+  private readonly level: ShelfLevel
   private readonly inMemory: PositionHeap
   /** Those on disk only. */
   private readonly lapsed: AliveSet
@@ -54,10 +61,10 @@ export class Shelf implements SomeSink, TimerOwner {
   /** -1: none is set. */
   private timer: number
 
-  constructor(queue: ShelfQueue, context: ShelfContext, log: () => QueueLog | undefined) {
+  constructor(queue: ShelfQueue, context: ShelfContext, level: ShelfLevel) {
     this.queue = queue
     this.context = context
-    this.log = log
+    this.level = level
     this.inMemory = new PositionHeap()
     this.lapsed = new AliveSet()
     this.readableTo = 0
@@ -128,7 +135,7 @@ export class Shelf implements SomeSink, TimerOwner {
 
   /** SomeSink: a message that lapsed is here. */
   loadSome(row: number, position: number): void {
-    if (this.lapsed.has(position)) this.take(row, position)
+    if (this.lapsed.has(position)) this.take(this.level.annotated(row, position), position)
     else this.context.messages.release(row)
   }
 
@@ -152,7 +159,7 @@ export class Shelf implements SomeSink, TimerOwner {
   /** TimerOwner: begins a pass. */
   onTimer(): number {
     this.timer = -1
-    const log = this.log()
+    const { log } = this.level
     if (this.lapsed.count === 0 || log === undefined || this.readOn !== undefined) return 1
     this.found = false
     this.readOn = this.context.log.readSome(log, this.lapsed, this)
@@ -195,7 +202,7 @@ export class Shelf implements SomeSink, TimerOwner {
   private giveUp(): void {
     this.emptyPasses = 0
     const { lapsed } = this
-    const log = this.log()
+    const { log } = this.level
     for (let at = lapsed.firstAlive(0); log !== undefined && at < Number.POSITIVE_INFINITY; ) {
       lapsed.remove(at)
       this.context.log.settle(log, at, 1)
