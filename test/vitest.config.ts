@@ -6,6 +6,7 @@ const config: ViteUserConfig = {
   root: fileURLToPath(new URL('..', import.meta.url)),
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: ['test/support/broker-pool.ts'],
     // Brokers and clients of a conformance test share the machine with the other test files.
     testTimeout: 20_000,
     hookTimeout: 20_000,

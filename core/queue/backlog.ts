@@ -6,6 +6,7 @@ import type { BacklogOwner, Log, QueueLog, SomeSink } from '../log/log.ts'
 import type { MessageTable } from '../message/message-table.ts'
 import type { ShardClock } from '../time/clock.ts'
 import type { TimerOwner, TimerWheel } from '../time/timer-wheel.ts'
+import type { Annotations } from './annotations.ts'
 import type { DeathReason } from './death.ts'
 import type { Marks } from './marks.ts'
 import type { ReadyList } from './ready-list.ts'
@@ -13,6 +14,8 @@ import type { ReadyList } from './ready-list.ts'
 /** What a backlog asks of its queue. */
 export interface BacklogQueue {
   readonly marks: Marks | undefined
+  /** What consumers have said of messages. */
+  readonly annotations: Annotations | undefined
   /** Messages that are dying. */
   readonly dyingCount: number
   /** Why the message was dying when the node stopped; undefined: it was not. */
@@ -20,6 +23,7 @@ export interface BacklogQueue {
   die(row: number, position: number, reason: DeathReason): void
   restoreExpiry(position: number, at: number): void
   restoreMark(position: number, word: number): void
+  restoreAnnotation(position: number, table: Uint8Array): void
   restoreLevel(level: number): void
   /** What was asked for has come back, or has not: deliveries may go on. */
   readBack(): void
@@ -80,7 +84,7 @@ export class Backlog implements BacklogOwner, SomeSink, TimerOwner {
   loadSome(row: number, position: number): void {
     if (this.lapsed?.remove(position) === true) {
       this.found = true
-      this.queue.die(row, position, 'expired')
+      this.queue.die(this.annotated(row, position), position, 'expired')
     } else this.context.messages.release(row)
   }
 
@@ -130,6 +134,11 @@ export class Backlog implements BacklogOwner, SomeSink, TimerOwner {
     this.timer = timers.add(clock.now + ms, this, 0)
   }
 
+  private annotated(row: number, position: number): number {
+    const { annotations } = this.queue
+    return annotations === undefined ? row : annotations.apply(row, position)
+  }
+
   /** What can't be read back can't be dead-lettered. */
   private giveUp(lapsed: AliveSet): void {
     this.emptyPasses = 0
@@ -145,7 +154,13 @@ export class Backlog implements BacklogOwner, SomeSink, TimerOwner {
     return this.queue.marks
   }
 
-  restore(row: number, position: number): void {
+  /** BacklogOwner. */
+  get annotations(): ReadonlyMap<number, Uint8Array> | undefined {
+    return this.queue.annotations?.tables
+  }
+
+  restore(plain: number, position: number): void {
+    const row = this.annotated(plain, position)
     const reason = this.queue.dyingOf(position)
     if (reason !== undefined) {
       this.queue.die(row, position, reason)
@@ -171,6 +186,10 @@ export class Backlog implements BacklogOwner, SomeSink, TimerOwner {
     this.queue.restoreMark(position, word)
   }
 
+  restoreAnnotation(position: number, table: Uint8Array): void {
+    this.queue.restoreAnnotation(position, table)
+  }
+
   restoreLevel(level: number): void {
     this.queue.restoreLevel(level)
   }
@@ -193,7 +212,8 @@ export class Backlog implements BacklogOwner, SomeSink, TimerOwner {
     return this.list.stored.to
   }
 
-  load(row: number, position: number): void {
+  load(plain: number, position: number): void {
+    const row = this.annotated(plain, position)
     const bytes = this.context.messages.bodySize[row] as number
     const { stored } = this.list
     if (this.lapsed?.remove(position) === true) {

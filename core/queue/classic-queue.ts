@@ -4,18 +4,17 @@ import {
   deliverWords,
   EntryFlag,
   extentWords,
-  LinkFlag,
   Outcome,
   priorityOf,
   priorityShift,
   Record,
 } from '../../shared/bus/wire.ts'
+import type { FieldTable } from '../../shared/message/value.ts'
 import type { QueueIds } from '../dedup/queue-ids.ts'
 import type { QueueLog } from '../log/log.ts'
-import { levelOf, levelSpan } from '../log/log.ts'
+import { levelOf } from '../log/log.ts'
 import type { DeduplicationSettings, QueueSettings } from '../topology/queue-settings.ts'
-import type { BacklogQueue } from './backlog.ts'
-import { Backlog } from './backlog.ts'
+import type { Annotations } from './annotations.ts'
 import type { BoundedQueue } from './bounds.ts'
 import { Bounds, needsBounds } from './bounds.ts'
 import { takeOut } from './browse.ts'
@@ -27,19 +26,21 @@ import { DeliveryCounts } from './delivery-counts.ts'
 import { commitDelivery } from './delivery-record.ts'
 import type { Holder } from './holder.ts'
 import { Lease } from './lease.ts'
+import type { LeveledQueue } from './levels.ts'
+import { Levels } from './levels.ts'
 import type { Marks } from './marks.ts'
 import { failedOf } from './marks.ts'
 import type { GroupedQueue } from './message-groups.ts'
 import { MessageGroups } from './message-groups.ts'
+import { OwedAnswers } from './owed-answers.ts'
 import type { PriorityRule } from './priority-list.ts'
 import { PriorityList } from './priority-list.ts'
 import type { GetOutcome, Queue } from './queue.ts'
 import type { QueueContext } from './queue-context.ts'
-import { ReadyList } from './ready-list.ts'
 import { Sender } from './sender.ts'
 import type { WaitingList } from './waiting-list.ts'
 
-export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQueue, GroupedQueue {
+export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQueue, GroupedQueue {
   readonly id: number
   readonly durable: boolean
   readonly logsAll: boolean
@@ -63,8 +64,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   refused: boolean
   /** Those of all levels. */
   ready: WaitingList
-  /** By level: one, unless there are priorities. */
-  private readonly backlogs: (Backlog | undefined)[]
+  private readonly levels: Levels
   /** Flags of publishes that need a closer look. */
   private watched: number
   /** In queues that drop duplicates. */
@@ -73,8 +73,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   private readonly sender: Sender
   /** Undefined in a transient queue. */
   private readonly log: QueueLog | undefined
-  /** Credited consumers that wait to hear how they stand. */
-  private owed: Consumer[]
+  private readonly owed: OwedAnswers
   /** Undefined while nothing bounds its messages. */
   private bounds: Bounds | undefined
   private lease: Lease | undefined
@@ -98,16 +97,15 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     this.refused = false
     this.context = context
     this.sender = new Sender(this.consumers, context.messages, context.want)
-    this.backlogs = []
-    const lowest = this.openLevel(0)
-    this.ready = lowest
-    this.log = this.backlogs[0]?.log
+    this.levels = new Levels(this, context)
+    this.ready = this.levels.lowest
+    this.log = this.levels.log
     const counts = settings.type === 'quorum'
     this.counts = counts
-      ? new DeliveryCounts(context.log, (position) => this.logOf(position))
+      ? new DeliveryCounts(context, (position) => this.levels.logOf(position))
       : undefined
     this.marks = this.counts?.marks
-    this.owed = []
+    this.owed = new OwedAnswers()
     this.bounds = undefined
     this.lease = undefined
     this.ids = undefined
@@ -258,7 +256,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   pump(): void {
     this.bounds?.enforce()
     this.deliverReady()
-    if (this.owed.length > 0) this.answerLinks()
+    if (this.owed.count > 0) this.owed.answer(this.consumers, this.ready.size())
   }
 
   private deliverReady(): void {
@@ -331,7 +329,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     this.context.messages.writeEntry(first, words, index + 4)
     words[index + size - 1] = this.ready.size()
     commitDelivery(channel.outlet, size, this.context.messages.slab[first] as number, extents)
-    if (this.owed.length > 0) this.context.wake(this)
+    if (this.owed.count > 0) this.context.wake(this)
     if (noAck) this.drop(first, ready.takenPosition)
     else {
       getter.unacked++
@@ -351,6 +349,13 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     if (outcome === Outcome.complete) this.drop(row, position)
     else if (outcome === Outcome.discard) this.die(row, position, 'rejected')
     else this.takeBack(row, position, outcome === Outcome.requeueFailed)
+  }
+
+  /** QueueEnd: queues that count keep what consumers say of their messages; others do not (RabbitMQ 4.0). */
+  annotate(row: number, position: number, headers: FieldTable): number {
+    return this.counts === undefined || this.deleted
+      ? row
+      : this.counts.annotate(row, position, headers)
   }
 
   private takeBack(row: number, position: number, failed: boolean): void {
@@ -420,7 +425,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     if (link.credit > 0) this.unblock(consumer, Block.credit)
     else this.consumers.block(consumer, Block.credit)
     if (!owed) return
-    if (!this.owed.includes(consumer)) this.owed.push(consumer)
+    this.owed.add(consumer)
     this.context.wake(this)
   }
 
@@ -449,18 +454,11 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     this.groups?.putBackAll(this)
     this.retries?.putBackAll()
     const count = this.ready.size()
-    for (const backlog of this.backlogs) {
-      if (backlog === undefined) continue
-      const { stored } = backlog.list
-      const { diskFrom, to } = stored
-      if (stored.drop() > 0 && backlog.log !== undefined) {
-        this.context.log.settle(backlog.log, diskFrom, to - diskFrom)
-      }
-    }
+    this.levels.dropStored()
     this.bounds?.emptied()
     this.ids?.emptied((position) => this.isLogged(position))
     while (this.ready.take()) this.drop(this.ready.takenRow, this.ready.takenPosition)
-    if (this.owed.length > 0) this.context.wake(this)
+    if (this.owed.count > 0) this.context.wake(this)
     return count
   }
 
@@ -496,8 +494,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     this.bounds?.destroy()
     this.ids?.destroy()
     this.lease?.stop()
-    for (const backlog of this.backlogs) backlog?.destroy()
-    if (this.log !== undefined) this.context.log.deleteQueue(this.log)
+    this.levels.destroy()
     while (this.ready.take()) this.context.messages.release(this.ready.takenRow)
   }
 
@@ -508,7 +505,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   die(row: number, position: number, reason: DeathReason): void {
     this.bounds?.gone(position)
     // Who drains may have waited for this message.
-    if (this.owed.length > 0) this.context.wake(this)
+    if (this.owed.count > 0) this.context.wake(this)
     if (this.settings.deadLetterExchange === undefined) {
       this.drop(row, position)
       return
@@ -530,31 +527,26 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
 
   /** A message that is on disk only has expired, and is in no list any more. */
   dieOnDisk(position: number): void {
-    if (this.owed.length > 0) this.context.wake(this)
-    const log = this.logOf(position)
+    if (this.owed.count > 0) this.context.wake(this)
+    const log = this.levels.logOf(position)
     if (log === undefined) return
     this.ids?.gone(position)
     if (this.settings.deadLetterExchange === undefined) this.context.log.settle(log, position, 1)
-    else this.backlogs[levelOf(position)]?.lapse(position)
+    else this.levels.lapse(position)
   }
 
   isLogged(position: number): boolean {
-    const log = this.logOf(position)
-    return log !== undefined && this.context.log.isAlive(log, position)
+    return this.levels.isLogged(position)
   }
 
   /** What comes next is to be read back. */
   fetch(): void {
-    const level = this.ready.levelToRead()
-    const log = this.backlogs[level]?.log
-    if (log !== undefined) this.context.log.fetch(log)
+    this.levels.fetch(this.ready.levelToRead())
   }
 
   /** Messages that are on disk only. */
   onDiskCount(): number {
-    let count = 0
-    for (const backlog of this.backlogs) count += backlog?.list.stored.onDisk ?? 0
-    return count
+    return this.levels.onDiskCount()
   }
 
   /** Takes one message that waits in memory out, to be `buried` or `unburied`. False when it is not there. */
@@ -584,33 +576,18 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
     else this.drop(row, position)
   }
 
-  /** Tells credited consumers how they stand; one that drains has to be sent what there is first. */
-  private answerLinks(): void {
-    const { owed } = this
-    this.owed = []
-    const available = this.ready.size()
-    for (const c of owed) {
-      const { link } = c
-      if (link === undefined || c.ended) continue
-      const drain = link.drain
-      if (drain && link.credit > 0) {
-        // Not now for want of window, ring or disk: whoever has room again pumps again.
-        if (available > 0 && (c.blocked & Block.waiting) === 0) {
-          this.owed.push(c)
-          continue
-        }
-        link.useUp()
-        this.consumers.block(c, Block.credit)
-      }
-      link.answered()
-      const { lane } = c.channel.outlet
-      const flags = drain ? LinkFlag.drain : 0
-      lane.short(Record.linkState, c.id, link.deliveryCount, link.credit, available, flags)
-    }
-  }
-
   restoreMark(position: number, word: number): void {
     this.marks?.set(position, word)
+  }
+
+  /** BacklogQueue. */
+  get annotations(): Annotations | undefined {
+    return this.counts?.annotations
+  }
+
+  /** BacklogQueue. */
+  restoreAnnotation(position: number, table: Uint8Array): void {
+    this.counts?.restoreAnnotation(position, table)
   }
 
   private drop(row: number, position: number): void {
@@ -622,7 +599,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
       position !== nowhere &&
       ((this.context.messages.flags[row] as number) & EntryFlag.persistent) !== 0
     ) {
-      const log = position < levelSpan ? this.log : (this.logOf(position) as QueueLog)
+      const log = this.levels.logOf(position) as QueueLog
       this.context.log.settle(log, position, 1)
     }
     this.context.messages.release(row)
@@ -638,7 +615,7 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   // HOT: once per publish and queue
   private append(flags: number, position: number, row: number, expiry: number): void {
     if (this.log !== undefined && (flags & EntryFlag.persistent) !== 0) {
-      const log = position < levelSpan ? this.log : (this.logOf(position) as QueueLog)
+      const log = this.levels.logOf(position) as QueueLog
       this.logPosition = this.context.log.enqueue(log, position, row, expiry)
     }
   }
@@ -665,22 +642,9 @@ export class ClassicQueue implements Queue, BacklogQueue, DyingQueue, BoundedQue
   }
 
   private prioritise(rule: PriorityRule): void {
-    const lowest = this.backlogs[0]?.list as ReadyList
-    this.ready = new PriorityList(rule, lowest, (level) => this.openLevel(level))
+    const { levels } = this
+    this.ready = new PriorityList(rule, levels.lowest, (level) => levels.open(level))
     this.bounds ??= new Bounds(this, this.context, this.settings)
-  }
-
-  private openLevel(level: number): ReadyList {
-    const list = new ReadyList(level * levelSpan)
-    const backlog = new Backlog(this, list, this.context)
-    while (this.backlogs.length <= level) this.backlogs.push(undefined)
-    this.backlogs[level] = backlog
-    if (this.durable) backlog.log = this.context.log.openQueue(this.id, backlog, level)
-    return list
-  }
-
-  private logOf(position: number): QueueLog | undefined {
-    return this.backlogs[levelOf(position)]?.log
   }
 }
 

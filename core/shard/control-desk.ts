@@ -39,6 +39,7 @@ import {
   openConnection,
   recheckConsumers,
 } from './session-ops.ts'
+import { modify } from './settlement.ts'
 import type { ShardState } from './shard-state.ts'
 import { Sinks } from './sinks.ts'
 import type { ShardStorage } from './storage.ts'
@@ -161,6 +162,8 @@ export class ControlDesk {
         return this.onCloseChannel(end, request, op)
       case 'globalPrefetch':
         return globalPrefetch(end, op)
+      case 'modify':
+        return modify(this.state, end, op)
       case 'fence':
         return this.peers.askAll(this.state.peers, { peer: 'fence' }, () =>
           this.state.reply(end, request, {}),
@@ -409,6 +412,7 @@ export class ControlDesk {
     const connection = end.connections[op.connection]
     if (connection !== undefined) {
       recheckConsumers(state, connection)
+      state.streamClients.recheck(end, connection)
       const { users } = state.topology
       const refused = checkVhostAccess(users, connection.user, connection.vhost.name)
       if (refused !== undefined) return state.refuse(end, request, refused)

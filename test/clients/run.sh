@@ -57,12 +57,21 @@ stomp_py() {
     "$work/python/bin/python" "$here/python/stomp_client.py"
 }
 
-stream_py() {
+stream_port() {
   if [ -z "${STREAM_PORT:-}" ]; then
     STREAM_PORT=$(sed -n 's/.*listening: stream on .*:\([0-9]*\)$/\1/p' "$work/broker.log" 2>/dev/null)
   fi
-  python_ready && STREAM_HOST=$host STREAM_PORT=${STREAM_PORT:-5552} \
-    "$work/python/bin/python" "$here/python/stream_client.py"
+  export STREAM_HOST=$host STREAM_PORT=${STREAM_PORT:-5552}
+}
+
+stream_py() {
+  stream_port
+  python_ready && "$work/python/bin/python" "$here/python/stream_client.py"
+}
+
+stream_go() {
+  stream_port
+  (cd "$here/go-stream" && go build -o "$work/go-stream" . && "$work/go-stream")
 }
 
 mqtt_port() {
@@ -118,60 +127,7 @@ mosquitto_tools() {
 }
 
 pika() { python_ready && "$work/python/bin/python" "$here/python/pika_client.py"; }
-
-aio_mqtt_port() {
-  if [ -z "${MQTT_PORT:-}" ]; then
-    MQTT_PORT=$(sed -n 's/.*listening: mqtt on .*:\([0-9]*\)$/\1/p' "$work/broker.log" 2>/dev/null)
-  fi
-  export MQTT_HOST=$host MQTT_PORT=${MQTT_PORT:-1883}
-  export MQTT_URL="tcp://$MQTT_HOST:$MQTT_PORT"
-}
-
-paho_py() {
-  mqtt_port
-  python_ready && "$work/python/bin/python" "$here/python/mqtt_client.py"
-}
-
-paho_go() {
-  mqtt_port
-  (cd "$here/go-mqtt" && go build -o "$work/go-mqtt" . && "$work/go-mqtt")
-}
-
-# Installs a Debian package where that can be done.
-debian() {
-  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then return 1; fi
-  apt-get install --yes --quiet "$@" >"$work/apt.log" 2>&1 ||
-    { apt-get update --quiet && apt-get install --yes --quiet "$@"; } >"$work/apt.log" 2>&1
-}
-
-paho_c() {
-  mqtt_port
-  if ! echo '#include <MQTTClient.h>' | cc -E - >/dev/null 2>&1; then
-    echo "needs the header files of paho-c (Debian: apt-get install libpaho-mqtt-dev)"
-    debian libpaho-mqtt-dev || return 1
-  fi
-  cc -O1 -Wall -o "$work/c-mqtt" "$here/c/mqtt_check.c" -lpaho-mqtt3c && "$work/c-mqtt" "$MQTT_URL"
-}
-
-mosquitto_tools() {
-  mqtt_port
-  if ! command -v mosquitto_sub >/dev/null; then
-    echo "needs mosquitto_pub and mosquitto_sub (Debian: apt-get install mosquitto-clients)"
-    debian mosquitto-clients || return 1
-  fi
-  for version in mqttv31 mqttv311 mqttv5; do
-    for qos in 0 1 2; do
-      topic="mosquitto/$version/$qos/a.b"
-      login=(-h "$MQTT_HOST" -p "$MQTT_PORT" -V "$version" -u guest -P guest)
-      mosquitto_pub "${login[@]}" -t "$topic" -q "$qos" -m "kept $qos" -r || return 1
-      got=$(mosquitto_sub "${login[@]}" -t "mosquitto/$version/$qos/+" -q "$qos" -C 1 -W 20 -F '%q %r %p')
-      [ "$got" = "$qos 1 kept $qos" ] || { echo "$version $qos: $got"; return 1; }
-      mosquitto_pub "${login[@]}" -t "$topic" -q 1 -n -r || return 1
-    done
-  done
-}
-
-pika() { python_ready && "$work/python/bin/python" "$here/python/aio_pika_client.py"; }
+aio_pika() { python_ready && "$work/python/bin/python" "$here/python/aio_pika_client.py"; }
 
 dead_letters() { python_ready && "$work/python/bin/python" "$here/python/dead_letters.py"; }
 
@@ -227,6 +183,7 @@ clients=("$@")
 if [ ${#clients[@]} = 0 ]; then
   clients=(pika aio_pika dead_letters stomp_py stream_py tutorials go_client java_client c_client)
   clients+=(proton go_amqp10 java_amqp10)
+  clients+=(stream_go)
   clients+=(paho_py paho_go paho_c mosquitto_tools)
 fi
 for client in "${clients[@]}"; do

@@ -2,17 +2,22 @@
 
 import { connect as amqpConnect } from 'amqplib'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { receivedQueue, receivedQueues } from '../../gateways/mqtt/mapping/topic.ts'
 import type { Broker } from '../support/broker.ts'
 import { startWarren } from '../support/broker.ts'
-import { connectPacket, MqttClients, name } from '../support/mqtt-clients.ts'
+import { connectPacket, idsByShard, MqttClients, name } from '../support/mqtt-clients.ts'
 import { eventually } from '../support/wait.ts'
 
 const profiles = [
-  { title: '1 shard', settings: ['shards=1'] },
-  { title: '3 shards, process', settings: ['shards=3', 'gateways.mqtt.isolation=process'] },
+  { title: '1 shard', shards: 1, settings: ['shards=1'] },
+  {
+    title: '3 shards, process',
+    shards: 3,
+    settings: ['shards=3', 'gateways.mqtt.isolation=process'],
+  },
 ]
 
-describe.each(profiles)('MQTT [$title]', ({ settings }) => {
+describe.each(profiles)('MQTT [$title]', ({ settings, shards }) => {
   let broker: Broker
   let clients: MqttClients
   beforeAll(async () => {
@@ -246,6 +251,42 @@ describe.each(profiles)('MQTT [$title]', ({ settings }) => {
       second.send({ ...publish, payload: 'next', messageId: 7, dup: false })
       await second.packet('pubrec')
       expect(await watcher.got(2)).toEqual([`${topic} once 2`, `${topic} next 2`])
+    })
+
+    test.runIf(shards > 1)('a QoS 2 publish that one shard has lost goes there again', async () => {
+      const topic = name('t')
+      const clientId = name('session')
+      const received = receivedQueues('/', clientId, shards)
+      const lost = received.findIndex((queue) => queue !== receivedQueue(clientId))
+      const watchers = await Promise.all(
+        idsByShard(name('w'), shards).map((id) => clients.connect({ clientId: id, clean: false })),
+      )
+      for (const { client } of watchers) await client.subscribeAsync(topic, { qos: 2 })
+      const publish = { cmd: 'publish', topic, qos: 2, retain: false } as const
+      const first = await clients.login(4, { clientId, clean: false })
+      first.send({ ...publish, payload: 'x', messageId: 7, dup: false })
+      await first.packet('pubrec')
+      first.close()
+      const amqp = await amqpConnect(`amqp://guest:guest@127.0.0.1:${broker.port}`)
+      const channel = await amqp.createChannel()
+      await eventually('its id is gone there', async () => {
+        return (await channel.purgeQueue(received[lost] ?? '')).messageCount === 1
+      })
+      await amqp.close()
+      const second = await clients.login(4, { clientId, clean: false })
+      for (let i = 0; i < 2; i++) {
+        second.send({ ...publish, payload: 'x', messageId: 7, dup: true })
+        await second.packet('pubrec')
+      }
+      second.send({ cmd: 'pubrel', messageId: 7 })
+      await second.packet('pubcomp')
+      second.send({ ...publish, payload: 'end', messageId: 7, dup: false })
+      await second.packet('pubrec')
+      for (const [shard, { got, inbox }] of watchers.entries()) {
+        const expected = shard === lost ? ['x', 'x', 'end'] : ['x', 'end']
+        await got(expected.length)
+        expect(inbox.map(({ payload }) => payload)).toEqual(expected)
+      }
     })
 
     test('belong to one connection: a second with the client id takes over', async () => {

@@ -143,18 +143,17 @@ export class Workload {
       }
       this.credit(client)
     }
-    const client = this.clients.find(({ connection, closing }) => connection.open && !closing)
-    if (client === undefined) {
-      this.connect()
-      return
-    }
-    for (const queue of this.observer.topology.queues) {
-      const op = {
-        op: 'queuePurge',
-        connection: client.connection.slot,
-        queue: queue.name,
-      } as const
-      if (queue.status === 'present') client.connection.request(queue.shard, op)
+    const open = this.clients.filter(({ connection, closing }) => connection.open && !closing)
+    if (open.length === 0) this.connect()
+    for (const { name, owner, status, shard } of this.observer.topology.queues) {
+      // Nobody but its owner may purge an exclusive queue.
+      const client = open.find(
+        ({ connection }) => owner === undefined || connection.owner === owner,
+      )
+      if (client === undefined || status !== 'present') continue
+      const { connection } = client
+      const op = { op: 'queuePurge', connection: connection.slot, queue: name } as const
+      connection.request(shard, op)
     }
   }
 

@@ -237,6 +237,13 @@ export function accepts(port: number, host = '127.0.0.1'): Promise<boolean> {
 
 const READY = /\bready\b/i
 
+/** Nothing that was started here outlives this process. */
+const running: Set<ChildProcess> = new Set()
+
+function killAll(): void {
+  for (const child of running) child.kill('SIGKILL')
+}
+
 function watch(child: ChildProcess): WarrenProcess {
   let output = ''
   const take = (chunk: Buffer): void => {
@@ -244,13 +251,12 @@ function watch(child: ChildProcess): WarrenProcess {
   }
   child.stdout?.on('data', take)
   child.stderr?.on('data', take)
-  const killAtExit = (): void => {
-    child.kill('SIGKILL')
-  }
-  process.once('exit', killAtExit)
+  if (running.size === 0) process.once('exit', killAll)
+  running.add(child)
   const exited = new Promise<Exit>((resolve) => {
     child.once('close', (code, signal) => {
-      process.off('exit', killAtExit)
+      running.delete(child)
+      if (running.size === 0) process.off('exit', killAll)
       resolve({ code, signal })
     })
   })

@@ -3,6 +3,8 @@
 
 import { afterAll, afterEach, beforeAll, describe, it } from 'vitest'
 import { externalBroker, startWarren } from './broker.ts'
+import type { Lease } from './broker-pool.ts'
+import { leaseBroker } from './broker-pool.ts'
 import { Clients } from './clients.ts'
 
 export interface Profile {
@@ -36,6 +38,8 @@ export interface BrokerOptions {
   readonly listen?: readonly string[]
   /** The tests send operators' commands. */
   readonly admin?: boolean
+  /** The tests look at the process of the broker, or leave something behind that others notice. */
+  readonly alone?: boolean
   /** Defaults to all of them. */
   readonly profiles?: readonly Profile[]
 }
@@ -60,22 +64,32 @@ export function describeBrokers(
   for (const profile of options.profiles ?? PROFILES) {
     describe(`${title} [${profile.name}]`, () => {
       let clients: Clients
+      let release: (healthy: boolean) => Promise<void>
+      let healthy = true
       beforeAll(async () => {
-        const settings = [...profile.settings, ...(options.settings ?? [])]
-        clients = new Clients(
-          await startWarren({
-            settings,
-            listen: options.listen ?? [],
-            admin: options.admin === true,
-          }),
-        )
+        const { broker, giveBack } = await brokerFor(profile, options)
+        clients = new Clients(broker)
+        release = giveBack
       }, 30_000)
-      afterEach(() => clients.tidy())
+      afterEach(async ({ task }) => {
+        if (task.result?.state === 'fail') healthy = false
+        await clients.tidy()
+      })
       afterAll(async () => {
         await clients.close()
-        await clients.broker.stop()
+        await release(healthy)
       })
       body(() => clients)
     })
   }
+}
+
+/** A broker of the pool; one of its own for tests with settings that others do not share. */
+async function brokerFor(profile: Profile, options: BrokerOptions): Promise<Lease> {
+  const { settings = [], listen = [], admin = false, alone = false } = options
+  if (settings.length === 0 && !admin && !alone) {
+    return leaseBroker({ settings: profile.settings, listen })
+  }
+  const broker = await startWarren({ settings: [...profile.settings, ...settings], listen, admin })
+  return { broker, giveBack: () => broker.stop() }
 }

@@ -10,8 +10,8 @@ import { integerOf, textOf, ulong, utf8 } from '../codec/value.ts'
 import { isVersion2, parseAddressV1, parseSource, queueAddress } from '../mapping/address.ts'
 import type { AmqpError } from '../mapping/conditions.ts'
 import { amqpError, Condition, fromPeerError, isAccessRefusal } from '../mapping/conditions.ts'
-import type { ParsedFilter } from '../mapping/filter.ts'
-import { parseFilter } from '../mapping/filter.ts'
+import type { ParsedFilter } from '../mapping/filter/filter-set.ts'
+import { parseFilter } from '../mapping/filter/filter-set.ts'
 import { OUTCOMES } from '../mapping/outcome.ts'
 import type { Attach } from './attach-frame.ts'
 import { propertyOf, refuseAttach, terminusOf } from './attach-frame.ts'
@@ -232,6 +232,7 @@ function describe(
   } as const
   perform(session, link.shard, op, (reply) => {
     const stream = reply['type'] === 'stream'
+    if (stream && filter.messages !== undefined) link.screen(filter.messages)
     const source = {
       ...wanted.source,
       distributionMode: stream ? 'copy' : 'move',

@@ -163,6 +163,12 @@ export class ConnectionContext {
     this.waits |= Wait.bus
   }
 
+  /** Asks `who` to send when the turn's output is out; reading goes on meanwhile. */
+  sendAfterFlush(who: Unsent): void {
+    this.unsent.add(who)
+    this.out.touch()
+  }
+
   /** `who` is gone: it has nothing to send any more. */
   forget(who: Unsent): void {
     this.unsent.delete(who)

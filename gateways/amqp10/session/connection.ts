@@ -92,7 +92,7 @@ export class Amqp10Connection implements Session, HandshakeOwner, FrameOwner {
   }
 
   onFlushed(): void {
-    if (!this.context.window.giveBack(this.context.slot)) this.context.waits |= Wait.bus
+    if (!this.context.retry()) this.context.waits |= Wait.bus
   }
 
   deadline(): number {

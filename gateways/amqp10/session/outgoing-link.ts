@@ -2,7 +2,10 @@
 
 import type { DeliverySink, GatewayLink } from '../../../shared/bus/gateway-port.ts'
 import { deliveryCost, LinkFlag } from '../../../shared/bus/wire.ts'
+import { MessageFields } from '../mapping/filter/message-fields.ts'
+import type { MessageFilter } from '../mapping/filter/message-filter.ts'
 import type { ConnectionContext, Unsent } from './connection-context.ts'
+import { FilteredCredit } from './filtered-credit.ts'
 import type { OutgoingTransfers, SendingLink } from './outgoing-transfers.ts'
 import { advance } from './serial-number.ts'
 
@@ -13,6 +16,8 @@ export interface OutgoingLinkOwner {
   /** The shard ended the consumer. */
   onConsumerEnded(link: OutgoingLink): void
   onTooLarge(link: OutgoingLink, size: number): void
+  /** Settles a delivery that the client does not want. */
+  complete(shard: number, busId: number): void
 }
 
 export interface OutgoingLinkOptions {
@@ -41,6 +46,8 @@ export class OutgoingLink implements DeliverySink, SendingLink, Unsent {
   /** Deliveries so far, and credit that was drained. */
   deliveryCount: number
   private readonly owner: OutgoingLinkOwner
+  private filter: MessageFilter | undefined
+  private filteredCredit: FilteredCredit | undefined
   // The last grant, where the ring was full.
   private owedCount: number
   private owedCredit: number
@@ -58,19 +65,29 @@ export class OutgoingLink implements DeliverySink, SendingLink, Unsent {
     this.live = true
     this.dynamic = false
     this.deliveryCount = 0
+    this.filter = undefined
+    this.filteredCredit = undefined
     this.owedCount = 0
     this.owedCredit = -1
     this.owedFlags = 0
     this.slot = owner.context.port.consumers.add(this)
   }
 
+  /** From now on the client gets what `filter` passes. Before any credit is granted. */
+  screen(filter: MessageFilter): void {
+    this.filter = filter
+    this.filteredCredit = new FilteredCredit()
+  }
+
   // HOT: once per delivery
   onDeliver(from: GatewayLink, at: number, busId: number, flags: number): void {
     if (!this.live) {
       // On its way when the link was detached: its session gives it back, or has ended.
-      this.skip(from, at, busId)
+      this.skip(from, at)
+      if (busId !== 0) this.onStray?.(from.shard, busId)
       return
     }
+    if (this.filter !== undefined && !this.passes(this.filter, from, at, busId)) return
     this.deliveryCount = advance(this.deliveryCount, 1)
     this.owner.transfers.deliver(this, from, at, busId, flags)
   }
@@ -81,15 +98,20 @@ export class OutgoingLink implements DeliverySink, SendingLink, Unsent {
 
   onLinkState(deliveryCount: number, credit: number, available: number, flags: number): void {
     if (!this.live) return
-    this.deliveryCount = deliveryCount >>> 0
     const drain = (flags & LinkFlag.drain) !== 0
+    if (this.filteredCredit !== undefined) {
+      this.tellFiltered(this.filteredCredit, deliveryCount, available, drain)
+      return
+    }
+    this.deliveryCount = deliveryCount >>> 0
     this.owner.transfers.flow(this, deliveryCount, credit, available, drain)
   }
 
   /** The client grants credit; `deliveryCount` as it has counted. */
   grant(deliveryCount: number, credit: number, drain: boolean, echo: boolean): void {
-    this.owedCount = deliveryCount | 0
+    const filtered = this.filteredCredit
     this.owedCredit = Math.min(credit, creditMax)
+    this.owedCount = (filtered?.grant(deliveryCount, this.owedCredit, drain) ?? deliveryCount) | 0
     this.owedFlags = (drain ? LinkFlag.drain : 0) | (echo ? LinkFlag.echo : 0)
     if (!this.retry()) this.owner.context.retryLater(this)
   }
@@ -114,7 +136,48 @@ export class OutgoingLink implements DeliverySink, SendingLink, Unsent {
     this.slot = 0
   }
 
-  private skip(from: GatewayLink, at: number, busId: number): void {
+  // A delivery that does not pass takes no credit of the client.
+  private passes(filter: MessageFilter, from: GatewayLink, at: number, busId: number): boolean {
+    const credit = this.filteredCredit as FilteredCredit
+    const { host, port } = this.owner.context
+    if (fields.pass(filter, host, port.arena, from.words, at)) {
+      credit.passed()
+      return true
+    }
+    credit.heldBack()
+    this.skip(from, at)
+    if (busId !== 0) this.owner.complete(from.shard, busId)
+    // A drain ends with the shard's answer, and is granted again then.
+    if (!credit.draining && credit.left(this.deliveryCount) > 0) this.grantAgain(credit, 0)
+    return false
+  }
+
+  private tellFiltered(
+    filtered: FilteredCredit,
+    shardCount: number,
+    available: number,
+    drain: boolean,
+  ): void {
+    const standing = filtered.standing(this.deliveryCount, shardCount, drain)
+    if (standing === undefined) {
+      this.grantAgain(filtered, LinkFlag.drain)
+      return
+    }
+    const { deliveryCount, credit } = standing
+    this.deliveryCount = deliveryCount
+    this.owner.transfers.flow(this, deliveryCount, credit, available, drain)
+  }
+
+  private grantAgain(filtered: FilteredCredit, flags: number): void {
+    if (this.owedCredit < 0) this.owedFlags = 0
+    this.owedCount = advance(this.deliveryCount, filtered.filtered) | 0
+    this.owedCredit = filtered.left(this.deliveryCount)
+    this.owedFlags |= flags
+    this.owner.context.sendAfterFlush(this)
+  }
+
+  /** Gives back the bytes of a delivery that is not sent. */
+  private skip(from: GatewayLink, at: number): void {
     const { words } = from
     const { context } = this.owner
     const cost = deliveryCost(
@@ -124,7 +187,6 @@ export class OutgoingLink implements DeliverySink, SendingLink, Unsent {
     )
     context.window.owe(from.shard, cost)
     context.out.touch()
-    if (busId !== 0) this.onStray?.(from.shard, busId)
   }
 
   /** Set when the link is detached while its session goes on: gets deliveries that come too late. */
@@ -133,3 +195,6 @@ export class OutgoingLink implements DeliverySink, SendingLink, Unsent {
 
 /** What the bus takes. */
 const creditMax = 0x7fff_ffff
+
+// The message that a filter looks at.
+const fields = new MessageFields()

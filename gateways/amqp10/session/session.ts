@@ -281,6 +281,12 @@ export class Amqp10Session implements ChannelSink, SessionState, PublishingSessi
     )
   }
 
+  /** OutgoingLinkOwner. */
+  complete(shard: number, busId: number): void {
+    this.traffic.settled[shard] = 1
+    this.context.settle(shard, this.slot, busId, Outcome.complete, false)
+  }
+
   /** Ends a link for an error. */
   detach(link: OpenLink, error: AmqpError): void {
     if (!this.open || this.links[link.handle] !== link) return

@@ -119,6 +119,8 @@ export class MqttConnection implements Session, LoginOwner, ChannelSink {
       // Nothing was to be heard while nobody listened.
       this.heardAt = this.host.now()
     }
+    // Nothing was to be heard while nobody listened.
+    if (client.endHold()) this.heardAt = this.host.now()
     if (this.phase === 'open') this.read()
   }
 

@@ -6,6 +6,9 @@
 // A message's packet id is its place in the session's queue, modulo 65535. So a message that comes
 // again has the id that it had, after a reconnect or a crash, without anything having been written.
 // The mark says that the client has the message: then PUBREL comes again, and not PUBLISH.
+//
+// A place is sure once the message is on disk: before that, a crash may give it to another message. So
+// a message of QoS 2 waits for that, where the session can outlive the broker's crash.
 
 import type { DeliverySink, GatewayLink } from '../../../shared/bus/gateway-port.ts'
 import {
@@ -89,6 +92,10 @@ export class Outbound {
   private readonly window: number
   private lastTopic: string
   private lastWish: Wish | undefined
+  /** Of the session's queue: behind the last place that has come, and that is known to be on disk. */
+  private arrivedTo: number
+  private sureTo: number
+  private asksSure: boolean
 
   constructor(client: Client, marks: Marks) {
     this.client = client
@@ -105,6 +112,9 @@ export class Outbound {
     this.sentBefore = Number.POSITIVE_INFINITY
     this.lastTopic = ''
     this.lastWish = undefined
+    this.arrivedTo = 0
+    this.sureTo = 0
+    this.asksSure = false
   }
 
   /** Consumes a queue; `done(false)`: it may not, or the queue is gone. */
@@ -182,6 +192,9 @@ export class Outbound {
     client.window.owe(link.shard, cost)
     client.out.touch()
     if (!client.live) return
+    if (feed.shared === undefined && client.durable) {
+      this.arrivedTo = Math.max(this.arrivedTo, positionIn(words, at) + 1)
+    }
     if (this.held.count > 0 || !this.deliver(feed, link, words, at, deliveryId, flags)) {
       this.held.push(feed.index, link.shard, words, at, deliveryId, flags)
     }
@@ -302,6 +315,10 @@ export class Outbound {
       position = feed.shared === undefined ? positionIn(words, at) : 0
       const taken = this.takePacketId(feed, position, deliveryId, link)
       if (taken !== undefined) return taken
+      if (form.qos === 2 && position >= this.sureTo && position > 0 && client.durable) {
+        this.askSure(feed)
+        return false
+      }
       // What was another member's is new to this one.
       const again = position > 0 && position < this.sentBefore
       form.dup = again && (flags & EntryFlag.redelivered) !== 0
@@ -425,6 +442,19 @@ export class Outbound {
       for (const shard of shards) {
         ask(client.port, shard, { op: 'sync', channel: client.channel }, onSynced)
       }
+    })
+  }
+
+  /** Goes on when all that has come from the session's queue is on disk. */
+  private askSure({ shard }: Feed): void {
+    if (this.asksSure) return
+    const { client } = this
+    const { arrivedTo } = this
+    this.asksSure = true
+    ask(client.port, shard, { op: 'sync', channel: client.channel }, () => {
+      this.asksSure = false
+      this.sureTo = arrivedTo
+      if (client.live) this.goOn()
     })
   }
 

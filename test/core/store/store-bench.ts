@@ -33,6 +33,8 @@ import {
   Outcome,
   priorityShift,
 } from '../../../shared/bus/wire.ts'
+import { decodeHeaders } from '../../../shared/message/properties.ts'
+import type { FieldTable } from '../../../shared/message/value.ts'
 
 /** Of checksums (see wal-format.ts). */
 export const salt = 0x5eed5a17
@@ -85,6 +87,8 @@ export class StoreBench {
   readonly trouble: unknown[] = []
   /** Whether the message that `get` gave last was marked as redelivered. */
   redelivered = false
+  /** The headers of that message. */
+  headers: FieldTable = []
   private readonly settings: QueueSettings
   private readonly channel: ConsumerChannel
   private readonly reader: RingReader
@@ -289,12 +293,15 @@ export class StoreBench {
   private readonly getters = new Map<number, Holder>()
 
   /** Settles the oldest message that was taken and not settled yet. */
-  settle(outcome: number = Outcome.complete): void {
+  settle(outcome: number = Outcome.complete, headers: FieldTable = []): void {
     const { unacked } = this.channel
     const slot = unacked.slotOf(unacked.base)
     const holder = this.state.holders.get(unacked.holders[slot] as number) as Holder
-    const row = unacked.rows[slot] as number
+    let row = unacked.rows[slot] as number
     const position = unacked.positions[slot] as number
+    if (headers.length > 0) {
+      row = holder.queue.annotate?.(row, position, headers) ?? row
+    }
     unacked.clear(slot)
     holder.queue.settled(holder, row, position, outcome)
   }
@@ -334,6 +341,8 @@ export class StoreBench {
     }
     const skip = (words[e + 2] as number) + (words[e + 4] as number)
     this.reader.release()
+    const propsAt = words[e + 2] as number
+    this.headers = decodeHeaders(Buffer.concat(all), propsAt, words[e + 4] as number)
     return Buffer.concat(all).subarray(skip).toString('latin1')
   }
 }
