@@ -243,7 +243,7 @@ export class ControlDesk {
       case 'replyOpen':
         return answer({ open: this.replies.isOpen(op.key) })
       case 'command':
-        return answer({ reply: runShardCommand(this.state, op.command) })
+        return runShardCommand(this.state, op.command, (reply) => answer({ reply }))
     }
   }
 
@@ -285,7 +285,7 @@ export class ControlDesk {
         else done(reply)
       }
       const peer = state.peers[shard]
-      if (peer === undefined) take(runShardCommand(state, command))
+      if (peer === undefined) runShardCommand(state, command, take)
       else this.peers.ask(peer, { peer: 'command', command }, ({ reply }) => take(reply ?? {}))
     }
     next()
