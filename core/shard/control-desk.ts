@@ -39,6 +39,7 @@ import {
   openConnection,
   recheckConsumers,
 } from './session-ops.ts'
+import { modify } from './settlement.ts'
 import type { ShardState } from './shard-state.ts'
 import { Sinks } from './sinks.ts'
 import type { ShardStorage } from './storage.ts'
@@ -161,6 +162,8 @@ export class ControlDesk {
         return this.onCloseChannel(end, request, op)
       case 'globalPrefetch':
         return globalPrefetch(end, op)
+      case 'modify':
+        return modify(this.state, end, op)
       case 'fence':
         return this.peers.askAll(this.state.peers, { peer: 'fence' }, () =>
           this.state.reply(end, request, {}),
@@ -242,7 +245,7 @@ export class ControlDesk {
       case 'replyOpen':
         return answer({ open: this.replies.isOpen(op.key) })
       case 'command':
-        return answer({ reply: runShardCommand(this.state, op.command) })
+        return runShardCommand(this.state, op.command, (reply) => answer({ reply }))
     }
   }
 
@@ -284,7 +287,7 @@ export class ControlDesk {
         else done(reply)
       }
       const peer = state.peers[shard]
-      if (peer === undefined) take(runShardCommand(state, command))
+      if (peer === undefined) runShardCommand(state, command, take)
       else this.peers.ask(peer, { peer: 'command', command }, ({ reply }) => take(reply ?? {}))
     }
     next()

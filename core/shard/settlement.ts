@@ -1,11 +1,14 @@
 // Settle, credit and grant records: what consumers give back.
 
+import type { ControlOp } from '../../shared/bus/control.ts'
 import { entryWords, extentsMax, extentWords, Outcome } from '../../shared/bus/wire.ts'
 import { Block, Consumer } from '../queue/consumer.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { ShardChannel } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { ShardState } from './shard-state.ts'
+
+type Op<K extends ControlOp['op']> = Extract<ControlOp, { op: K }>
 
 // HOT: once per acknowledgement; bench/micro/queue.ts
 /** Handles the settle record at index `i`. Unknown ids are settled already: the gateway checks its client. */
@@ -22,6 +25,19 @@ export function settle(state: ShardState, end: GatewayEnd, i: number): void {
   }
   const slot = unacked.slotOf(id)
   if (slot >= 0) settleSlot(state, channel, slot, outcome)
+}
+
+/** Settles one delivery, and puts headers into its message where its queue keeps such. */
+export function modify(state: ShardState, end: GatewayEnd, op: Op<'modify'>): void {
+  const channel = end.channels[op.channel]
+  const slot = channel?.unacked.slotOf(op.delivery) ?? -1
+  if (channel === undefined || slot < 0) return
+  const { unacked } = channel
+  const queue = state.holders.get(unacked.holders[slot] as number)?.queue
+  const row = unacked.rows[slot] as number
+  const position = unacked.positions[slot] as number
+  unacked.rows[slot] = queue?.annotate?.(row, position, op.headers) ?? row
+  settleSlot(state, channel, slot, op.outcome)
 }
 
 /** Settles every outstanding delivery of the channel. */
