@@ -3,7 +3,8 @@
 //
 //   what is found in the last segment          came of                        is
 //   whole chunks to the end of the file        orderly stop, or luck          kept
-//   a chunk that is cut short, or zeros        crash while writing            cut there, reported
+//   zeros up to the end                        the file grew ahead            cut there
+//   a chunk that is cut short                  crash while writing            cut there, reported
 //   a chunk whose checksum is wrong            crash, or damage               cut there, reported
 //   a chunk out of order                       left from a failed write       cut there, reported
 //   not one whole chunk                        crash at the roll-over         removed; the one before is last
@@ -226,7 +227,8 @@ class SegmentScan {
       }
       if (this.verify) {
         if (this.position < size) {
-          this.damage = { path, offset: this.position, size: size - this.position }
+          const rest = size - this.position
+          if (!this.isZero(fd, size)) this.damage = { path, offset: this.position, size: rest }
           this.disk.truncate(fd, this.position)
           this.disk.sync(fd)
         }
@@ -235,6 +237,16 @@ class SegmentScan {
     } finally {
       this.disk.close(fd)
     }
+  }
+
+  /** Whether nothing was ever written from `position` up to `size`. */
+  private isZero(fd: number, size: number): boolean {
+    for (let at = this.position; at < size; at += this.windowSize) {
+      this.windowSize = 0
+      if (!this.load(fd, at, 1)) return true
+      for (let i = 0; i < this.windowSize; i++) if (this.window[i] !== 0) return false
+    }
+    return true
   }
 
   /** Whether a whole chunk in its order stands at `position`. */

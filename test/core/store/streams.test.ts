@@ -98,16 +98,23 @@ describe('recovery of a stream', () => {
     'the last chunk twice',
     'a segment that was only begun',
   ])
-  test.each(damages)('keeps all whole chunks: %s', (name, damage) => {
+  const rows = damages.flatMap(([name, damage]) => [
+    [name, 'as it is', damage] as const,
+    [name, 'in a file that had grown ahead', damage] as const,
+  ])
+  test.each(rows)('keeps all whole chunks: %s, %s', (name, where, damage) => {
     const folder = newFolder()
     write(folder, 10).close()
-    damage(lastSegment(folder))
+    const path = lastSegment(folder)
+    truncateSync(path, scanStream(nodeDisk, folder, false).end.position)
+    damage(path)
+    if (where !== 'as it is') writeFileSync(path, Buffer.alloc(700_000), { flag: 'a' })
     const { end, damage: told } = scanStream(nodeDisk, folder, true)
     const whole = lossless.has(name) ? 100 : 90
     expect(end.next).toBe(whole)
     expect(end.lastChunk).toBe(whole - 10)
     expect(told !== undefined).toBe(
-      !['nothing wrong', 'a segment that was only begun'].includes(name),
+      !['nothing wrong', 'zeros behind', 'a segment that was only begun'].includes(name),
     )
     // What follows is written where that ends.
     const writer = write(folder, 1)
