@@ -23,7 +23,7 @@ suite('streams by STOMP and MQTT', () => {
   }, 30_000)
   afterEach(async () => {
     for (const peer of peers.splice(0)) peer.destroy()
-    mqtt.tidy()
+    await mqtt.tidy()
     await clients.tidy()
   })
   afterAll(async () => {
