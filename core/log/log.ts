@@ -89,6 +89,8 @@ export interface Log {
   annotate(log: QueueLog, position: number, table: Uint8Array): void
   /** Whether the message at `position` is logged and not settled. */
   isAlive(log: QueueLog, position: number): boolean
+  /** The lowest position from `from` on that is logged and not settled; `Infinity`: there is none. */
+  nextAlive(log: QueueLog, from: number): number
   /** Reads on in the part of the queue that is on disk only; `load` and `loadEnd` follow. */
   fetch(log: QueueLog): void
   /** The next `fetch` begins again at the first message that is on disk. Not while one is under way. */
@@ -145,6 +147,10 @@ export class MemoryLog implements Log {
 
   isAlive(_log: QueueLog, _position: number): boolean {
     return false
+  }
+
+  nextAlive(_log: QueueLog, _from: number): number {
+    return Number.POSITIVE_INFINITY
   }
 
   readSome(_log: QueueLog, _wanted: AliveSet, _sink: SomeSink): () => void {

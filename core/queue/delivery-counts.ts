@@ -62,7 +62,9 @@ export class DeliveryCounts {
 
   /** A restart goes on with its death rather than deliver it again. */
   setDying(position: number, reason: DeathReason): void {
-    this.set(position, dying(this.marks.get(position), reason))
+    const word = this.marks.get(position)
+    const next = dying(word, reason)
+    if (next !== word) this.set(position, next)
   }
 
   // HOT: once per message that leaves the queue

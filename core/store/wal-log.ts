@@ -317,6 +317,10 @@ export class WalLog implements Log, StreamAppender {
     return (log as WalQueue).alive.has(position)
   }
 
+  nextAlive(log: QueueLog, from: number): number {
+    return (log as WalQueue).alive.firstAlive(from)
+  }
+
   fetch(log: QueueLog): void {
     this.desk.fetch(log as WalQueue)
   }
