@@ -23,7 +23,7 @@ import { awaitAll, countAwaiting } from './deduplication.ts'
 import { EntryFacts } from './entry-facts.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import { chargePublish, ratesOf } from './publish-holds.ts'
-import type { ResolvedRoute } from './route-cache.ts'
+import type { RemoteTarget, ResolvedRoute } from './route-cache.ts'
 import { newResolvedRoute, RouteCache, sameKey } from './route-cache.ts'
 import { addTarget } from './route-targets.ts'
 import type { ShardState } from './shard-state.ts'
@@ -34,6 +34,8 @@ type ReplyQueueFinder = (key: string) => { readonly shard: number; readonly id: 
 
 const routingKeyMax = 255
 const replyPrefix = 'amq.rabbitmq.reply-to.'
+const noRemote: readonly RemoteTarget[] = []
+const noSinks: readonly Sink[] = []
 
 export class Publisher {
   private readonly context: ShardState
@@ -146,8 +148,11 @@ export class Publisher {
     asked: number,
     heldRow: number,
   ): boolean {
-    const { local, remote, sinks } = route
-    const flags = route.persists ? asked | EntryFlag.persistent : asked
+    const { local } = route
+    const isHere = (asked & EntryFlag.here) !== 0
+    const remote = isHere ? noRemote : route.remote
+    const sinks = isHere ? noSinks : route.sinks
+    const flags = (route.persists ? asked | EntryFlag.persistent : asked) & ~EntryFlag.here
     if (local.length === 0 && remote.length === 0) {
       if ((flags & EntryFlag.mandatory) !== 0 && !this.giveBack(channel, words, e)) return false
     }
@@ -174,6 +179,7 @@ export class Publisher {
     let refused = false
     for (let i = 0; i < local.length; i++) {
       const queue = local[i] as MessageTarget
+      if (isHere && !queue.durable) continue
       row = queue.accept(words, e, flags, row)
       if (queue.logPosition > position) position = queue.logPosition
       if (queue.refused) refused = true

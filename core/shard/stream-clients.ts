@@ -26,6 +26,8 @@ export interface StreamPublisher {
   readonly stream: StreamQueue
   /** Empty: no deduplication. */
   readonly reference: string
+  /** The version of the topology by which it may publish. */
+  accessVersion: number
   /** Those that hold for it at that version of the topology. */
   rates: readonly RateLimit[] | undefined
   ratesVersion: number
@@ -113,6 +115,14 @@ export class StreamClients {
     const channel = end.channels[words[i + 1] as number]
     const publisher = channel?.publisher
     if (channel === undefined || publisher === undefined) return true
+    if (
+      publisher.accessVersion !== state.topology.version &&
+      !this.mayPublish(channel, publisher)
+    ) {
+      channel.confirms.refuse(channel.confirms.push(0, 0))
+      state.confirmed(channel)
+      return true
+    }
     const e = i + streamPublishEntryAt
     if (!state.log.hasRoom(words[e + 6] as number, 1)) return false
     const { stream, reference } = publisher
@@ -150,6 +160,21 @@ export class StreamClients {
       for (const follower of stream.followers.keys()) tell(follower as GatewayEnd, stream)
     }
     advancedStreams.clear()
+  }
+
+  /** What the user of `connection` may do can have changed: what is no longer allowed ends. */
+  recheck(end: GatewayEnd, connection: ShardConnection): void {
+    for (const subscription of [...(this.subscriptions.get(end)?.values() ?? [])]) {
+      const { stream, slot } = subscription
+      if (subscription.connection !== connection) continue
+      if (this.find(connection, stream.name, 'read') === stream) continue
+      this.drop(subscription)
+      this.state.event(end, { event: 'consumerCancelled', consumer: slot })
+    }
+    for (const channel of connection.channels) {
+      const { publisher } = channel
+      if (publisher !== undefined) this.mayPublish(channel, publisher)
+    }
   }
 
   /** The channel is closed. */
@@ -196,6 +221,7 @@ export class StreamClients {
     channel.publisher = {
       stream: found,
       reference: op.reference,
+      accessVersion: this.state.topology.version,
       rates: undefined,
       ratesVersion: -1,
     }
@@ -222,6 +248,19 @@ export class StreamClients {
     const partition = partitionOf(connection, op.superStream, op.stream)
     subscription.group = stream.group(op.name, partition)
     subscription.group.add(subscription)
+  }
+
+  /** Whether the publisher may still write to its stream; one that may not is told, and ends. */
+  private mayPublish(channel: ShardChannel, publisher: StreamPublisher): boolean {
+    const { user, vhost } = channel.connection
+    const { users, version } = this.state.topology
+    const { name } = publisher.stream
+    if (checkAccess(users, user, vhost.name, 'queue', name, 'write') === undefined) {
+      publisher.accessVersion = version
+      return true
+    }
+    this.state.event(channel.outlet, { event: 'publisherEnded', channel: channel.id })
+    return false
   }
 
   private drop(subscription: Subscription | undefined): void {

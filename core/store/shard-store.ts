@@ -204,6 +204,9 @@ export class ShardStore implements ShardStorage {
       if (stored > 0)
         queue.restoreStored(stored, alive.firstAlive(0), replayed.storedTo, replayed.bytesStored())
       replayed.marks.each((position, word) => queue.restoreMark(position, word))
+      for (const [position, table] of replayed.annotations) {
+        queue.restoreAnnotation?.(position, table)
+      }
       for (const [position, at] of replayed.expiries) {
         if (replayed.isAlive(position)) queue.restoreExpiry(position, at)
       }

@@ -17,6 +17,7 @@ import type { StreamProtocolSettings } from '../mapping/settings.ts'
 import { Commands } from './commands.ts'
 import { Handshake } from './handshake.ts'
 import { Heartbeat } from './heartbeat.ts'
+import { requestAll } from './operation.ts'
 import { Publishers } from './publishers.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { SuperStreams } from './super-streams.ts'
@@ -267,7 +268,11 @@ export class StreamConnection implements Session {
   private onGreeting(key: number): void {
     if (key === Key.heartbeat) return
     if (key === Key.close) this.closeByClient()
-    else if (!this.handshake.onFrame(key)) this.drop()
+    else if (!this.handshake.onFrame(key)) {
+      const { name } = this.host.peer
+      this.host.log.error(`closing stream connection ${name}: command ${key} before open`)
+      this.drop()
+    }
   }
 
   private onCommand(key: number): void {
@@ -310,23 +315,12 @@ export class StreamConnection implements Session {
       return
     }
     this.slot = 0
-    let left = port.shardCount
-    for (let shard = 0; shard < port.shardCount; shard++) {
-      port.request(
-        shard,
-        { op: 'closeConnection', connection: slot },
-        {
-          onReply: () => {
-            left--
-            if (left > 0) return
-            port.connections.remove(slot)
-            this.publishers.release()
-            this.subscriptions.release()
-            next()
-          },
-        },
-      )
-    }
+    requestAll(port, { op: 'closeConnection', connection: slot }, () => {
+      port.connections.remove(slot)
+      this.publishers.release()
+      this.subscriptions.release()
+      next()
+    })
   }
 }
 

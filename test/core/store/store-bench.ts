@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ClassicQueue } from '../../../core/queue/classic-queue.ts'
 import type { ConsumerChannel } from '../../../core/queue/consumer.ts'
+import type { DeathSink } from '../../../core/queue/death.ts'
 import type { Holder } from '../../../core/queue/holder.ts'
 import { Unacked } from '../../../core/queue/unacked.ts'
 import { ShardState } from '../../../core/shard/shard-state.ts'
@@ -33,6 +34,8 @@ import {
   Outcome,
   priorityShift,
 } from '../../../shared/bus/wire.ts'
+import { decodeHeaders } from '../../../shared/message/properties.ts'
+import type { FieldTable } from '../../../shared/message/value.ts'
 
 /** Of checksums (see wal-format.ts). */
 export const salt = 0x5eed5a17
@@ -51,6 +54,8 @@ export interface StoreOptions {
   readonly settings?: Partial<QueueSettings>
   /** Wall clock at the start; the monotonic clock begins at 1000. */
   readonly wall?: number
+  /** In place of dead-lettering. */
+  readonly onDeath?: DeathSink['add']
   /** False: old generations stay in the log. */
   readonly retires?: boolean
 }
@@ -85,6 +90,8 @@ export class StoreBench {
   readonly trouble: unknown[] = []
   /** Whether the message that `get` gave last was marked as redelivered. */
   redelivered = false
+  /** The headers of that message. */
+  headers: FieldTable = []
   private readonly settings: QueueSettings
   private readonly channel: ConsumerChannel
   private readonly reader: RingReader
@@ -104,6 +111,7 @@ export class StoreBench {
       stoppedCleanly = false,
       settings = {},
       wall = 1_700_000_000_000,
+      onDeath,
     }: StoreOptions = {},
   ) {
     this.folder = folder
@@ -179,6 +187,7 @@ export class StoreBench {
     })
     this.state.clock.set(1000, wall)
     this.settings = { ...plainSettings, ...settings }
+    if (onDeath !== undefined) this.state.deaths.add = onDeath
     for (const id of queues) this.declare(id)
     const outRing = createRing(1 << 16)
     const lane = new Lane(new RingWriter(outRing), new Doorbell(createDoorbell()))
@@ -289,12 +298,15 @@ export class StoreBench {
   private readonly getters = new Map<number, Holder>()
 
   /** Settles the oldest message that was taken and not settled yet. */
-  settle(outcome: number = Outcome.complete): void {
+  settle(outcome: number = Outcome.complete, headers: FieldTable = []): void {
     const { unacked } = this.channel
     const slot = unacked.slotOf(unacked.base)
     const holder = this.state.holders.get(unacked.holders[slot] as number) as Holder
-    const row = unacked.rows[slot] as number
+    let row = unacked.rows[slot] as number
     const position = unacked.positions[slot] as number
+    if (headers.length > 0) {
+      row = holder.queue.annotate?.(row, position, headers) ?? row
+    }
     unacked.clear(slot)
     holder.queue.settled(holder, row, position, outcome)
   }
@@ -334,6 +346,8 @@ export class StoreBench {
     }
     const skip = (words[e + 2] as number) + (words[e + 4] as number)
     this.reader.release()
+    const propsAt = words[e + 2] as number
+    this.headers = decodeHeaders(Buffer.concat(all), propsAt, words[e + 4] as number)
     return Buffer.concat(all).subarray(skip).toString('latin1')
   }
 }
