@@ -27,7 +27,7 @@ import type { PeerOp, PeerReply } from './peer-desk.ts'
 import { PeerDesk } from './peer-desk.ts'
 import type { PeerLink } from './peer-link.ts'
 import type { Publisher } from './publisher.ts'
-import { consume, get, purge, removeConsumer } from './queue-ops.ts'
+import { consume, get, purge, removeConsumer, transferTo } from './queue-ops.ts'
 import { RegistryDesk } from './registry-desk.ts'
 import { isReplyName, ReplyQueues, replyTarget } from './reply-queues.ts'
 import {
@@ -178,6 +178,8 @@ export class ControlDesk {
       case 'get':
         this.tryGet({ end, request, op })
         return
+      case 'transfer':
+        return transferTo(this.state, end, request, op)
       case 'sync':
         this.syncs.push({ end, request, position: this.state.log.barrier() })
         return

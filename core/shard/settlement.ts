@@ -1,6 +1,7 @@
 // Settle, credit and grant records: what consumers give back.
 
 import type { ControlOp } from '../../shared/bus/control.ts'
+import { entryWords, extentsMax, extentWords, Outcome } from '../../shared/bus/wire.ts'
 import { Block, Consumer } from '../queue/consumer.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { ShardChannel } from './channel.ts'
@@ -66,6 +67,27 @@ function settleSlot(state: ShardState, channel: ShardChannel, slot: number, outc
   if (holder.ended && holder.unacked === 0) state.holders.remove(holder.slot)
 }
 
+/**
+ * Moves an unsettled delivery to another queue of this shard; what that refuses dies. Both are in one
+ * commit of the log. False: the log has no room now.
+ */
+export function transfer(
+  state: ShardState,
+  channel: ShardChannel,
+  deliveryId: number,
+  target: Queue,
+): boolean {
+  const { unacked } = channel
+  const slot = unacked.slotOf(deliveryId)
+  if (slot < 0) return true
+  const row = unacked.rows[slot] as number
+  state.messages.writeEntry(row, transferWords, 0)
+  if (!state.log.hasRoom(transferWords[6] as number, 2)) return false
+  target.accept(transferWords, 0, state.messages.flags[row] as number, row)
+  settleSlot(state, channel, slot, target.refused ? Outcome.discard : Outcome.complete)
+  return true
+}
+
 /** Window comes back to a connection: its consumers are served again. */
 export function credit(end: GatewayEnd, i: number): void {
   const connection = end.connections[end.in.words[i + 1] as number]
@@ -103,3 +125,5 @@ export function release(consumers: Consumer[], reason: number): void {
   for (const consumer of consumers) (consumer.queue as Queue).unblock(consumer, reason)
   consumers.length = 0
 }
+
+const transferWords = new Int32Array(entryWords + extentsMax * extentWords)

@@ -162,6 +162,16 @@ export type ControlOp =
     }
   /** [owner] Reply when what the channel has settled there is as durable as its messages were. */
   | { readonly op: 'sync'; readonly channel: number }
+  /**
+   * [owner] Moves an unsettled delivery to a queue of the same shard, in one commit. Reply `{ moved }`:
+   * false if the log has no room now.
+   */
+  | {
+      readonly op: 'transfer'
+      readonly channel: number
+      readonly deliveryId: number
+      readonly queue: string
+    }
   /** [all] `sink` is a consumer slot: see core/shard/sinks.ts. */
   | { readonly op: 'openSink'; readonly sink: number; readonly vhost: string }
   /** [all] Reply when it holds. `filter`: MQTT topic filter. */

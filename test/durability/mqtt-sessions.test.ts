@@ -192,6 +192,31 @@ test('sessions, their messages and retained messages are there after a kill', as
   await after.tidy()
 }, 60_000)
 
+test('what a member of a shared subscription was sent with QoS 2 is its own after a kill', async () => {
+  await start(3)
+  const clients = new MqttClients(await current())
+  const session = { clientId: 'member', clean: false }
+  const subscriptions = [{ topic: '$share/g/s', qos: 2 as const }]
+  const first = await clients.login(4, session)
+  first.send({ cmd: 'subscribe', messageId: 1, subscriptions })
+  await first.packet('suback')
+  const other = await clients.connect()
+  await other.client.publishAsync('s', 'mine', { qos: 2 })
+  const sent = await first.packet('publish')
+  await clients.tidy()
+  await kill()
+  await start(3)
+  const after = new MqttClients(await current())
+  const second = await after.connect()
+  await second.client.subscribeAsync('$share/g/s', { qos: 2 })
+  await second.client.publishAsync('s', 'yours', { qos: 2 })
+  expect(await second.got(1)).toEqual(['s yours 2'])
+  const again = await after.login(4, session)
+  const resent = await again.packet('publish')
+  expect([resent.payload.toString(), resent.messageId]).toEqual(['mine', sent.messageId])
+  await after.tidy()
+}, 60_000)
+
 async function current(): Promise<Broker> {
   if (broker === undefined) throw new Error('no broker runs')
   const { portOf } = broker

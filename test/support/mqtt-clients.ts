@@ -12,6 +12,16 @@ import { placeQueue } from '../../shared/placement.ts'
 import type { Broker } from './broker.ts'
 import { eventually, within } from './wait.ts'
 
+/** The brokers that MQTT tests run on. */
+export const mqttProfiles = [
+  { title: '1 shard', shards: 1, settings: ['shards=1'] },
+  {
+    title: '3 shards, process',
+    shards: 3,
+    settings: ['shards=3', 'gateways.mqtt.isolation=process'],
+  },
+] as const
+
 /** A message as a client got it. */
 export interface Got {
   readonly topic: string

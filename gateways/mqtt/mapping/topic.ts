@@ -59,7 +59,16 @@ export function receivedQueue(clientId: string): string {
 
 /** All of them, by the shard that each is on. */
 export function receivedQueues(vhost: string, clientId: string, shards: number): string[] {
-  const first = receivedQueue(clientId)
+  return namesByShard(vhost, receivedQueue(clientId), shards)
+}
+
+/** The queues of what a session was given by shared subscriptions, by the shard that each is on. */
+export function givenQueues(vhost: string, clientId: string, shards: number): string[] {
+  return namesByShard(vhost, `mqtt-subscription-${clientId}given`, shards)
+}
+
+/** `first` and names like it, one for each shard. */
+function namesByShard(vhost: string, first: string, shards: number): string[] {
   const names: string[] = new Array<string>(shards).fill('')
   names[placeQueue(vhost, first, shards)] = first
   let left = shards - 1
@@ -103,4 +112,4 @@ export function matches(filter: string, topic: string): boolean {
 const sharePrefix = '$share/'
 /** Of the names that are tried for a queue of every shard. */
 const suffixMax = 100_000
-const suffixBytes = 6
+const suffixBytes = 7

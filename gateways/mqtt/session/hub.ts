@@ -5,7 +5,7 @@ import type { Log } from '../../../shared/log.ts'
 import { foldTopic } from '../../../shared/message/native-part.ts'
 import type { Clock } from '../../host/protocol.ts'
 import type { MqttSettings } from '../mapping/settings.ts'
-import { receivedQueues, sessionQueue } from '../mapping/topic.ts'
+import { givenQueues, receivedQueues, sessionQueue } from '../mapping/topic.ts'
 import { BanList } from './ban-list.ts'
 import type { Client } from './client.ts'
 import { Departures } from './departures.ts'
@@ -123,6 +123,8 @@ export class Hub {
     if (record.received) {
       queues.push(...receivedQueues(client.vhost, client.clientId, this.port.shardCount))
     }
+    const given = givenQueues(client.vhost, client.clientId, this.port.shardCount)
+    for (const shard of record.given) queues.push(given[shard] ?? '')
     const goOn = (): void => {
       const queue = queues.pop()
       if (queue === undefined) done()
