@@ -10,7 +10,7 @@ import { Unacked } from '../../../core/queue/unacked.ts'
 import { ShardState } from '../../../core/shard/shard-state.ts'
 import type { Disk } from '../../../core/store/disk.ts'
 import { nodeDisk } from '../../../core/store/disk.ts'
-import { asideFolder, segmentFolder, walFolder } from '../../../core/store/layout.ts'
+import { asideFolder, logMark, segmentFolder, walFolder } from '../../../core/store/layout.ts'
 import { LogBackground } from '../../../core/store/log-background.ts'
 import { LogThread } from '../../../core/store/log-thread.ts'
 import { logRingWords, requestRingWords } from '../../../core/store/log-wire.ts'
@@ -73,7 +73,10 @@ export function newFolder(): string {
 }
 
 export function removeFolders(): void {
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+  for (const folder of folders.splice(0)) {
+    rmSync(folder, { recursive: true, force: true })
+    rmSync(logMark(folder), { force: true })
+  }
 }
 
 const folders: string[] = []
@@ -154,6 +157,12 @@ export class StoreBench {
       arena: this.state.arena,
       disk,
       salt,
+      onDamage: (generation, bytes) =>
+        this.reports.push({
+          level: 'error',
+          text: 'damaged in retirement',
+          fields: { generation, bytes },
+        }),
       folders: {
         wal: walFolder(folder),
         segments: segmentFolder(folder),
