@@ -7,8 +7,10 @@
 //   a chunk whose checksum is wrong            crash, or damage               cut there, reported
 //   a chunk out of order                       left from a failed write       cut there, reported
 //   not one whole chunk                        crash at the roll-over         removed; the one before is last
+//
+// What is cut is moved aside: chunks that were whole may lie behind one that is damaged.
 
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { viewOf } from '../../shared/bytes/view.ts'
 import type { StreamEnd } from '../../shared/stream/chunk.ts'
@@ -42,6 +44,8 @@ export interface StreamDamage {
   readonly path: string
   readonly offset: number
   readonly size: number
+  /** Where the bytes were moved; undefined where they are still there. */
+  readonly savedAs: string | undefined
 }
 
 /** What a log holds. */
@@ -59,21 +63,30 @@ export interface StreamState {
 const windowBytes: number = 1024 * 1024
 
 /**
- * Reads the log in `folder`. With `verify` checksums are tested, and what is found to be damaged is
- * cut off; else the log has been read that way before.
+ * Reads the log in `folder`. With `verify` checksums are tested. What can't be read is cut off and kept
+ * in the folder `aside`; undefined: the log has been read that way before.
  */
-export function scanStream(disk: Disk, folder: string, verify: boolean): StreamState {
-  const segments: StreamSegment[] = []
-  for (const name of disk.list(folder)) {
-    const base = segmentBaseOf(name)
-    if (base !== undefined) segments.push({ base, size: 0, lastTimestamp: -1 })
-  }
-  segments.sort((a, b) => a.base - b.base)
+export function scanStream(
+  disk: Disk,
+  folder: string,
+  aside?: string,
+  verify: boolean = aside !== undefined,
+): StreamState {
+  const segments: StreamSegment[] = segmentBases(disk, folder).map((base) => ({
+    base,
+    size: 0,
+    lastTimestamp: -1,
+  }))
   const tracking = new StreamTracking()
   let damage: StreamDamage | undefined
   for (let last = segments.pop(); last !== undefined; last = segments.pop()) {
     const scan = new SegmentScan(disk, folder, last.base, tracking, verify)
     scan.run()
+    if (aside !== undefined) {
+      // It was not to be expected, so nothing is taken for granted any more.
+      if (!verify && scan.position < scan.size) return scanStream(disk, folder, aside, true)
+      if (verify) scan.mend(aside)
+    }
     damage ??= scan.damage
     if (scan.chunks === 0) {
       removeSegment(disk, folder, last.base)
@@ -169,6 +182,23 @@ function eachIndexRecord(
   }
 }
 
+/** Copies the bytes [from, to) of `fd` to a new file at `path`, and syncs it. */
+function copyRest(disk: Disk, fd: number, from: number, to: number, path: string): void {
+  const piece = Buffer.allocUnsafeSlow(Math.min(to - from, windowBytes))
+  const copy = disk.open(path, true)
+  try {
+    disk.truncate(copy, 0)
+    for (let at = from; at < to; at += piece.length) {
+      const size = disk.read(fd, piece, 0, Math.min(piece.length, to - at), at)
+      disk.write(copy, piece, size, at - from)
+    }
+    disk.sync(copy)
+    disk.syncFolder(dirname(path))
+  } finally {
+    disk.close(copy)
+  }
+}
+
 function sizeOf(disk: Disk, path: string): number {
   const fd = disk.open(path, false)
   try {
@@ -178,8 +208,33 @@ function sizeOf(disk: Disk, path: string): number {
   }
 }
 
+/** Whether all of a segment can be read, and what is in it; changes nothing. */
+export interface SegmentFacts {
+  /** Offset behind its last message. */
+  readonly next: number
+  readonly size: number
+  /** Where the first chunk begins that is not whole; `size` when all are. */
+  readonly wholeTo: number
+}
+
+export function inspectSegment(disk: Disk, folder: string, base: number): SegmentFacts {
+  const scan = new SegmentScan(disk, folder, base, new StreamTracking(), true)
+  scan.run()
+  return { next: scan.next, size: scan.size, wholeTo: scan.position }
+}
+
+/** Offsets of the first messages of the segments in `folder`, in order. */
+export function segmentBases(disk: Disk, folder: string): number[] {
+  return disk
+    .list(folder)
+    .flatMap((name) => segmentBaseOf(name) ?? [])
+    .sort((a, b) => a - b)
+}
+
 /** Reads one segment from its beginning. */
 class SegmentScan {
+  /** Bytes of the file. */
+  size: number
   position: number
   next: number
   lastChunk: number
@@ -203,6 +258,7 @@ class SegmentScan {
     this.base = base
     this.tracking = tracking
     this.verify = verify
+    this.size = 0
     this.position = fileHeaderBytes
     this.next = base
     this.lastChunk = -1
@@ -221,19 +277,34 @@ class SegmentScan {
     const fd = this.disk.open(path, false)
     try {
       const size = this.disk.size(fd)
+      this.size = size
       if (this.load(fd, 0, fileHeaderBytes) && this.window.readUInt32BE(0) === segmentMagic) {
         while (this.position < size && this.chunk(fd, size)) this.pass()
-      }
-      if (this.verify) {
-        if (this.position < size) {
-          this.damage = { path, offset: this.position, size: size - this.position }
-          this.disk.truncate(fd, this.position)
-          this.disk.sync(fd)
-        }
-        this.writeIndex()
-      }
+      } else this.position = size < fileHeaderBytes ? size : 0
     } finally {
       this.disk.close(fd)
+    }
+  }
+
+  /** Cuts off what can't be read, and has the index say what is there. */
+  mend(aside: string): void {
+    if (this.position < this.size) this.cut(aside)
+    this.writeIndex()
+  }
+
+  private cut(aside: string): void {
+    const { disk, folder, base, position, size } = this
+    const path = segmentPath(folder, base)
+    const fd = disk.open(path, false)
+    try {
+      const savedAs = join(aside, `stream-${basename(folder)}-${basename(path)}-${position}`)
+      disk.makeFolder(aside)
+      copyRest(disk, fd, position, size, savedAs)
+      this.damage = { path, offset: position, size: size - position, savedAs }
+      disk.truncate(fd, position)
+      disk.sync(fd)
+    } finally {
+      disk.close(fd)
     }
   }
 

@@ -62,7 +62,7 @@ export class StreamWriter {
   /** Continues what is in `folder`, which is made if it is not there. */
   constructor(disk: Disk, folder: string, settings: StreamSettings) {
     disk.makeFolder(folder)
-    const state: StreamState = scanStream(disk, folder, false)
+    const state: StreamState = scanStream(disk, folder)
     const { end } = state
     this.disk = disk
     this.folder = folder

@@ -51,7 +51,7 @@ const files: LogFiles = { ...nodeDisk, open: (path) => nodeDisk.open(path, false
 
 /** First offsets of the chunks that a reader finds. */
 function readFrom(folder: string, from: OffsetSpec): number[] {
-  const { end } = scanStream(nodeDisk, folder, false)
+  const { end } = scanStream(nodeDisk, folder)
   const window = new ReadWindow((...args) => nodeDisk.read(...args), 64)
   const cursor = new LogCursor(files, folder)
   cursor.attach(from, end)
@@ -102,7 +102,7 @@ describe('recovery of a stream', () => {
     const folder = newFolder()
     write(folder, 10).close()
     damage(lastSegment(folder))
-    const { end, damage: told } = scanStream(nodeDisk, folder, true)
+    const { end, damage: told } = scanStream(nodeDisk, folder, join(folder, 'damaged'))
     const whole = lossless.has(name) ? 100 : 90
     expect(end.next).toBe(whole)
     expect(end.lastChunk).toBe(whole - 10)
@@ -117,13 +117,27 @@ describe('recovery of a stream', () => {
     expect(offsets).toEqual(Array.from({ length: whole / 10 + 1 }, (_, i) => i * 10))
   })
 
+  test.each([true, false])('keeps aside what it cuts off, verifying or not: %s', (verify) => {
+    const folder = newFolder()
+    write(folder, 3).close()
+    const path = lastSegment(folder)
+    const bytes = readFileSync(path)
+    const at = bytes.length - 2 * (chunkHeaderBytes + 1000)
+    bytes[at] = 0
+    writeFileSync(path, bytes)
+    const { end, damage: told } = scanStream(nodeDisk, folder, join(folder, 'damaged'), verify)
+    expect(end.next).toBe(10)
+    expect(told).toMatchObject({ offset: at, size: bytes.length - at })
+    expect(readFileSync(told?.savedAs ?? '').equals(bytes.subarray(at))).toBe(true)
+  })
+
   test('writes a missing index anew', () => {
     const folder = newFolder()
     write(folder, 10).close()
     const index = lastSegment(folder).replace('.segment', '.index')
     const before = readFileSync(index)
     writeFileSync(index, 'nonsense')
-    scanStream(nodeDisk, folder, true)
+    scanStream(nodeDisk, folder, join(folder, 'damaged'))
     expect(readFileSync(index).equals(before)).toBe(true)
   })
 
@@ -144,7 +158,7 @@ describe('recovery of a stream', () => {
     }
     again.sync()
     again.close()
-    const { tracking } = scanStream(nodeDisk, folder, true)
+    const { tracking } = scanStream(nodeDisk, folder, join(folder, 'damaged'))
     expect(tracking.sequences.get('writer')?.id).toBe(18)
     expect(tracking.offsets.get('reader')).toBe(6)
   })
@@ -195,7 +209,7 @@ describe('retention of a stream', () => {
       if (i > 15) expect(total).toBeGreaterThan(10_000 - 4096)
     }
     const first = readFrom(folder, { kind: 'first' })[0] ?? 0
-    expect(first).toBe(scanStream(nodeDisk, folder, false).first)
+    expect(first).toBe(scanStream(nodeDisk, folder).first)
     expect(readFrom(folder, { kind: 'offset', value: 0 })[0]).toBe(first)
   })
 
