@@ -38,6 +38,10 @@ function checkStream(disk: Disk, folder: string, title: string, findings: Findin
     const found = inspectSegment(disk, folder, base)
     messages += found.next - base
     next = found.next
+    if (found.damage !== undefined) {
+      const { offset, size } = found.damage
+      findings.problem(`${title}: ${path} at ${offset}: ${size} bytes are damaged`)
+    }
     if (found.wholeTo === found.size) continue
     const bytes = found.size - found.wholeTo
     // What was not finished was not confirmed either.
