@@ -138,13 +138,14 @@ export class ControlDesk {
     this.peers.askAll(this.state.peers, { peer: 'recover' }, one)
     // The others begin at once, since this takes a while here.
     for (const peer of this.state.peers) peer?.lane.flush()
-    this.restoreMessages()
-    one()
+    this.restoreMessages(one)
   }
 
-  private restoreMessages(): void {
+  /** `done` when the messages are there, and all ids that duplicates are known by. */
+  private restoreMessages(done: () => void): void {
     this.storage.recover(this.state)
     this.state.restored = true
+    this.state.unreadIds.read(done)
   }
 
   onGateway(end: GatewayEnd, request: number, payload: Uint8Array): void {
@@ -235,8 +236,7 @@ export class ControlDesk {
       case 'fence':
         return answer({})
       case 'recover':
-        this.restoreMessages()
-        return answer({})
+        return this.restoreMessages(() => answer({}))
       case 'queueStats':
         return answer(this.statsOf(op.queue))
       case 'queueUnused':

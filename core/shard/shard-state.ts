@@ -9,6 +9,7 @@ import { SlabWriter } from '../../shared/bus/slab-writer.ts'
 import { SlotTable } from '../../shared/bus/slot-table.ts'
 import { Record } from '../../shared/bus/wire.ts'
 import type { FieldTable } from '../../shared/message/value.ts'
+import { UnreadIds } from '../dedup/id-journal.ts'
 import { QueueIds } from '../dedup/queue-ids.ts'
 import type { Log } from '../log/log.ts'
 import { EntryCopier } from '../message/entry-copier.ts'
@@ -92,6 +93,7 @@ export class ShardState implements QueueContext, StreamContext {
   readonly unusedQueues: Queue[]
   /** Messages were put back: time has passed that no queue should be charged for. */
   restored: boolean
+  readonly unreadIds: UnreadIds
   /** Of all connections: every one is open on every shard. */
   readonly usage: Usage
   readonly rates: PublishRates
@@ -141,6 +143,7 @@ export class ShardState implements QueueContext, StreamContext {
     this.streamClients = new StreamClients(this)
     this.unusedQueues = []
     this.restored = false
+    this.unreadIds = new UnreadIds()
     this.usage = new Usage()
     this.rates = new PublishRates(rates)
     this.scopes = new Map()

@@ -5,7 +5,7 @@ import { encodeMethod, encodePublish } from '../support/amqp-wire.ts'
 import type { Clients } from '../support/clients.ts'
 import { consume } from '../support/clients.ts'
 import { canInspectProcesses, residentBytes } from '../support/process-tree.ts'
-import { describeBrokers, itOnWarren } from '../support/profiles.ts'
+import { describeBrokers, EXTREME_PROFILES, itOnWarren } from '../support/profiles.ts'
 import type { RawClient } from '../support/raw-client.ts'
 import { eventually, pause } from '../support/wait.ts'
 
@@ -116,4 +116,7 @@ function slowReaders(use: () => Clients): void {
   )
 }
 
-describeBrokers('a client that never reads', slowReaders, { alone: true })
+describeBrokers('a client that never reads', slowReaders, {
+  alone: true,
+  profiles: EXTREME_PROFILES,
+})

@@ -9,7 +9,7 @@ import { inject } from 'vitest'
 import type { TestProject } from 'vitest/node'
 import type { Broker, StartOptions } from './broker.ts'
 import { startWarren } from './broker.ts'
-import { within } from './wait.ts'
+import { PATIENCE_MS, within } from './wait.ts'
 
 /** What a pooled broker can be asked for. */
 export type PoolOptions = Required<Pick<StartOptions, 'settings' | 'listen'>>
@@ -36,7 +36,7 @@ interface Pooled {
 
 type Answer = { readonly port: number; readonly ports: Readonly<Record<string, number>> }
 
-const LEASE_TIMEOUT_MS = 30_000
+const LEASE_TIMEOUT_MS = 2 * PATIENCE_MS
 const LAST_LINES = 30
 
 /** Vitest's global set-up: opens the pool, and stops its brokers after the last test file. */

@@ -12,11 +12,20 @@ export interface Profile {
   readonly settings: readonly string[]
 }
 
-export const PROFILES: readonly Profile[] = [
-  { name: '1 shard', settings: ['shards=1'] },
-  { name: '3 shards', settings: ['shards=3'] },
-  { name: 'gateway process', settings: ['shards=1', 'gateways.amqp.isolation=process'] },
-]
+const oneShard: Profile = { name: '1 shard', settings: ['shards=1'] }
+const threeShards: Profile = { name: '3 shards', settings: ['shards=3'] }
+const gatewayProcess: Profile = {
+  name: 'gateway process',
+  settings: ['shards=1', 'gateways.amqp.isolation=process'],
+}
+
+export const PROFILES: readonly Profile[] = [oneShard, threeShards, gatewayProcess]
+/** For what happens within a gateway: shards see nothing of it. */
+export const GATEWAY_PROFILES: readonly Profile[] = [oneShard, gatewayProcess]
+/** For what happens within the core: it does not know where a gateway runs. */
+export const CORE_PROFILES: readonly Profile[] = [oneShard, threeShards]
+/** For what passes through everything: the two that differ most from the simplest broker. */
+export const EXTREME_PROFILES: readonly Profile[] = [threeShards, gatewayProcess]
 
 // Where RabbitMQ 4.0.5 does not do what these tests ask for, which is the level of 4.3:
 // - its smallest frame is 4096 bytes, and it drops a connection whose tune-ok is out of bounds;
@@ -70,7 +79,7 @@ export function describeBrokers(
         const { broker, giveBack } = await brokerFor(profile, options)
         clients = new Clients(broker)
         release = giveBack
-      }, 30_000)
+      })
       afterEach(async ({ task }) => {
         if (task.result?.state === 'fail') healthy = false
         await clients.tidy()
@@ -82,6 +91,21 @@ export function describeBrokers(
       body(() => clients)
     })
   }
+}
+
+/** On the profiles that differ most from the simplest one. */
+export function describeExtremes(title: string, body: (use: () => Clients) => void): void {
+  describeBrokers(title, body, { profiles: EXTREME_PROFILES })
+}
+
+/** For what happens within a gateway. */
+export function describeGateway(title: string, body: (use: () => Clients) => void): void {
+  describeBrokers(title, body, { profiles: GATEWAY_PROFILES })
+}
+
+/** For what happens within the core. */
+export function describeCore(title: string, body: (use: () => Clients) => void): void {
+  describeBrokers(title, body, { profiles: CORE_PROFILES })
 }
 
 /** A broker of the pool; one of its own for tests with settings that others do not share. */

@@ -1,6 +1,7 @@
 // The table at the head of core/store/recovery.ts, row by row, on files that are really damaged.
 
 import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { afterEach, describe, expect, test } from 'vitest'
 import { BlockBuilder } from '../../../core/store/block-builder.ts'
@@ -133,7 +134,8 @@ describe('a recovered message', () => {
     })
   }
 
-  // RabbitMQ 4.0: rabbit_variable_queue keeps next_deliver_seq_id in its recovery terms.
+  // RabbitMQ 4.0, head of rabbit_variable_queue.erl: next_deliver_seq_id is kept in the queue's terms on a
+  // graceful stop; after any other it is that of the newest message.
   test('is marked as redelivered only if it was delivered, after an orderly stop', () => {
     const folder = newFolder()
     const before = new StoreBench(folder, [1])
@@ -319,6 +321,24 @@ describe('recovery finds', () => {
     }
     const file = new StoreBench(folder, [1])
     expect(file.drain(1)).toHaveLength(200)
+  })
+
+  test('that the log as a whole is gone, with its folder or without', () => {
+    for (const gone of ['', 'wal']) {
+      const folder = newFolder()
+      expect(keeping(folder).reports).toEqual([])
+      expect(keeping(folder).reports).toEqual([])
+      publishEach(keeping(folder), 1, ['a'])
+      rmSync(join(folder, gone), { recursive: true })
+      const after = keeping(folder)
+      expect(after.drain(1)).toEqual([])
+      expect(after.reports[0]).toMatchObject({
+        level: 'error',
+        text: 'the log of this shard is gone, and what was only in it',
+      })
+      publishEach(after, 1, ['b'])
+      expect(keeping(folder).drain(1)).toEqual(['b'])
+    }
   })
 
   test('a missing file: what is in the others, and a report', () => {

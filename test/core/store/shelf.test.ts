@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import type { DeathReason, DyingQueue } from '../../../core/queue/death.ts'
 import { DiskLook } from '../../../core/queue/disk-look.ts'
 import { dyingMax } from '../../../core/queue/shelf.ts'
+import type { ShardState } from '../../../core/shard/shard-state.ts'
 import { Outcome } from '../../../shared/bus/wire.ts'
 import { newFolder, removeFolders, StoreBench } from './store-bench.ts'
 
@@ -30,10 +31,12 @@ const count = 6000
 /** A store with a queue whose dead letters get nowhere until `bury`. */
 function open(folder: string): { store: StoreBench; dying: Death[] } {
   const dying: Death[] = []
-  const onDeath = (queue: DyingQueue, row: number, position: number, reason: DeathReason): void => {
-    dying.push({ queue, row, position, reason })
+  const prepare = (state: ShardState): void => {
+    state.deaths.add = (queue, row, position, reason) => {
+      dying.push({ queue, row, position, reason })
+    }
   }
-  return { store: new StoreBench(folder, [1], { ...small, onDeath }), dying }
+  return { store: new StoreBench(folder, [1], { ...small, prepare }), dying }
 }
 
 /** Lets everything that dies go, until nothing more comes; what it was, by position. */

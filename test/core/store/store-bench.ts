@@ -5,13 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ClassicQueue } from '../../../core/queue/classic-queue.ts'
 import type { ConsumerChannel } from '../../../core/queue/consumer.ts'
-import type { DeathSink } from '../../../core/queue/death.ts'
 import type { Holder } from '../../../core/queue/holder.ts'
 import { Unacked } from '../../../core/queue/unacked.ts'
 import { ShardState } from '../../../core/shard/shard-state.ts'
 import type { Disk } from '../../../core/store/disk.ts'
 import { nodeDisk } from '../../../core/store/disk.ts'
-import { asideFolder, segmentFolder, walFolder } from '../../../core/store/layout.ts'
+import { asideFolder, logMark, segmentFolder, walFolder } from '../../../core/store/layout.ts'
 import { LogBackground } from '../../../core/store/log-background.ts'
 import { LogThread } from '../../../core/store/log-thread.ts'
 import { logRingWords, requestRingWords } from '../../../core/store/log-wire.ts'
@@ -54,8 +53,8 @@ export interface StoreOptions {
   readonly settings?: Partial<QueueSettings>
   /** Wall clock at the start; the monotonic clock begins at 1000. */
   readonly wall?: number
-  /** In place of dead-lettering. */
-  readonly onDeath?: DeathSink['add']
+  /** Called before there are queues. */
+  readonly prepare?: (state: ShardState) => void
   /** False: old generations stay in the log. */
   readonly retires?: boolean
 }
@@ -74,7 +73,10 @@ export function newFolder(): string {
 }
 
 export function removeFolders(): void {
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+  for (const folder of folders.splice(0)) {
+    rmSync(folder, { recursive: true, force: true })
+    rmSync(logMark(folder), { force: true })
+  }
 }
 
 const folders: string[] = []
@@ -111,7 +113,7 @@ export class StoreBench {
       stoppedCleanly = false,
       settings = {},
       wall = 1_700_000_000_000,
-      onDeath,
+      prepare,
     }: StoreOptions = {},
   ) {
     this.folder = folder
@@ -155,6 +157,12 @@ export class StoreBench {
       arena: this.state.arena,
       disk,
       salt,
+      onDamage: (generation, bytes) =>
+        this.reports.push({
+          level: 'error',
+          text: 'damaged in retirement',
+          fields: { generation, bytes },
+        }),
       folders: {
         wal: walFolder(folder),
         segments: segmentFolder(folder),
@@ -187,7 +195,7 @@ export class StoreBench {
     })
     this.state.clock.set(1000, wall)
     this.settings = { ...plainSettings, ...settings }
-    if (onDeath !== undefined) this.state.deaths.add = onDeath
+    prepare?.(this.state)
     for (const id of queues) this.declare(id)
     const outRing = createRing(1 << 16)
     const lane = new Lane(new RingWriter(outRing), new Doorbell(createDoorbell()))
