@@ -166,9 +166,7 @@ export class ControlDesk {
       case 'modify':
         return modify(this.state, end, op)
       case 'fence':
-        return this.peers.askAll(this.state.peers, { peer: 'fence' }, () =>
-          this.state.reply(end, request, {}),
-        )
+        return this.onFence(end, request)
       case 'txCommit':
       case 'txRollback':
         return this.onTransaction(end, request, op)
@@ -407,6 +405,11 @@ export class ControlDesk {
       if (connection === undefined) state.reply(end, request, {})
       else this.endConnection(end, connection, () => state.reply(end, request, {}))
     }
+  }
+
+  private onFence(end: GatewayEnd, request: number): void {
+    const { state } = this
+    this.peers.askAll(state.peers, { peer: 'fence' }, () => state.reply(end, request, {}))
   }
 
   private onRecheck(end: GatewayEnd, request: number, op: Op<'recheckAccess'>): void {

@@ -24,8 +24,13 @@ export function recoverStreams(
     disk.makeFolder(path)
     const { end, first, tracking, damage } = scanStream(disk, path, verify)
     if (damage !== undefined) {
-      const text = 'a stream ended in a write that was not finished: cut there'
-      onReport('warn', text, { stream: id, ...damage })
+      const { cut, ...where } = damage
+      if (cut) {
+        const text = 'a stream ended in a write that was not finished: cut there'
+        onReport('warn', text, { stream: id, ...where })
+      } else {
+        onReport('error', 'a stream is damaged: readers pass that part', { stream: id, ...where })
+      }
     }
     const sequences = new Map<string, number>()
     for (const [reference, sequence] of tracking.sequences) sequences.set(reference, sequence.id)

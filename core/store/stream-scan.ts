@@ -3,8 +3,11 @@
 //
 //   what is found in the last segment          came of                        is
 //   whole chunks to the end of the file        orderly stop, or luck          kept
-//   a chunk that is cut short, or zeros        crash while writing            cut there, reported
+//   zeros up to the end                        the file grew ahead            cut there
+//   a chunk that is cut short                  crash while writing            cut there, reported
 //   a chunk whose checksum is wrong            crash, or damage               cut there, reported
+//   the same, and chunks of later commits      damage: what comes later       left where it is, reported;
+//   behind it                                  was written after its sync     readers pass it
 //   a chunk out of order                       left from a failed write       cut there, reported
 //   not one whole chunk                        crash at the roll-over         removed; the one before is last
 
@@ -37,11 +40,12 @@ export interface StreamSegment {
   lastTimestamp: number
 }
 
-/** Bytes that were no whole chunk. */
+/** Bytes that were no whole chunk: cut off, or left because there are chunks behind. */
 export interface StreamDamage {
   readonly path: string
   readonly offset: number
   readonly size: number
+  readonly cut: boolean
 }
 
 /** What a log holds. */
@@ -222,11 +226,17 @@ class SegmentScan {
     try {
       const size = this.disk.size(fd)
       if (this.load(fd, 0, fileHeaderBytes) && this.window.readUInt32BE(0) === segmentMagic) {
-        while (this.position < size && this.chunk(fd, size)) this.pass()
+        while (this.position < size) {
+          if (this.chunk(fd, size)) this.pass()
+          else if (!this.passDamage(fd, size)) break
+        }
       }
       if (this.verify) {
         if (this.position < size) {
-          this.damage = { path, offset: this.position, size: size - this.position }
+          const rest = size - this.position
+          if (!this.isZero(fd, size)) {
+            this.damage = { path, offset: this.position, size: rest, cut: true }
+          }
           this.disk.truncate(fd, this.position)
           this.disk.sync(fd)
         }
@@ -237,8 +247,85 @@ class SegmentScan {
     }
   }
 
+  /**
+   * Goes behind a chunk that is damaged, if it was synced: what a crash leaves is of one commit, whose
+   * chunks have one time, so that a later chunk says that the one before was on disk. False: it is the end.
+   */
+  private passDamage(fd: number, size: number): boolean {
+    const { position, next } = this
+    const { header } = this
+    const plausible =
+      this.load(fd, position, chunkHeaderBytes) &&
+      header.read(this.window, position - this.windowAt)
+    const hop = plausible && header.firstOffset === next ? position + header.size() : size
+    const timestamp = plausible ? header.timestamp : -1
+    for (const at of [hop, ...this.indexedBehind(position)]) {
+      if (at >= size || !this.isLater(fd, size, at, timestamp)) continue
+      this.damage ??= {
+        path: segmentPath(this.folder, this.base),
+        offset: position,
+        size: at - position,
+        cut: false,
+      }
+      this.load(fd, at, chunkHeaderBytes)
+      header.read(this.window, at - this.windowAt)
+      this.position = at
+      this.next = header.firstOffset
+      return true
+    }
+    this.position = position
+    this.next = next
+    return false
+  }
+
+  /** Whether whole chunks stand at `from` and behind, one of them later than `time` (-1: than the first). */
+  private isLater(fd: number, size: number, from: number, time: number): boolean {
+    const { header, next } = this
+    let first = time
+    for (let at = from; at + chunkHeaderBytes <= size; at += header.size()) {
+      if (!this.load(fd, at, chunkHeaderBytes)) return false
+      if (!header.read(this.window, at - this.windowAt) || header.firstOffset < next) return false
+      this.position = at
+      this.next = header.firstOffset
+      const isWhole = this.isWhole(fd, size)
+      this.next = next
+      if (!isWhole) return false
+      // What was found to be torn is cut off already.
+      if (!this.verify) return true
+      if (first < 0) first = header.timestamp
+      else if (header.timestamp > first) return true
+    }
+    return false
+  }
+
+  /** Positions behind `position` that the index knows of. */
+  private indexedBehind(position: number): number[] {
+    const found: number[] = []
+    eachIndexRecord(this.disk, this.folder, this.base, (view) => {
+      const at = view.getUint32(24)
+      if (at > position) found.push(at)
+      return at <= position
+    })
+    return found.reverse()
+  }
+
+  /** Whether nothing was ever written from `position` up to `size`. */
+  private isZero(fd: number, size: number): boolean {
+    for (let at = this.position; at < size; at += this.windowSize) {
+      this.windowSize = 0
+      if (!this.load(fd, at, 1)) return true
+      for (let i = 0; i < this.windowSize; i++) if (this.window[i] !== 0) return false
+    }
+    return true
+  }
+
   /** Whether a whole chunk in its order stands at `position`. */
   private chunk(fd: number, size: number): boolean {
+    const { header, position } = this
+    return this.isWhole(fd, size) && this.track(fd, position + chunkHeaderBytes + header.bloomSize)
+  }
+
+  private isWhole(fd: number, size: number): boolean {
     const { header, position } = this
     if (position + chunkHeaderBytes > size || !this.load(fd, position, chunkHeaderBytes))
       return false
@@ -250,7 +337,7 @@ class SegmentScan {
       const at = dataAt - this.windowAt
       if (crc32(this.window.subarray(at, at + header.dataSize)) !== header.crc) return false
     }
-    return this.track(fd, dataAt)
+    return true
   }
 
   private track(fd: number, dataAt: number): boolean {
