@@ -35,6 +35,7 @@ import type { PriorityRule } from './priority-list.ts'
 import { PriorityList } from './priority-list.ts'
 import type { GetOutcome, Queue } from './queue.ts'
 import type { QueueContext } from './queue-context.ts'
+import type { ReadyList } from './ready-list.ts'
 import { Sender } from './sender.ts'
 import type { WaitingList } from './waiting-list.ts'
 
@@ -63,6 +64,7 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
   /** Those of all levels. */
   ready: WaitingList
   private readonly levels: Levels
+  readonly lowest: ReadyList
   /** Flags of publishes that need a closer look. */
   private watched: number
   /** In queues that drop duplicates. */
@@ -96,7 +98,8 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
     this.context = context
     this.sender = new Sender(this.consumers, context.messages, context.want)
     this.levels = new Levels(this, context)
-    this.ready = this.levels.lowest
+    this.lowest = this.levels.lowest
+    this.ready = this.lowest
     this.log = this.levels.log
     const counts = settings.type === 'quorum'
     this.counts = counts
@@ -173,7 +176,7 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
         if (!this.sender.canServe(c)) continue
         const kept = this.keep(words, e, flags, row)
         const position = this.ready.pass(0)
-        this.append(flags, position, kept, 0)
+        this.append(flags, position, kept, undefined)
         this.sendRow(c, kept, position, false)
         this.consumers.served(c)
         return kept
@@ -181,7 +184,7 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
     }
     const kept = this.keep(words, e, flags, row)
     const position = this.ready.push(kept, 0)
-    this.append(flags, position, kept, 0)
+    this.append(flags, position, kept, undefined)
     return kept
   }
 
@@ -203,7 +206,7 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
       if (bounds.deadLettersRefused()) this.dieAtOnce(words, e, flags, row, 'maxlen')
       return row
     }
-    const expiry = bounds.expiryOf(words, e, flags)
+    bounds.look(words, e, flags)
     const level = this.levelFor(flags)
     if (this.ready.isEmpty()) {
       for (let c = this.consumers.pick(); c !== undefined; c = this.consumers.pick()) {
@@ -217,23 +220,23 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
         if (!this.sender.canServe(c)) continue
         const kept = this.keep(words, e, flags, row)
         const position = this.ready.pass(level)
-        this.append(flags, position, kept, bounds.wallExpiryOf(expiry))
+        this.append(flags, position, kept, bounds)
         this.ids?.kept(position, this.logPosition)
-        bounds.passed(position, expiry)
+        bounds.passed(position)
         this.sendRow(c, kept, position, false)
         this.consumers.served(c)
         return kept
       }
     }
-    if (expiry !== 0 && expiry <= this.context.clock.now) {
+    if (bounds.comesLate()) {
       this.dieAtOnce(words, e, flags, row, 'expired')
       return row
     }
     const kept = this.keep(words, e, flags, row)
     const position = this.ready.push(kept, level)
-    this.append(flags, position, kept, bounds.wallExpiryOf(expiry))
+    this.append(flags, position, kept, bounds)
     this.ids?.kept(position, this.logPosition)
-    bounds.queued(kept, position, expiry)
+    bounds.queued(kept, position)
     // It may have been one too many itself.
     return this.context.messages.isAlive(kept) ? kept : -1
   }
@@ -271,6 +274,11 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
       this.sendRow(c, ready.takenRow, ready.takenPosition, ready.takenReturned)
       this.consumers.served(c)
     }
+  }
+
+  /** BoundedQueue. */
+  isIdle(): boolean {
+    return this.unackedCount === 0 && this.dyingCount === 0 && this.readyCount() === 0
   }
 
   /** GroupedQueue: whether `consumer` is in turn and can be sent a message. */
@@ -387,8 +395,8 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
     if (this.log !== undefined && !log.hasRoom(count, 1)) return position
     messages.hold(row)
     const next = this.ready.push(row, levelOf(position))
-    const expiry = this.bounds?.moved(position, next) ?? 0
-    this.append(messages.flags[row] as number, next, row, expiry)
+    this.bounds?.moved(position, next)
+    this.append(messages.flags[row] as number, next, row, this.bounds)
     this.drop(row, position)
     this.context.wake(this)
     return next
@@ -446,9 +454,9 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
     this.retries?.putBackAll()
     const count = this.ready.size()
     this.levels.dropStored()
-    this.bounds?.emptied()
     this.ids?.emptied((position) => this.isLogged(position))
     while (this.ready.take()) this.drop(this.ready.takenRow, this.ready.takenPosition)
+    this.bounds?.emptied()
     if (this.owed.count > 0) this.context.wake(this)
     return count
   }
@@ -473,7 +481,7 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
   /** BacklogQueue. */
   readBack(): void {
     if (this.ready instanceof PriorityList) this.ready.lookAgain()
-    this.bounds?.recount()
+    this.bounds?.readBack()
     this.context.wake(this)
   }
 
@@ -494,7 +502,7 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
    * Its row is held for the queue until then.
    */
   die(row: number, position: number, reason: DeathReason): void {
-    this.bounds?.gone(position)
+    this.bounds?.dying(position)
     // Who drains may have waited for this message.
     if (this.owed.count > 0) this.context.wake(this)
     if (this.settings.deadLetterExchange === undefined) {
@@ -522,8 +530,13 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
     const log = this.levels.logOf(position)
     if (log === undefined) return
     this.ids?.gone(position)
-    if (this.settings.deadLetterExchange === undefined) this.context.log.settle(log, position, 1)
-    else this.levels.lapse(position)
+    if (this.settings.deadLetterExchange === undefined) {
+      this.bounds?.gone(position)
+      this.context.log.settle(log, position, 1)
+      return
+    }
+    this.bounds?.dying(position)
+    this.levels.lapse(position)
   }
 
   isLogged(position: number): boolean {
@@ -594,9 +607,11 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
   }
 
   // HOT: once per publish and queue
-  private append(flags: number, position: number, row: number, expiry: number): void {
+  /** `bounds` know the time of the message. */
+  private append(flags: number, position: number, row: number, bounds: Bounds | undefined): void {
     if (this.log !== undefined && (flags & EntryFlag.persistent) !== 0) {
       const log = this.levels.logOf(position) as QueueLog
+      const expiry = bounds === undefined ? 0 : bounds.wallExpiry()
       this.logPosition = this.context.log.enqueue(log, position, row, expiry)
     }
   }

@@ -128,7 +128,7 @@ export class StoredPart {
     this.onDisk--
     this.diskBytes = this.onDisk === 0 ? 0 : Math.max(0, this.diskBytes - bytes)
     this.thisRead++
-    this.diskFrom = position + 1
+    this.skipTo(position + 1)
   }
 
   /** A message was read back that does not wait here. */
@@ -136,7 +136,7 @@ export class StoredPart {
     this.onDisk--
     this.diskBytes = this.onDisk === 0 ? 0 : Math.max(0, this.diskBytes - bytes)
     this.thisRead++
-    this.diskFrom = position + 1
+    this.skipTo(position + 1)
   }
 
   /** Visits the first `most` in memory from position `from` on. */
@@ -150,6 +150,11 @@ export class StoredPart {
         onMessage(this.rows[at] as number, position)
       }
     }
+  }
+
+  /** Nothing that is on disk only is below `position`. */
+  skipTo(position: number): void {
+    if (position > this.diskFrom) this.diskFrom = position
   }
 
   loadEnd(exhausted: boolean): number {
