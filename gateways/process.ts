@@ -22,7 +22,7 @@ process.on('SIGTERM', () => {})
 const socket = new Socket({ fd: bridgeDescriptor, readable: true, writable: true })
 socket.on('error', () => {})
 socket.on('close', () => process.exit(0))
-await run()
+void run()
 
 async function run(): Promise<void> {
   const { start, rest } = await readStart()

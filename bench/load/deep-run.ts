@@ -1,7 +1,8 @@
 /**
  * A queue that grows without a consumer, and is consumed when it is deep: persistent messages with
  * confirms, then acknowledged deliveries. Bodies carry their numbers: what comes back must be all of
- * it, in order.
+ * it, in order. As `role` publish the queue is filled and left so; as `role` consume, `messages` of
+ * what is in the queue are taken at least, from whatever number on; 0: all.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -13,7 +14,13 @@ import type { LoadOptions } from './options.ts'
 import { buildPublishBlock } from './publish-block.ts'
 import type { LoadResult } from './result.ts'
 import { usageNow } from './result.ts'
-import { declareTopology, deleteTopology, planTopology } from './topology.ts'
+import {
+  declareQueue,
+  declareTopology,
+  deleteTopology,
+  planTopology,
+  queueArgumentsOf,
+} from './topology.ts'
 import { MethodId, methodFrame, u8 } from './wire.ts'
 
 /** How far a run is; said every PROGRESS_MS. */
@@ -41,36 +48,43 @@ export async function runDeep(
   const startedAt = performance.now()
   const seconds = (): number => (performance.now() - startedAt) / 1000
   const before = usageNow()
-  const filler = new Filler(await openConnection(options), options, queue)
-  const filled = await follow(
-    'publish',
-    filler.run(),
-    () => filler.confirmed(),
-    seconds,
-    onProgress,
-  )
-  const drain = await openConnection(options, true)
-  await drain.openChannel(1)
-  const drained = await follow(
-    'drain',
-    consumeAll(drain, options, queue),
-    () => drain.scanner.deliveries,
-    seconds,
-    onProgress,
-  )
+  const connections: LoadConnection[] = []
+  const open = async (consumes: boolean): Promise<LoadConnection> => {
+    const connection = await openConnection(options, consumes)
+    connections.push(connection)
+    return connection
+  }
+  let filled = 0
+  if (options.role !== 'consume') {
+    const filler = new Filler(await open(false), options, queue)
+    const done = (): number => filler.confirmed()
+    filled = await follow('publish', filler.run(), done, seconds, onProgress)
+  }
+  let drained = 0
+  let bytesRead = 0
+  if (options.role !== 'publish') {
+    const drain = await open(true)
+    await drain.openChannel(1)
+    const there = await declareQueue(control, queue, queueArgumentsOf(options))
+    const most = options.messages === 0 ? there : options.messages
+    if (most > there) throw new Error(`the queue has ${there} messages of ${most}`)
+    const work = consumeAll(drain, { ...options, messages: most }, queue)
+    drained = await follow('drain', work, () => drain.scanner.deliveries, seconds, onProgress)
+    bytesRead = drain.bytesRead
+  }
   const after = usageNow()
-  await Promise.all([filler.connection.close(CLOSE_TIMEOUT_MS), drain.close(CLOSE_TIMEOUT_MS)])
-  await deleteTopology(control, topology)
+  await Promise.all(connections.map((connection) => connection.close(CLOSE_TIMEOUT_MS)))
+  if (options.role === 'both') await deleteTopology(control, topology)
   await control.close(CLOSE_TIMEOUT_MS)
   const cpuUs = after.cpuUs - before.cpuUs
   return {
     mode: options.mode,
     seconds: filled + drained,
-    deliveredPerS: options.messages / drained,
-    publishedPerS: options.messages / filled,
-    confirmedPerS: options.messages / filled,
+    deliveredPerS: drained === 0 ? 0 : options.messages / drained,
+    publishedPerS: filled === 0 ? 0 : options.messages / filled,
+    confirmedPerS: filled === 0 ? 0 : options.messages / filled,
     roundsPerS: 0,
-    megabytesPerS: drain.bytesRead / 1e6 / drained,
+    megabytesPerS: drained === 0 ? 0 : bytesRead / 1e6 / drained,
     setupSeconds: 0,
     generatorCpuShare: cpuUs / 1e6 / (filled + drained),
     generatorUsPerMessage: cpuUs / options.messages,
@@ -166,13 +180,13 @@ class Filler {
 /** Consumes all messages; each must be the next one. */
 async function consumeAll(
   connection: LoadConnection,
-  { messages, ack, prefetch }: LoadOptions,
+  { messages, ack, prefetch, role }: LoadOptions,
   queue: string,
 ): Promise<void> {
-  let next = 0
+  let next = role === 'consume' ? -1 : 0
   let wrong: string | undefined
   connection.events.onStamp = (number) => {
-    if (number !== next) wrong ??= `message ${number} came in place of ${next}`
+    if (number !== next && next >= 0) wrong ??= `message ${number} came in place of ${next}`
     next = number + 1
   }
   await startConsumer(connection, queue, ack, prefetch)

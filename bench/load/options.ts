@@ -66,7 +66,7 @@ export type LoadOptions = {
   readonly seconds: number
   /** Producers and consumers in a process each. */
   readonly split: boolean
-  /** Which half this process is; set by `split`. */
+  /** Which half this process is; set by `split`. Of mode `deep`: which half of it is done. */
   readonly role: LoadRole
   /** Prefix of all names of this run; '': made from the process id. */
   readonly run: string

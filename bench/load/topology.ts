@@ -69,19 +69,20 @@ export async function deleteTopology(control: LoadConnection, topology: Topology
   await control.request(1, remove, MethodId.exchangeDeleteOk)
 }
 
-/** Declares a durable queue on channel 1. */
+/** Declares a durable queue on channel 1; returns how many messages it has. */
 export async function declareQueue(
   control: LoadConnection,
   queue: string,
   options: TableFields = {},
-): Promise<void> {
+): Promise<number> {
   const args = [u16(0), short(queue), u8(2), table(options)]
   const declare = methodFrame(1, MethodId.queueDeclare, ...args)
-  await control.request(1, declare, MethodId.queueDeclareOk)
+  const ok = await control.request(1, declare, MethodId.queueDeclareOk)
+  return ok.readUInt32BE(1 + ok.readUInt8(0))
 }
 
 /** What `queueType` and `queueArguments` come to. */
-function queueArgumentsOf({ queueType, queueArguments }: LoadOptions): TableFields {
+export function queueArgumentsOf({ queueType, queueArguments }: LoadOptions): TableFields {
   const fields: Record<string, string | number> = {}
   if (queueType !== '') fields['x-queue-type'] = queueType
   for (const each of queueArguments.split(',').filter((text) => text !== '')) {

@@ -22,6 +22,8 @@ export type Broker = {
   megabytes(): number | undefined
   /** The end of what it printed, if it has ended by itself; '' while it runs. */
   lastWords(): string
+  /** Kills it, starts it again on the same data, and returns the milliseconds from spawn to a connection. */
+  restart(): Promise<number>
   stop(): Promise<void>
 }
 
@@ -54,44 +56,96 @@ export function guestOn(host: string, port: number): Target {
 
 /** Starts the process and waits until a client can open a connection. */
 export async function launchBroker(launch: Launch): Promise<Broker> {
-  const startedAt = performance.now()
-  const child = spawn(launch.command, [...launch.args], {
-    env: launch.env,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    // A process group of its own, so that nothing it started survives it.
-    detached: true,
-  })
-  const output = { text: '' }
-  const keep = (chunk: Buffer): void => {
-    output.text = (output.text + chunk.toString()).slice(-OUTPUT_KEPT)
+  const launched = new LaunchedBroker(launch)
+  await launched.start()
+  return launched
+}
+
+class LaunchedBroker implements Broker {
+  readonly label: string
+  readonly target: Target
+  version: string
+  startMs: number | undefined
+  idleMegabytes: number | undefined
+  readonly #launch: Launch
+  #child: ChildProcess | undefined
+  #output: string
+  readonly #kill: () => void
+
+  constructor(launch: Launch) {
+    this.label = launch.label
+    this.target = { ...guestOn('127.0.0.1', launch.port), ...launch.ports }
+    this.version = ''
+    this.startMs = undefined
+    this.idleMegabytes = undefined
+    this.#launch = launch
+    this.#child = undefined
+    this.#output = ''
+    this.#kill = () => this.#child !== undefined && killGroup(this.#child)
+    process.once('exit', this.#kill)
   }
-  child.stdout.on('data', keep)
-  child.stderr.on('data', keep)
-  child.on('error', (error) => keep(Buffer.from(String(error))))
-  const kill = (): void => killGroup(child)
-  process.once('exit', kill)
-  const stop = async (): Promise<void> => {
-    process.off('exit', kill)
-    await stopProcess(child, launch.pid?.())
-    launch.cleanUp()
+
+  async start(): Promise<void> {
+    const startedAt = performance.now()
+    const child = this.#spawn()
+    const deadline = startedAt + this.#launch.readyTimeoutMs
+    for (;;) {
+      const version = await announcedVersion(this.target)
+      if (version !== undefined) {
+        this.version = version
+        this.startMs = performance.now() - startedAt
+        this.idleMegabytes = this.megabytes()
+        return
+      }
+      if (hasEnded(child) || performance.now() > deadline) {
+        await this.stop()
+        throw new Error(`${this.label} did not start:\n${this.#output}`)
+      }
+      await sleep(PROBE_INTERVAL_MS)
+    }
   }
-  const target = { ...guestOn('127.0.0.1', launch.port), ...launch.ports }
-  const deadline = startedAt + launch.readyTimeoutMs
-  for (;;) {
-    const version = await announcedVersion(target)
-    if (version !== undefined) {
-      const startMs = performance.now() - startedAt
-      const idleMegabytes = residentMegabytes(launch.pid?.() ?? child.pid)
-      const lastWords = (): string => (hasEnded(child) ? output.text : '')
-      const megabytes = (): number | undefined => residentMegabytes(launch.pid?.() ?? child.pid)
-      const facts = { label: launch.label, version, target, startMs, idleMegabytes }
-      return { ...facts, megabytes, lastWords, stop }
+
+  megabytes(): number | undefined {
+    return residentMegabytes(this.#launch.pid?.() ?? this.#child?.pid)
+  }
+
+  lastWords(): string {
+    return this.#child !== undefined && hasEnded(this.#child) ? this.#output : ''
+  }
+
+  async restart(): Promise<number> {
+    const child = this.#child
+    if (child !== undefined && !hasEnded(child)) {
+      const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
+      killGroup(child)
+      await ended
     }
-    if (hasEnded(child) || performance.now() > deadline) {
-      await stop()
-      throw new Error(`${launch.label} did not start:\n${output.text}`)
+    await this.start()
+    return this.startMs ?? Number.NaN
+  }
+
+  async stop(): Promise<void> {
+    process.off('exit', this.#kill)
+    if (this.#child !== undefined) await stopProcess(this.#child, this.#launch.pid?.())
+    this.#launch.cleanUp()
+  }
+
+  #spawn(): ChildProcess {
+    const { command, args, env } = this.#launch
+    const child = spawn(command, [...args], {
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // A process group of its own, so that nothing it started survives it.
+      detached: true,
+    })
+    const keep = (chunk: Buffer): void => {
+      this.#output = (this.#output + chunk.toString()).slice(-OUTPUT_KEPT)
     }
-    await sleep(PROBE_INTERVAL_MS)
+    child.stdout.on('data', keep)
+    child.stderr.on('data', keep)
+    child.on('error', (error) => keep(Buffer.from(String(error))))
+    this.#child = child
+    return child
   }
 }
 
@@ -102,8 +156,11 @@ export async function attachBroker(label: string, target: Target): Promise<Broke
   const stop = (): Promise<void> => Promise.resolve()
   const lastWords = (): string => ''
   const megabytes = (): undefined => undefined
+  const restart = (): never => {
+    throw new Error(`${label} was found running: it is not ours to kill`)
+  }
   const facts = { label, version, target, startMs: undefined, idleMegabytes: undefined }
-  return { ...facts, megabytes, lastWords, stop }
+  return { ...facts, megabytes, lastWords, restart, stop }
 }
 
 /** A port that nobody listens on now. */

@@ -174,6 +174,8 @@ class Session {
       first,
       load,
       deep: (options) => this.#runDeep(subject, options),
+      restart: async () => (await subject.broker.restart()) / 1000,
+      megabytes: () => subject.broker.megabytes() ?? Number.NaN,
       ownMax: () => maxOf(subject, this.#options),
       peerMax: async () =>
         this.#peer === undefined ? PEER_MAX_WITHOUT_PEER : maxOf(this.#peer, this.#options),

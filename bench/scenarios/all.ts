@@ -11,6 +11,7 @@ import { manyQueuesScenarios } from './many-queues.ts'
 import { mqttScenarios } from './mqtt.ts'
 import { persistentScenarios } from './persistent.ts'
 import { queueFeatureScenarios } from './queue-features.ts'
+import { recoveryScenarios } from './recovery.ts'
 import type { Scenario } from './scenario.ts'
 import { shardScenarios } from './shards.ts'
 import { stompScenarios } from './stomp.ts'
@@ -31,6 +32,7 @@ export const allScenarios: readonly Scenario[] = [
   ...persistentScenarios,
   ...queueFeatureScenarios,
   ...deepQueueScenarios,
+  ...recoveryScenarios,
   ...stompScenarios,
   ...amqp10Scenarios,
   ...streamScenarios,

@@ -35,6 +35,10 @@ export type ScenarioContext = {
   load(options: Partial<LoadOptions>): Promise<LoadResult>
   /** Runs a deep load (`mode` is set), looking at the broker's memory all the while. */
   deep(options: Partial<LoadOptions>): Promise<DeepRun>
+  /** Kills the broker and starts it again; seconds until it takes a connection. */
+  restart(): Promise<number>
+  /** Resident megabytes of the broker. */
+  megabytes(): number
   /** Rate of 16 B auto-ack messages this broker reached (measured once). */
   ownMax(): Promise<number>
   /** The same of the second broker, or a fixed rate where there is none. */

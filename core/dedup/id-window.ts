@@ -39,17 +39,26 @@ export class IdWindow {
 
   /** Remembers an id that is not known. */
   add(id: string, expiresAt: number): SeenId {
+    const seen = this.restore(id, expiresAt)
+    this.shrink()
+    return seen
+  }
+
+  /** Remembers an id that was known before a restart; `restored` follows. */
+  restore(id: string, expiresAt: number): SeenId {
     const seen = { id, expiresAt, position: -1, journal: -1 }
     const known = this.ids.get(id)
     if (known !== undefined) this.forget(known)
     this.ids.set(id, seen)
-    if (this.sizeMax !== undefined && this.ids.size > this.sizeMax) {
-      for (const oldest of this.ids.values()) {
-        this.forget(oldest)
-        break
-      }
-    }
     return seen
+  }
+
+  /** All are there that were known before a restart: the oldest are to go first again. */
+  restored(): void {
+    const all = this.all().sort((one, other) => one.journal - other.journal)
+    this.ids.clear()
+    for (const seen of all) this.ids.set(seen.id, seen)
+    this.shrink()
   }
 
   forget(seen: SeenId): void {
@@ -61,5 +70,13 @@ export class IdWindow {
   /** All ids, oldest first. */
   all(): SeenId[] {
     return [...this.ids.values()]
+  }
+
+  private shrink(): void {
+    if (this.sizeMax === undefined) return
+    for (const oldest of this.ids.values()) {
+      if (this.ids.size <= this.sizeMax) return
+      this.forget(oldest)
+    }
   }
 }

@@ -3,13 +3,13 @@
 // others have come, wherever its message is.
 
 import type { DeduplicationSettings } from '../topology/queue-settings.ts'
-import type { JournalContext } from './id-journal.ts'
+import type { JournalContext, JournalOwner } from './id-journal.ts'
 import { IdJournal } from './id-journal.ts'
 import type { SeenId } from './id-window.ts'
 import { IdWindow } from './id-window.ts'
 import { MessageIdentity } from './message-id.ts'
 
-export class QueueIds {
+export class QueueIds implements JournalOwner {
   private readonly context: JournalContext
   private settings: DeduplicationSettings
   private readonly window: IdWindow
@@ -38,12 +38,7 @@ export class QueueIds {
     this.isInQueue = isInQueue
     this.checked = false
     this.logPosition = 0
-    this.journal =
-      durable && settings.durable
-        ? new IdJournal(-queue, context, (id, expiresAt, position) =>
-            this.restored(id, expiresAt, position),
-          )
-        : undefined
+    this.journal = durable && settings.durable ? new IdJournal(-queue, context, this) : undefined
   }
 
   configure(settings: DeduplicationSettings): void {
@@ -117,7 +112,8 @@ export class QueueIds {
     return seen
   }
 
-  private restored(id: string, expiresAt: number, position: number): SeenId | undefined {
+  /** JournalOwner. */
+  restored(id: string, expiresAt: number, position: number): SeenId | undefined {
     let at = position
     if (this.checked) {
       // Read back late: since then its message may have gone, and another may have come with the id.
@@ -127,7 +123,12 @@ export class QueueIds {
         at = -1
       }
     }
-    return this.put(this.window.add(id, expiresAt), at)
+    return this.put(this.window.restore(id, expiresAt), at)
+  }
+
+  /** JournalOwner. */
+  allRestored(): void {
+    this.window.restored()
   }
 
   private forgotten(seen: SeenId): void {
@@ -138,7 +139,6 @@ export class QueueIds {
   /** The log may have forgotten an id's message and not yet the id when the node was killed. */
   private check(): void {
     this.checked = true
-    this.journal?.readBack()
     for (const seen of this.window.all()) {
       if (seen.position >= 0 && !this.isInQueue(seen.position)) this.gone(seen.position)
     }

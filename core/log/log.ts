@@ -47,6 +47,10 @@ export interface BacklogOwner {
   readonly marks: Marks | undefined
   /** After a restart, before `restore`: `mark` was the last to be told of a message. */
   restoreMark(position: number, word: number): void
+  /** Header tables of messages, as told to the log by `annotate`. */
+  readonly annotations?: ReadonlyMap<number, Uint8Array> | undefined
+  /** After a restart, before `restore`: `annotate` was the last to be told of a message. */
+  restoreAnnotation?(position: number, table: Uint8Array): void
   /** A `fetch` has ended; `exhausted`: nothing is left on disk. Returns how many messages are missing then. */
   loadEnd(exhausted: boolean): number
 }
@@ -81,8 +85,12 @@ export interface Log {
   settle(log: QueueLog, from: number, count: number): void
   /** The message at `position` has got the mark `word` (core/queue/marks.ts), until it is settled. */
   mark(log: QueueLog, position: number, word: number): void
+  /** The message at `position` has got further headers: an encoded table, until it is settled. */
+  annotate(log: QueueLog, position: number, table: Uint8Array): void
   /** Whether the message at `position` is logged and not settled. */
   isAlive(log: QueueLog, position: number): boolean
+  /** The lowest position from `from` on that is logged and not settled; `Infinity`: there is none. */
+  nextAlive(log: QueueLog, from: number): number
   /** Reads on in the part of the queue that is on disk only; `load` and `loadEnd` follow. */
   fetch(log: QueueLog): void
   /** The next `fetch` begins again at the first message that is on disk. Not while one is under way. */
@@ -141,6 +149,10 @@ export class MemoryLog implements Log {
     return false
   }
 
+  nextAlive(_log: QueueLog, _from: number): number {
+    return Number.POSITIVE_INFINITY
+  }
+
   readSome(_log: QueueLog, _wanted: AliveSet, _sink: SomeSink): () => void {
     return () => {}
   }
@@ -166,6 +178,10 @@ export class MemoryLog implements Log {
   }
 
   mark(_log: QueueLog, _position: number, _word: number): void {
+    this.appended++
+  }
+
+  annotate(_log: QueueLog, _position: number, _table: Uint8Array): void {
     this.appended++
   }
 

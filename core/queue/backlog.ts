@@ -2,24 +2,25 @@
 // can be read back, what comes back, and what a restart puts back.
 
 import { AliveSet } from '../log/alive-set.ts'
-import type { BacklogOwner, Log, QueueLog, SomeSink } from '../log/log.ts'
+import type { BacklogOwner, Log, QueueLog } from '../log/log.ts'
 import type { MessageTable } from '../message/message-table.ts'
 import type { ShardClock } from '../time/clock.ts'
-import type { TimerOwner, TimerWheel } from '../time/timer-wheel.ts'
-import type { DeathReason } from './death.ts'
+import type { TimerWheel } from '../time/timer-wheel.ts'
+import type { Annotations } from './annotations.ts'
 import type { Marks } from './marks.ts'
+import { reasonOf } from './marks.ts'
 import type { ReadyList } from './ready-list.ts'
+import type { ShelfQueue } from './shelf.ts'
+import { Shelf } from './shelf.ts'
 
 /** What a backlog asks of its queue. */
-export interface BacklogQueue {
+export interface BacklogQueue extends ShelfQueue {
   readonly marks: Marks | undefined
-  /** Messages that are dying. */
-  readonly dyingCount: number
-  /** Why the message was dying when the node stopped; undefined: it was not. */
-  dyingOf(position: number): DeathReason | undefined
-  die(row: number, position: number, reason: DeathReason): void
+  /** What consumers have said of messages. */
+  readonly annotations: Annotations | undefined
   restoreExpiry(position: number, at: number): void
   restoreMark(position: number, word: number): void
+  restoreAnnotation(position: number, table: Uint8Array): void
   restoreLevel(level: number): void
   /** What was asked for has come back, or has not: deliveries may go on. */
   readBack(): void
@@ -33,119 +34,116 @@ export interface BacklogContext {
   readonly timers: TimerWheel
 }
 
-/** Between two passes over the disk: what expires meanwhile is read together. */
-const passMs = 20
-/** No more is read while so many that were read have not got where they go. */
-const dyingMax = 2000
-const dyingWaitMs = 2
-/** What so many passes in a row did not find is lost. */
-const emptyPassesMax = 3
-
-export class Backlog implements BacklogOwner, SomeSink, TimerOwner {
+export class Backlog implements BacklogOwner {
   readonly list: ReadyList
   /** Undefined in a transient queue. */
   log: QueueLog | undefined
   private readonly queue: BacklogQueue
   private readonly context: BacklogContext
-  /** Messages on disk only whose time has come: they die when they are read back. */
-  private lapsed: AliveSet | undefined
-  /** Goes on with the pass for those; undefined: none is under way. */
-  private readOn: (() => void) | undefined
-  /** The pass has brought something; passes in a row that have not. */
-  private found: boolean
-  private emptyPasses: number
-  /** -1: none is set. */
-  private timer: number
+  /** What is to die, and cannot just now. */
+  readonly shelf: Shelf
+  /** Positions of what was on disk only, and is on its way elsewhere. */
+  private borrowed: AliveSet | undefined
+  /** No message below was in memory after a restart. */
+  private restoredFrom: number
 
   constructor(queue: BacklogQueue, list: ReadyList, context: BacklogContext) {
     this.queue = queue
     this.list = list
     this.context = context
     this.log = undefined
-    this.lapsed = undefined
-    this.readOn = undefined
-    this.found = false
-    this.emptyPasses = 0
-    this.timer = -1
+    this.shelf = new Shelf(queue, context, this)
+    this.borrowed = undefined
+    this.restoredFrom = Number.POSITIVE_INFINITY
   }
 
-  /** The message at `position`, which is on disk only and waits no more, dies once it is read back. */
-  lapse(position: number): void {
-    this.lapsed ??= new AliveSet()
-    this.lapsed.add(position)
-    if (this.readOn === undefined) this.wait(passMs)
+  /**
+   * Takes the message at `position`, which is on disk only, out of the list. Whoever has read it has it
+   * until `forget` or `takeBack`. False when it is not there.
+   */
+  borrow(position: number): boolean {
+    if (!this.isStored(position)) return false
+    this.list.remove(position, true)
+    this.borrowed ??= new AliveSet()
+    this.borrowed.add(position)
+    return true
   }
 
-  /** SomeSink: a message that lapsed is here. */
-  loadSome(row: number, position: number): void {
-    if (this.lapsed?.remove(position) === true) {
-      this.found = true
-      this.queue.die(row, position, 'expired')
-    } else this.context.messages.release(row)
+  /** Whether the message at `position` waits, and is on disk only. */
+  isStored(position: number): boolean {
+    const { log } = this
+    return (
+      log !== undefined &&
+      this.list.stored.spans(position) &&
+      this.context.log.isAlive(log, position) &&
+      this.shelf.firstLapsed(position) !== position &&
+      this.borrowed?.has(position) !== true
+    )
   }
 
-  /** SomeSink. */
-  someEnd(exhausted: boolean): void {
-    const { lapsed } = this
-    if (lapsed === undefined || lapsed.count === 0) {
-      this.readOn = undefined
-      return
+  /** What was borrowed is gone. */
+  forget(position: number): void {
+    this.borrowed?.remove(position)
+  }
+
+  /** What was borrowed is on disk only again, and `row` released; false where it has to stay in memory. */
+  takeBack(row: number, position: number): boolean {
+    if (this.borrowed?.remove(position) !== true) return false
+    const { messages } = this.context
+    if (!this.list.stored.putBack(position, messages.bodySize[row] as number)) return false
+    messages.release(row)
+    return true
+  }
+
+  /** The lowest position from `from` on of what waits and is on disk only; `Infinity`: there is none. */
+  nextStored(from: number): number {
+    const { stored } = this.list
+    if (this.log === undefined || stored.onDisk === 0) return Number.POSITIVE_INFINITY
+    let at = Math.max(from, stored.diskFrom)
+    for (;;) {
+      at = this.context.log.nextAlive(this.log, at)
+      if (at >= stored.to) return Number.POSITIVE_INFINITY
+      if (this.shelf.firstLapsed(at) !== at && this.borrowed?.has(at) !== true) return at
+      at++
     }
-    if (!exhausted) {
-      if (this.queue.dyingCount > dyingMax) this.wait(dyingWaitMs)
-      else this.readOn?.()
-      return
-    }
-    this.readOn = undefined
-    this.emptyPasses = this.found ? 0 : this.emptyPasses + 1
-    if (this.emptyPasses < emptyPassesMax) this.wait(passMs)
-    else this.giveUp(lapsed)
   }
 
-  /** TimerOwner: begins a pass, or goes on with it. */
-  onTimer(): number {
-    this.timer = -1
-    const { lapsed, log } = this
-    if (lapsed === undefined || log === undefined) return 1
-    if (this.readOn === undefined) {
-      this.found = false
-      this.readOn = this.context.log.readSome(log, lapsed, this)
+  /** What waits on disk only is settled unread; what is to die is not. */
+  dropStored(): void {
+    const { diskFrom, to } = this.list.stored
+    if (this.list.stored.drop() === 0 || this.log === undefined) return
+    for (let at = diskFrom; at < to; ) {
+      const end = Math.min(to, this.shelf.firstLapsed(at))
+      if (end > at) this.context.log.settle(this.log, at, end - at)
+      at = end + 1
     }
-    this.readOn()
-    return 1
   }
 
   /** The queue is gone. */
   destroy(): void {
     this.list.stored.drop()
-    this.lapsed = undefined
-    this.readOn = undefined
-    if (this.timer >= 0) this.context.timers.cancel(this.timer)
-    this.timer = -1
+    this.shelf.destroy()
+    this.borrowed = undefined
   }
 
-  private wait(ms: number): void {
-    if (this.timer >= 0) return
-    const { clock, timers } = this.context
-    this.timer = timers.add(clock.now + ms, this, 0)
-  }
-
-  /** What can't be read back can't be dead-lettered. */
-  private giveUp(lapsed: AliveSet): void {
-    this.emptyPasses = 0
-    const { log } = this
-    for (let at = lapsed.firstAlive(0); log !== undefined && at < Number.POSITIVE_INFINITY; ) {
-      lapsed.remove(at)
-      this.context.log.settle(log, at, 1)
-      at = lapsed.firstAlive(at + 1)
-    }
+  /** The message as consumers have annotated it; the hold on `row` passes to what this gives. */
+  annotated(row: number, position: number): number {
+    const { annotations } = this.queue
+    return annotations === undefined ? row : annotations.apply(row, position)
   }
 
   get marks(): Marks | undefined {
     return this.queue.marks
   }
 
-  restore(row: number, position: number): void {
+  /** BacklogOwner. */
+  get annotations(): ReadonlyMap<number, Uint8Array> | undefined {
+    return this.queue.annotations?.tables
+  }
+
+  restore(plain: number, position: number): void {
+    this.restoredFrom = Math.min(this.restoredFrom, position)
+    const row = this.annotated(plain, position)
     const reason = this.queue.dyingOf(position)
     if (reason !== undefined) {
       this.queue.die(row, position, reason)
@@ -160,6 +158,8 @@ export class Backlog implements BacklogOwner, SomeSink, TimerOwner {
 
   restoreEnd(next: number, deliveredTo: number): void {
     this.list.startAt(next, deliveredTo)
+    this.shelf.pageOut(Math.min(this.list.stored.to, this.restoredFrom))
+    this.shelveDying()
     this.queue.readBack()
   }
 
@@ -171,6 +171,10 @@ export class Backlog implements BacklogOwner, SomeSink, TimerOwner {
     this.queue.restoreMark(position, word)
   }
 
+  restoreAnnotation(position: number, table: Uint8Array): void {
+    this.queue.restoreAnnotation(position, table)
+  }
+
   restoreLevel(level: number): void {
     this.queue.restoreLevel(level)
   }
@@ -178,6 +182,7 @@ export class Backlog implements BacklogOwner, SomeSink, TimerOwner {
   pageOut(to: number, bytes: number): void {
     const { messages, queueMemoryBudget } = this.context
     this.list.pageOut(to, Math.min(queueMemoryBudget, bytes), messages)
+    this.shelf.pageOut(to)
   }
 
   undeliveredFrom(): number {
@@ -193,24 +198,35 @@ export class Backlog implements BacklogOwner, SomeSink, TimerOwner {
     return this.list.stored.to
   }
 
-  load(row: number, position: number): void {
+  load(plain: number, position: number): void {
+    const row = this.annotated(plain, position)
     const bytes = this.context.messages.bodySize[row] as number
     const { stored } = this.list
-    if (this.lapsed?.remove(position) === true) {
-      this.queue.die(row, position, 'expired')
+    if (this.shelf.meets(row, position)) return
+    if (this.borrowed?.has(position) === true) {
+      this.context.messages.release(row)
+      stored.passBy(position)
       return
     }
-    const reason = this.queue.dyingOf(position)
-    if (reason === undefined) stored.load(row, position, bytes)
-    else {
-      stored.loadAside(position, bytes)
-      this.queue.die(row, position, reason)
-    }
+    stored.load(row, position, bytes)
   }
 
   loadEnd(exhausted: boolean): number {
     const missing = this.list.stored.loadEnd(exhausted)
     this.queue.readBack()
     return missing
+  }
+
+  /** After a restart: what was dying then and is on disk only does not wait. */
+  private shelveDying(): void {
+    if (this.list.stored.onDisk === 0) return
+    const dying: number[] = []
+    this.queue.marks?.each((position, word) => {
+      if (reasonOf(word) !== undefined && this.isStored(position)) dying.push(position)
+    })
+    for (const position of dying) {
+      this.list.remove(position, true)
+      this.shelf.lapse(position)
+    }
   }
 }

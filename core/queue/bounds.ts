@@ -34,6 +34,8 @@ export interface BoundedQueue {
   dieOnDisk(position: number): void
   /** Whether the message is in the log and not settled. */
   isLogged(position: number): boolean
+  /** The first position from `from` on of what waits and is on disk only. */
+  nextStored(from: number): { readonly position: number } | undefined
   /** What comes next in `ready` is to be read back, if it is not in memory. */
   fetch(): void
 }
@@ -57,8 +59,6 @@ const sweepKey = 0
 const runsKey = 1
 /** Messages of runs that expire at once: others have their turn before more do. */
 const sliceMax = 500
-/** Positions on disk looked at for what expiring a message costs. */
-const looksPerDeath = 16
 const never: number = Number.POSITIVE_INFINITY
 
 export class Bounds implements ExpiryOwner, TimerOwner {
@@ -147,7 +147,7 @@ export class Bounds implements ExpiryOwner, TimerOwner {
   queued(row: number, position: number): void {
     const at = this.at[0] as number
     if (at !== 0) {
-      if (!this.keepTime(position, at, true) && this.runsTimer < 0) this.armRuns(at)
+      if (!this.keepTime(position, at, true) && at < this.runsDue) this.armRuns(at)
     } else if (this.runs.isOpen()) this.timeless(position)
     const { limit } = this
     if (limit === undefined) return
@@ -187,7 +187,7 @@ export class Bounds implements ExpiryOwner, TimerOwner {
         return at <= now
       }
     }
-    return this.runs.isDue(position, now)
+    return position < levelSpan && this.runs.isDue(position, now)
   }
 
   /** A message has come back. True when it is too late: then it must die; else it waits again. */
@@ -328,9 +328,9 @@ export class Bounds implements ExpiryOwner, TimerOwner {
         break
       }
       if (lowest.first() < 0) {
-        const looked = this.expireStored()
-        if (looked === 0) break
-        done += looked
+        const deaths = this.expireStored()
+        if (deaths === 0) break
+        done += deaths
         continue
       }
       const position = lowest.firstPosition()
@@ -346,22 +346,24 @@ export class Bounds implements ExpiryOwner, TimerOwner {
     return done + 1
   }
 
-  /** As `expireRuns` for what comes next on disk; returns what it cost, 0: nothing was due. */
+  /** As `expireRuns` for what comes next on disk; returns how many died, as many as one slice may have. */
   private expireStored(): number {
     const { queue } = this
     const { stored } = queue.lowest
-    let cost = 0
-    let position = stored.diskFrom
-    while (cost < sliceMax && stored.onDisk > 0 && position < stored.to && this.isLate(position)) {
-      if (queue.isLogged(position)) {
-        this.expired(position)
-        cost++
-      } else cost += 1 / looksPerDeath
-      position++
+    let deaths = 0
+    let position = this.nextStored(stored.diskFrom)
+    while (deaths < sliceMax && position < levelSpan && this.isLate(position)) {
+      this.expired(position)
+      deaths++
+      position = this.nextStored(position + 1)
     }
-    stored.skipTo(position)
-    if (cost === 0 && position < stored.to) this.armRuns(this.timeOf(position))
-    return cost
+    stored.skipTo(Math.min(position, stored.to))
+    if (deaths === 0 && position < levelSpan) this.armRuns(this.timeOf(position))
+    return deaths
+  }
+
+  private nextStored(from: number): number {
+    return this.queue.nextStored(from)?.position ?? never
   }
 
   private armRuns(at: number): void {

@@ -1,18 +1,18 @@
 // A classic queue: messages in order, consumers in turn, deliveries that may come back.
 
 import {
-  deliverWords,
   EntryFlag,
   extentWords,
   Outcome,
   priorityOf,
   priorityShift,
-  Record,
 } from '../../shared/bus/wire.ts'
+import type { FieldTable } from '../../shared/message/value.ts'
 import type { QueueIds } from '../dedup/queue-ids.ts'
 import type { QueueLog } from '../log/log.ts'
 import { levelOf } from '../log/log.ts'
 import type { DeduplicationSettings, QueueSettings } from '../topology/queue-settings.ts'
+import type { Annotations } from './annotations.ts'
 import type { BoundedQueue } from './bounds.ts'
 import { Bounds, needsBounds } from './bounds.ts'
 import { takeOut } from './browse.ts'
@@ -21,7 +21,6 @@ import { Block, ConsumerRing } from './consumer.ts'
 import type { DeathReason, DyingQueue } from './death.ts'
 import { DelayedRetries, retryDelay } from './delayed-retry.ts'
 import { DeliveryCounts } from './delivery-counts.ts'
-import { commitDelivery } from './delivery-record.ts'
 import type { Holder } from './holder.ts'
 import { Lease } from './lease.ts'
 import type { LeveledQueue } from './levels.ts'
@@ -37,6 +36,7 @@ import type { GetOutcome, Queue } from './queue.ts'
 import type { QueueContext } from './queue-context.ts'
 import type { ReadyList } from './ready-list.ts'
 import { Sender } from './sender.ts'
+import { dyingMax, dyingRefill } from './shelf.ts'
 import type { WaitingList } from './waiting-list.ts'
 
 export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQueue, GroupedQueue {
@@ -103,7 +103,7 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
     this.log = this.levels.log
     const counts = settings.type === 'quorum'
     this.counts = counts
-      ? new DeliveryCounts(context.log, (position) => this.levels.logOf(position))
+      ? new DeliveryCounts(context, (position) => this.levels.logOf(position))
       : undefined
     this.marks = this.counts?.marks
     this.owed = new OwedAnswers()
@@ -228,7 +228,8 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
         return kept
       }
     }
-    if (bounds.comesLate()) {
+    // At-least-once: it is in the log before it dies.
+    if (bounds.comesLate() && !this.atLeastOnce()) {
       this.dieAtOnce(words, e, flags, row, 'expired')
       return row
     }
@@ -295,6 +296,7 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
   /** GroupedQueue: a message that was taken is too late, and dies. */
   isLate(row: number, position: number): boolean {
     if (this.bounds?.taken(row, position) !== true) return false
+    this.levels.at(position)?.forget(position)
     this.die(row, position, 'expired')
     return true
   }
@@ -302,10 +304,13 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
   /** GroupedQueue. */
   backAgain(row: number, position: number): void {
     if (this.bounds?.returned(row, position) === true) {
+      this.levels.at(position)?.forget(position)
       this.die(row, position, 'expired')
       return
     }
-    this.ready.giveBack(row, position)
+    if (this.levels.at(position)?.takeBack(row, position) !== true) {
+      this.ready.giveBack(row, position)
+    }
     this.context.wake(this)
   }
 
@@ -317,26 +322,18 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
     const first = this.ready.first()
     if (this.ready.levelToRead() >= 0) this.fetch()
     if (first < 0) return this.ready.size() === 0 ? 'empty' : 'full'
-    const extents = this.context.messages.extentsOf(first)
-    const size = deliverWords + (extents === undefined ? 0 : extents.length) + 1
-    const index = channel.outlet.lane.reserve(size)
-    if (index < 0) return 'full'
+    if (!this.sender.hasRoomForGot(channel, first)) return 'full'
     const { ready } = this
     ready.take()
-    this.bounds?.taken(first, ready.takenPosition)
-    const words = channel.outlet.lane.ring.words
-    words[index] = (size << 8) | Record.got
-    words[index + 1] = request
-    words[index + 2] = noAck ? 0 : channel.unacked.push(first, ready.takenPosition, getter.slot)
-    words[index + 3] =
-      (noAck ? EntryFlag.settled : 0) |
+    const position = ready.takenPosition
+    this.bounds?.taken(first, position)
+    const flags =
       (ready.takenReturned ? EntryFlag.redelivered : 0) |
-      (this.counts === undefined ? 0 : this.counts.flagsOf(ready.takenPosition))
-    this.context.messages.writeEntry(first, words, index + 4)
-    words[index + size - 1] = this.ready.size()
-    commitDelivery(channel.outlet, size, this.context.messages.slab[first] as number, extents)
+      (this.counts === undefined ? 0 : this.counts.flagsOf(position))
+    const id = noAck ? 0 : channel.unacked.push(first, position, getter.slot)
+    this.sender.sendGot(channel, request, first, id, flags, ready.size())
     if (this.owed.count > 0) this.context.wake(this)
-    if (noAck) this.drop(first, ready.takenPosition)
+    if (noAck) this.drop(first, position)
     else {
       getter.unacked++
       this.unackedCount++
@@ -355,6 +352,13 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
     if (outcome === Outcome.complete) this.drop(row, position)
     else if (outcome === Outcome.discard) this.die(row, position, 'rejected')
     else this.takeBack(row, position, outcome === Outcome.requeueFailed)
+  }
+
+  /** QueueEnd: queues that count keep what consumers say of their messages; others do not (RabbitMQ 4.0). */
+  annotate(row: number, position: number, headers: FieldTable): number {
+    return this.counts === undefined || this.deleted
+      ? row
+      : this.counts.annotate(row, position, headers)
   }
 
   private takeBack(row: number, position: number, failed: boolean): void {
@@ -468,6 +472,8 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
 
   /** BacklogQueue. */
   restoreExpiry(position: number, at: number): void {
+    // What is dying already waits no more.
+    if (this.dyingOf(position) !== undefined) return
     this.bounds ??= new Bounds(this, this.context, this.settings)
     this.bounds.restoreExpiry(position, at)
   }
@@ -509,9 +515,18 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
       this.drop(row, position)
       return
     }
-    if (this.atLeastOnce()) this.counts?.setDying(position, reason)
+    if (this.atLeastOnce() && this.shelve(row, position, reason)) return
     this.dyingCount++
     this.context.deaths.add(this, row, position, reason)
+  }
+
+  /** Notes that a message is dying. True when too many are: it stays, out of memory if need be, until fewer are. */
+  private shelve(row: number, position: number, reason: DeathReason): boolean {
+    if (position === nowhere) return false
+    this.counts?.setDying(position, reason)
+    if (this.dyingCount < dyingMax || !this.isLogged(position)) return false
+    this.levels.at(position)?.shelf.put(row, position)
+    return true
   }
 
   /** RabbitMQ: only where publishers are refused rather than messages dropped. */
@@ -562,26 +577,60 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
     return true
   }
 
+  /**
+   * As `takeAt` for a message that was on disk only and has been read into `row`, held for this. Gives the
+   * row that it has now, negative when it is not there any more.
+   */
+  takeStored(row: number, position: number): number {
+    let found = row
+    if (this.levels.at(position)?.borrow(position) !== true) {
+      this.context.messages.release(row)
+      found = takeOut(this.ready, position)
+      if (found < 0) return found
+    }
+    if (this.isLate(found, position)) return -1
+    this.dyingCount++
+    return found
+  }
+
+  /** The first position from `from` on of what waits and is on disk only, and where it is logged. */
+  nextStored(from: number): { readonly position: number; readonly log: QueueLog } | undefined {
+    return this.levels.nextStored(from)
+  }
+
   /** The message could not go: it waits again. */
   unburied(row: number, position: number): void {
-    this.dyingCount--
+    this.oneLessDying()
     if (this.deleted) this.context.messages.release(row)
     else this.backAgain(row, position)
   }
 
-  /** Reads on where much of what was read back has gone. */
-  readAhead(): void {
-    this.fetch()
+  buried(row: number, position: number): void {
+    if (this.deleted) this.context.messages.release(row)
+    else {
+      this.levels.at(position)?.forget(position)
+      this.drop(row, position)
+    }
+    this.oneLessDying()
   }
 
-  buried(row: number, position: number): void {
+  private oneLessDying(): void {
     this.dyingCount--
-    if (this.deleted) this.context.messages.release(row)
-    else this.drop(row, position)
+    if (this.dyingCount === dyingRefill && !this.deleted) this.levels.goOnDying()
   }
 
   restoreMark(position: number, word: number): void {
     this.marks?.set(position, word)
+  }
+
+  /** BacklogQueue. */
+  get annotations(): Annotations | undefined {
+    return this.counts?.annotations
+  }
+
+  /** BacklogQueue. */
+  restoreAnnotation(position: number, table: Uint8Array): void {
+    this.counts?.restoreAnnotation(position, table)
   }
 
   private drop(row: number, position: number): void {

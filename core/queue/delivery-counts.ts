@@ -1,8 +1,11 @@
-// How often the messages of a queue were delivered in vain, and which of them are dying: marks, kept
-// in the log too. For queues that count (quorum queues).
+// How often the messages of a queue were delivered in vain, which of them are dying, and what consumers
+// have said of them: marks and annotations, kept in the log too. For queues that count (quorum queues).
 
 import { acquiredShift, deliveredCountMax, EntryFlag, failedShift } from '../../shared/bus/wire.ts'
-import type { Log, QueueLog } from '../log/log.ts'
+import type { FieldTable } from '../../shared/message/value.ts'
+import type { QueueLog } from '../log/log.ts'
+import type { AnnotationContext } from './annotations.ts'
+import { Annotations } from './annotations.ts'
 import type { DeathReason } from './death.ts'
 import { acquiredOf, dying, failedOf, Marks, reasonOf, returnedOnce } from './marks.ts'
 
@@ -11,13 +14,16 @@ const deliveryLimitDefault = 20
 
 export class DeliveryCounts {
   readonly marks: Marks
-  private readonly log: Log
+  /** Undefined while no message has any. */
+  annotations: Annotations | undefined
+  private readonly context: AnnotationContext
   /** The log of the message at a position; undefined in a transient queue. */
   private readonly logOf: (position: number) => QueueLog | undefined
 
-  constructor(log: Log, logOf: (position: number) => QueueLog | undefined) {
+  constructor(context: AnnotationContext, logOf: (position: number) => QueueLog | undefined) {
     this.marks = new Marks()
-    this.log = log
+    this.annotations = undefined
+    this.context = context
     this.logOf = logOf
   }
 
@@ -51,16 +57,31 @@ export class DeliveryCounts {
   set(position: number, word: number): void {
     this.marks.set(position, word)
     const queue = this.logOf(position)
-    if (queue !== undefined) this.log.mark(queue, position, word)
+    if (queue !== undefined) this.context.log.mark(queue, position, word)
   }
 
   /** A restart goes on with its death rather than deliver it again. */
   setDying(position: number, reason: DeathReason): void {
-    this.set(position, dying(this.marks.get(position), reason))
+    const word = this.marks.get(position)
+    const next = dying(word, reason)
+    if (next !== word) this.set(position, next)
   }
 
   // HOT: once per message that leaves the queue
   forget(position: number): void {
     if (this.marks.count !== 0) this.marks.delete(position)
+    if (this.annotations !== undefined) this.annotations.tables.delete(position)
+  }
+
+  /** See Annotations.add. */
+  annotate(row: number, position: number, headers: FieldTable): number {
+    this.annotations ??= new Annotations(this.context, this.logOf)
+    return this.annotations.add(row, position, headers)
+  }
+
+  /** After a restart: what was said of the message at `position`. */
+  restoreAnnotation(position: number, table: Uint8Array): void {
+    this.annotations ??= new Annotations(this.context, this.logOf)
+    this.annotations.tables.set(position, table)
   }
 }

@@ -66,19 +66,33 @@ export class Levels {
 
   /** What is on disk only is settled unread. */
   dropStored(): void {
-    for (const backlog of this.backlogs) {
-      if (backlog === undefined) continue
-      const { stored } = backlog.list
-      const { diskFrom, to } = stored
-      if (stored.drop() > 0 && backlog.log !== undefined) {
-        this.context.log.settle(backlog.log, diskFrom, to - diskFrom)
-      }
-    }
+    for (const backlog of this.backlogs) backlog?.dropStored()
   }
 
   /** The message at `position`, which is on disk only and waits no more, dies once it is read back. */
   lapse(position: number): void {
-    this.backlogs[levelOf(position)]?.lapse(position)
+    this.at(position)?.shelf.lapse(position)
+  }
+
+  /** The level of a position. */
+  at(position: number): Backlog | undefined {
+    return this.backlogs[levelOf(position)]
+  }
+
+  /** The first position from `from` on of what waits and is on disk only, and its level's log. */
+  nextStored(from: number): { readonly position: number; readonly log: QueueLog } | undefined {
+    for (let level = levelOf(from); level < this.backlogs.length; level++) {
+      const backlog = this.backlogs[level]
+      if (backlog?.log === undefined) continue
+      const position = backlog.nextStored(Math.max(from, level * levelSpan))
+      if (position < Number.POSITIVE_INFINITY) return { position, log: backlog.log }
+    }
+    return undefined
+  }
+
+  /** There is room for deaths. */
+  goOnDying(): void {
+    for (const backlog of this.backlogs) backlog?.shelf.goOn()
   }
 
   /** The queue is gone. */

@@ -1,5 +1,6 @@
 // What a queue is given by its shard.
 
+import type { FieldTable } from '../../shared/message/value.ts'
 import type { QueueIds } from '../dedup/queue-ids.ts'
 import type { Log } from '../log/log.ts'
 import type { MessageTable } from '../message/message-table.ts'
@@ -33,6 +34,8 @@ export interface QueueContext {
   readonly unused: (queue: Queue) => void
   /** Tells the gateway that a channel with global prefetch could use a token. */
   readonly want: (channel: ConsumerChannel) => void
+  /** A copy of a message with these headers, held once; -1 when there is no room for it. */
+  readonly copyWithHeaders?: (row: number, headers: FieldTable) => number
   /** What a queue that drops duplicates knows of ids. */
   readonly newIds?: (queue: IdentifiedQueue, settings: DeduplicationSettings) => QueueIds
 }

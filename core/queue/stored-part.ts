@@ -131,12 +131,22 @@ export class StoredPart {
     this.skipTo(position + 1)
   }
 
-  /** A message was read back that does not wait here. */
-  loadAside(position: number, bytes: number): void {
-    this.onDisk--
-    this.diskBytes = this.onDisk === 0 ? 0 : Math.max(0, this.diskBytes - bytes)
-    this.thisRead++
+  /** What was read does not wait here any more. */
+  passBy(position: number): void {
     this.skipTo(position + 1)
+  }
+
+  /** Whether a message at `position` that waits here would be on disk only. */
+  spans(position: number): boolean {
+    return this.onDisk > 0 && position >= this.diskFrom && position < this.to
+  }
+
+  /** A message that was taken out waits on disk again. False where it would not be found there. */
+  putBack(position: number, bytes: number): boolean {
+    if (!this.spans(position)) return false
+    this.onDisk++
+    this.diskBytes += bytes
+    return true
   }
 
   /** Visits the first `most` in memory from position `from` on. */

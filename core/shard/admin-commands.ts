@@ -13,12 +13,15 @@ import type { ShardState } from './shard-state.ts'
 /** `{ op, vhost, queue or exchange, ... }`. */
 export type AdminCommand = Readonly<Record<string, unknown>>
 
+/** Gives its reply, or takes whom to give it to later. */
+export type CommandReply = ControlReply | ((done: (reply: ControlReply) => void) => void)
+
 type QueueCommand = (
   state: ShardState,
   queue: Queue,
   record: QueueRecord,
   command: AdminCommand,
-) => ControlReply
+) => CommandReply
 
 type ExchangeCommand = (
   state: ShardState,
@@ -53,8 +56,18 @@ export function shardsOf(state: ShardState, command: AdminCommand): number[] | C
   return Array.from({ length: state.shards }, (_, shard) => shard)
 }
 
-/** Carries out a command here. */
-export function runShardCommand(state: ShardState, command: AdminCommand): ControlReply {
+/** Carries out a command here; `done` gets the reply, maybe later. */
+export function runShardCommand(
+  state: ShardState,
+  command: AdminCommand,
+  done: (reply: ControlReply) => void,
+): void {
+  const reply = replyTo(state, command)
+  if (typeof reply === 'function') reply(done)
+  else done(reply)
+}
+
+function replyTo(state: ShardState, command: AdminCommand): CommandReply {
   const target = targetOf(state, command)
   if ('error' in target) return target
   const op = String(command['op'])

@@ -27,7 +27,7 @@ import type { PeerOp, PeerReply } from './peer-desk.ts'
 import { PeerDesk } from './peer-desk.ts'
 import type { PeerLink } from './peer-link.ts'
 import type { Publisher } from './publisher.ts'
-import { consume, get, purge, removeConsumer } from './queue-ops.ts'
+import { consume, get, purge, removeConsumer, transferTo } from './queue-ops.ts'
 import { RegistryDesk } from './registry-desk.ts'
 import { isReplyName, ReplyQueues, replyTarget } from './reply-queues.ts'
 import {
@@ -39,6 +39,7 @@ import {
   openConnection,
   recheckConsumers,
 } from './session-ops.ts'
+import { modify } from './settlement.ts'
 import type { ShardState } from './shard-state.ts'
 import { Sinks } from './sinks.ts'
 import type { ShardStorage } from './storage.ts'
@@ -137,13 +138,14 @@ export class ControlDesk {
     this.peers.askAll(this.state.peers, { peer: 'recover' }, one)
     // The others begin at once, since this takes a while here.
     for (const peer of this.state.peers) peer?.lane.flush()
-    this.restoreMessages()
-    one()
+    this.restoreMessages(one)
   }
 
-  private restoreMessages(): void {
+  /** `done` when the messages are there, and all ids that duplicates are known by. */
+  private restoreMessages(done: () => void): void {
     this.storage.recover(this.state)
     this.state.restored = true
+    this.state.unreadIds.read(done)
   }
 
   onGateway(end: GatewayEnd, request: number, payload: Uint8Array): void {
@@ -161,6 +163,8 @@ export class ControlDesk {
         return this.onCloseChannel(end, request, op)
       case 'globalPrefetch':
         return globalPrefetch(end, op)
+      case 'modify':
+        return modify(this.state, end, op)
       case 'fence':
         return this.peers.askAll(this.state.peers, { peer: 'fence' }, () =>
           this.state.reply(end, request, {}),
@@ -175,6 +179,8 @@ export class ControlDesk {
       case 'get':
         this.tryGet({ end, request, op })
         return
+      case 'transfer':
+        return transferTo(this.state, end, request, op)
       case 'sync':
         this.syncs.push({ end, request, position: this.state.log.barrier() })
         return
@@ -231,8 +237,7 @@ export class ControlDesk {
       case 'fence':
         return answer({})
       case 'recover':
-        this.restoreMessages()
-        return answer({})
+        return this.restoreMessages(() => answer({}))
       case 'queueStats':
         return answer(this.statsOf(op.queue))
       case 'queueUnused':
@@ -240,7 +245,7 @@ export class ControlDesk {
       case 'replyOpen':
         return answer({ open: this.replies.isOpen(op.key) })
       case 'command':
-        return answer({ reply: runShardCommand(this.state, op.command) })
+        return runShardCommand(this.state, op.command, (reply) => answer({ reply }))
     }
   }
 
@@ -282,7 +287,7 @@ export class ControlDesk {
         else done(reply)
       }
       const peer = state.peers[shard]
-      if (peer === undefined) take(runShardCommand(state, command))
+      if (peer === undefined) runShardCommand(state, command, take)
       else this.peers.ask(peer, { peer: 'command', command }, ({ reply }) => take(reply ?? {}))
     }
     next()
@@ -409,6 +414,7 @@ export class ControlDesk {
     const connection = end.connections[op.connection]
     if (connection !== undefined) {
       recheckConsumers(state, connection)
+      state.streamClients.recheck(end, connection)
       const { users } = state.topology
       const refused = checkVhostAccess(users, connection.user, connection.vhost.name)
       if (refused !== undefined) return state.refuse(end, request, refused)

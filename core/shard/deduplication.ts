@@ -7,6 +7,7 @@
 
 import { EntryFlag, entryWords, extentsMax, extentWords } from '../../shared/bus/wire.ts'
 import { placeQueue } from '../../shared/placement.ts'
+import type { JournalOwner } from '../dedup/id-journal.ts'
 import { IdJournal } from '../dedup/id-journal.ts'
 import type { SeenId } from '../dedup/id-window.ts'
 import { IdWindow } from '../dedup/id-window.ts'
@@ -194,7 +195,7 @@ export class Deduplication {
 }
 
 /** One deduplicating exchange, on the shard that knows its ids. */
-export class Gate implements MessageTarget {
+export class Gate implements MessageTarget, JournalOwner {
   readonly id: number
   readonly exchange: ExchangeRecord
   readonly durable: boolean
@@ -212,7 +213,6 @@ export class Gate implements MessageTarget {
   private readonly under: Map<string, Passage>
   private settings: DeduplicationSettings
   private last: Passage | undefined
-  private checked: boolean
 
   constructor(
     exchange: ExchangeRecord,
@@ -237,11 +237,8 @@ export class Gate implements MessageTarget {
     this.under = new Map()
     this.settings = settings
     this.last = undefined
-    this.checked = false
     this.journal =
-      exchange.durable && settings.durable
-        ? new IdJournal(-exchange.id, state, (id, expiresAt) => this.window.add(id, expiresAt))
-        : undefined
+      exchange.durable && settings.durable ? new IdJournal(-exchange.id, state, this) : undefined
   }
 
   configure(settings: DeduplicationSettings): void {
@@ -249,11 +246,19 @@ export class Gate implements MessageTarget {
     this.window.sizeMax = settings.sizeMax ?? defaultSize
   }
 
+  /** JournalOwner. */
+  restored(id: string, expiresAt: number): SeenId {
+    return this.window.restore(id, expiresAt)
+  }
+
+  /** JournalOwner. */
+  allRestored(): void {
+    this.window.restored()
+  }
+
   /** Takes a message; what is new goes on in the next `turn`. */
   accept(words: Int32Array, e: number, flags: number, row: number): number {
     const { state, identity } = this
-    if (!this.checked) this.journal?.readBack()
-    this.checked = true
     const propsAt = (words[e + 1] as number) + (words[e + 2] as number) + (words[e + 3] as number)
     identity.look(state.arena.slab(words[e] as number), propsAt, words[e + 4] as number)
     const { id, ttlMs = this.settings.ttlMs } = identity

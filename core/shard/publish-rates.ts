@@ -42,16 +42,17 @@ export class PublishRates {
     return { slot: this.slotOf(name), perMessageUs }
   }
 
-  /** A message goes to all of these at `wall` (milliseconds since 1970): how long its publisher is to wait, in milliseconds. */
-  charge(limits: readonly RateLimit[], wall: number): number {
+  /** `messages` go to all of these at `wall` (milliseconds since 1970): how long their publisher is to wait, in milliseconds. */
+  charge(limits: readonly RateLimit[], wall: number, messages: number): number {
     const now = BigInt(Math.round(wall * 1000))
     let waitUs = 0
     for (const { slot, perMessageUs } of limits) {
-      const before = Atomics.add(this.times, slot, perMessageUs)
+      const costUs = perMessageUs * BigInt(messages)
+      const before = Atomics.add(this.times, slot, costUs)
       if (before < now) {
         // Nobody has used it for a while: what was not used then is not to be had now.
-        Atomics.compareExchange(this.times, slot, before + perMessageUs, now + perMessageUs)
-      } else waitUs = Math.max(waitUs, Number(before + perMessageUs - now) - toleranceUs)
+        Atomics.compareExchange(this.times, slot, before + costUs, now + costUs)
+      } else waitUs = Math.max(waitUs, Number(before + costUs - now) - toleranceUs)
     }
     return waitUs <= 0 ? 0 : Math.min(holdMsMax, Math.ceil(waitUs / 1000))
   }

@@ -15,16 +15,15 @@ import { foldTopic, NativePart, routingSize } from '../../shared/message/native-
 import type { MessageTarget } from '../queue/queue.ts'
 import type { Route } from '../routing/router.ts'
 import { newRoute } from '../routing/router.ts'
-import { limitOf } from '../topology/limits.ts'
 import { checkAccess, checkTopicAccess, hasTopicPermissions } from '../topology/permissions.ts'
-import type { ExchangeRecord, QueueRecord } from '../topology/records.ts'
+import type { ExchangeRecord } from '../topology/records.ts'
 import { internalExchange, noExchange } from '../topology/refusals.ts'
 import type { ShardChannel } from './channel.ts'
 import { awaitAll, countAwaiting } from './deduplication.ts'
 import { EntryFacts } from './entry-facts.ts'
 import type { GatewayEnd } from './gateway-end.ts'
-import type { RateLimit } from './publish-rates.ts'
-import type { ResolvedRoute } from './route-cache.ts'
+import { chargePublish, ratesOf } from './publish-holds.ts'
+import type { RemoteTarget, ResolvedRoute } from './route-cache.ts'
 import { newResolvedRoute, RouteCache, sameKey } from './route-cache.ts'
 import { addTarget } from './route-targets.ts'
 import type { ShardState } from './shard-state.ts'
@@ -34,9 +33,9 @@ import type { Sink, Sinks } from './sinks.ts'
 type ReplyQueueFinder = (key: string) => { readonly shard: number; readonly id: number } | undefined
 
 const routingKeyMax = 255
-/** A hold is made longer in steps of at least this, in milliseconds. */
-const holdStepMs = 5
 const replyPrefix = 'amq.rabbitmq.reply-to.'
+const noRemote: readonly RemoteTarget[] = []
+const noSinks: readonly Sink[] = []
 
 export class Publisher {
   private readonly context: ShardState
@@ -80,23 +79,8 @@ export class Publisher {
       return true
     }
     if (!this.dispatch(channel, route, words, e, flags, -1)) return false
-    if (route.rates !== undefined) this.charge(channel, route.rates)
+    if (route.rates !== undefined) chargePublish(this.context, channel, route.rates, 1)
     return true
-  }
-
-  /** A message counts: its publisher is held where it is ahead of a rate. */
-  private charge(channel: ShardChannel, limits: readonly RateLimit[]): void {
-    const { clock, rates } = this.context
-    const ms = rates.charge(limits, clock.wall)
-    const { connection } = channel
-    // What is under way already is not told one by one.
-    if (ms === 0 || clock.now + ms < connection.heldUntil + holdStepMs) return
-    connection.heldUntil = clock.now + ms
-    this.context.event(channel.outlet, {
-      event: 'connectionHeld',
-      connection: connection.id,
-      ms,
-    })
   }
 
   /** The transaction commits: dispatches held messages while there is room. True when all are out. */
@@ -122,7 +106,7 @@ export class Publisher {
     if (refusal !== undefined) this.fail(channel, refusal)
     else {
       channel.held.push({ row: this.context.messages.add(words, e, flags), flags })
-      if (rates !== undefined) this.charge(channel, rates)
+      if (rates !== undefined) chargePublish(this.context, channel, rates, 1)
     }
     return true
   }
@@ -164,8 +148,11 @@ export class Publisher {
     asked: number,
     heldRow: number,
   ): boolean {
-    const { local, remote, sinks } = route
-    const flags = route.persists ? asked | EntryFlag.persistent : asked
+    const { local } = route
+    const isHere = (asked & EntryFlag.here) !== 0
+    const remote = isHere ? noRemote : route.remote
+    const sinks = isHere ? noSinks : route.sinks
+    const flags = (route.persists ? asked | EntryFlag.persistent : asked) & ~EntryFlag.here
     if (local.length === 0 && remote.length === 0) {
       if ((flags & EntryFlag.mandatory) !== 0 && !this.giveBack(channel, words, e)) return false
     }
@@ -192,6 +179,7 @@ export class Publisher {
     let refused = false
     for (let i = 0; i < local.length; i++) {
       const queue = local[i] as MessageTarget
+      if (isHere && !queue.durable) continue
       row = queue.accept(words, e, flags, row)
       if (queue.logPosition > position) position = queue.logPosition
       if (queue.refused) refused = true
@@ -334,28 +322,12 @@ export class Publisher {
     }
     for (const holding of this.route.delayedBy) this.context.delays.addTarget(built, holding)
     for (const gate of this.route.gatedBy) this.context.gates.addTarget(built, gate)
-    built.rates = this.ratesOf(channel, queues)
+    built.rates = ratesOf(this.context, channel, queues)
     if (exchange?.name === '' && key.startsWith(replyPrefix)) {
       const reply = this.replyQueue(key)
       if (reply !== undefined) addTarget(this.context, built, reply)
     }
     return built
-  }
-
-  /** The rates that hold for what this channel publishes to these queues. */
-  private ratesOf(channel: ShardChannel, queues: readonly QueueRecord[]): RateLimit[] | undefined {
-    const { topology, rates } = this.context
-    const { user, vhost } = channel.connection
-    const limits: RateLimit[] = []
-    const byVhost = limitOf(vhost.limits, 'max-publish-rate')
-    const byUser = limitOf(topology.users.get(user)?.limits ?? {}, 'max-publish-rate')
-    if (byVhost !== undefined) limits.push(rates.limit(`vhost ${vhost.id}`, byVhost))
-    if (byUser !== undefined) limits.push(rates.limit(`user ${user}`, byUser))
-    for (const { id, settings } of queues) {
-      const rate = settings?.publishRateMax
-      if (rate !== undefined) limits.push(rates.limit(`queue ${id}`, rate))
-    }
-    return limits.length === 0 ? undefined : limits
   }
 
   private refusalOf(

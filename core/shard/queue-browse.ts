@@ -3,15 +3,17 @@
 import type { ControlReply } from '../../shared/bus/control.ts'
 import { EntryFlag, entryWords, extentsMax, extentWords } from '../../shared/bus/wire.ts'
 import { decodeProperties } from '../../shared/message/properties.ts'
+import type { QueueLog } from '../log/log.ts'
 import { EntrySource } from '../message/entry-source.ts'
 import { browse } from '../queue/browse.ts'
 import { ClassicQueue } from '../queue/classic-queue.ts'
 import { Consumer } from '../queue/consumer.ts'
+import { DiskLook } from '../queue/disk-look.ts'
 import { acquiredOf, failedOf } from '../queue/marks.ts'
 import type { Queue } from '../queue/queue.ts'
 import type { QueueRecord } from '../topology/records.ts'
 import { badRequest } from '../topology/refusals.ts'
-import type { AdminCommand } from './admin-commands.ts'
+import type { AdminCommand, CommandReply } from './admin-commands.ts'
 import { Redrive } from './redrive.ts'
 import type { ShardState } from './shard-state.ts'
 
@@ -40,28 +42,73 @@ export interface PeekedMessage {
 
 /**
  * `{ op: 'peekQueue', vhost, queue, from, count, bytes, unacked }`: messages that wait, from position
- * `from` on, nothing changes. Reply `{ items, next, onDisk }`: the position to go on at (undefined: that
- * was all in memory), and how many further ones are on disk only. With `unacked` those that are delivered and not settled, all of them.
+ * `from` on, wherever they are; nothing changes. Reply `{ items, next, onDisk }`: the position to go on
+ * at (undefined: that was all), and how many of the queue are on disk only. With `unacked` those that
+ * are delivered and not settled, all of them.
  */
 export function peekQueue(
   state: ShardState,
   queue: Queue,
   _record: QueueRecord,
   command: AdminCommand,
-): ControlReply {
+): CommandReply {
   if (!(queue instanceof ClassicQueue)) return { error: badRequest('this queue cannot be peeked') }
   const count = Math.min(numberOf(command['count'], peekCountPreset), peekCountMax)
   const bytes = Math.min(numberOf(command['bytes'], peekBytesPreset), peekBytesMax)
   if (command['unacked'] === true) return { items: unsettled(state, queue, count, bytes) }
-  const found = browse(queue.ready, numberOf(command['from'], 0), count + 1)
-  const items = found
+  const from = numberOf(command['from'], 0)
+  const found = browse(queue.ready, from, count + 1)
+  const inMemory = found
     .slice(0, count)
     .map(({ row, position }) => tell(state, queue, row, position, bytes))
-  return { items, next: found[count]?.position, onDisk: queue.onDiskCount() }
+  const end = found[count]?.position
+  const stored = queue.nextStored(from)
+  if (stored === undefined || (end !== undefined && stored.position >= end)) {
+    return { items: inMemory, next: end, onDisk: queue.onDiskCount() }
+  }
+  return (done) => peekStored(state, queue, { count, bytes, inMemory, end, stored, done })
+}
+
+/** A peek that has to read. */
+interface StoredPeek {
+  readonly count: number
+  readonly bytes: number
+  readonly inMemory: readonly PeekedMessage[]
+  /** The position of the first message in memory behind those; undefined: there is none. */
+  readonly end: number | undefined
+  /** The first that is on disk only. */
+  readonly stored: { readonly position: number; readonly log: QueueLog }
+  readonly done: (reply: ControlReply) => void
+}
+
+function peekStored(state: ShardState, queue: ClassicQueue, peek: StoredPeek): void {
+  const { count, bytes, inMemory, end, stored, done } = peek
+  const items = [...inMemory]
+  const onMessage = (row: number, position: number): void => {
+    items.push(tell(state, queue, row, position, bytes))
+    state.messages.release(row)
+  }
+  const onEnd = (exhausted: boolean): void => {
+    if (!exhausted && look.read()) return
+    items.sort((one, other) => one.position - other.position)
+    const behind = [items[count]?.position, end, queue.nextStored(look.to)?.position]
+    const next = behind.reduce((least, at) => earlier(least, at), undefined)
+    const shown = items
+      .slice(0, count)
+      .filter(({ position }) => position < (next ?? Number.POSITIVE_INFINITY))
+    done({ items: shown, next, onDisk: queue.onDiskCount() })
+  }
+  const look = new DiskLook(queue, state.log, stored, count + 1, onMessage, onEnd)
+  look.read()
+}
+
+function earlier(one: number | undefined, other: number | undefined): number | undefined {
+  if (one === undefined || other === undefined) return one ?? other
+  return Math.min(one, other)
 }
 
 /**
- * `{ op: 'redriveQueue', vhost, queue, to, rate, count, keepDeaths }`: see RedriveOptions. Reply as
+ * `{ op: 'redriveQueue', vhost, queue, to, rate, count, keepDeaths, from }`: see RedriveOptions. Reply as
  * `redriveStatus`. One job a queue: another begins when the first is over.
  */
 export function redriveQueue(
@@ -75,7 +122,7 @@ export function redriveQueue(
   if (state.redrives.get(record.id)?.progress().running === true) {
     return { error: badRequest('a redrive of this queue is running') }
   }
-  const { to = 'queue', rate, count, keepDeaths } = command
+  const { to = 'queue', rate, count, keepDeaths, from } = command
   if (to !== 'queue' && to !== 'exchange')
     return { error: badRequest("to is 'queue' or 'exchange'") }
   for (const given of [rate, count]) {
@@ -87,15 +134,18 @@ export function redriveQueue(
     rate: rate as number | undefined,
     count: count as number | undefined,
     keepDeaths: keepDeaths === true,
+    from: numberOf(from, 0),
   })
   state.redrives.set(record.id, job)
   return { ...job.progress() }
 }
 
-/** Reply `{ running, moved, skipped }` of the queue's last redrive. */
+/** Reply as RedriveProgress, of the queue's last redrive. */
 export function redriveStatus(state: ShardState, _queue: Queue, record: QueueRecord): ControlReply {
   const job = state.redrives.get(record.id)
-  return job === undefined ? { running: false, moved: 0, skipped: 0 } : { ...job.progress() }
+  return job === undefined
+    ? { running: false, moved: 0, skipped: 0, left: 0, next: 0 }
+    : { ...job.progress() }
 }
 
 /** Reply as `redriveStatus`. */

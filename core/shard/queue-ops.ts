@@ -15,6 +15,7 @@ import { checkExclusive, noQueue, preconditionFailed, resourceText } from '../to
 import type { ShardChannel, ShardConnection } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
 import type { ReplyQueues } from './reply-queues.ts'
+import { transfer } from './settlement.ts'
 import type { ShardState } from './shard-state.ts'
 import { streamGetRefusal, streamPurgeRefusal, streamReadOptions } from './stream-consume.ts'
 
@@ -43,6 +44,24 @@ function readable(
   if (locked !== undefined) return locked
   const queue = state.queues.get(record.id)
   return queue === undefined ? noQueue(name, vhost.name) : { record, queue }
+}
+
+/** Moves a delivery to another queue: see the op. */
+export function transferTo(
+  state: ShardState,
+  end: GatewayEnd,
+  request: number,
+  op: Op<'transfer'>,
+): void {
+  const channel = end.channels[op.channel]
+  const record = channel?.connection.vhost.queues.get(op.queue)
+  const queue = record === undefined ? undefined : state.queues.get(record.id)
+  if (channel === undefined || queue === undefined) {
+    const vhost = channel?.connection.vhost.name ?? ''
+    state.refuse(end, request, noQueue(op.queue, vhost))
+    return
+  }
+  state.reply(end, request, { moved: transfer(state, channel, op.deliveryId, queue) })
 }
 
 export function consume(

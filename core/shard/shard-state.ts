@@ -8,9 +8,12 @@ import { SlabReclaimer } from '../../shared/bus/slab-reclaimer.ts'
 import { SlabWriter } from '../../shared/bus/slab-writer.ts'
 import { SlotTable } from '../../shared/bus/slot-table.ts'
 import { Record } from '../../shared/bus/wire.ts'
+import type { FieldTable } from '../../shared/message/value.ts'
+import { UnreadIds } from '../dedup/id-journal.ts'
 import { QueueIds } from '../dedup/queue-ids.ts'
 import type { Log } from '../log/log.ts'
 import { EntryCopier } from '../message/entry-copier.ts'
+import { copyWithHeaders } from '../message/header-copy.ts'
 import { MessageTable } from '../message/message-table.ts'
 import { ClassicQueue } from '../queue/classic-queue.ts'
 import type { ConsumerChannel } from '../queue/consumer.ts'
@@ -90,6 +93,7 @@ export class ShardState implements QueueContext, StreamContext {
   readonly unusedQueues: Queue[]
   /** Messages were put back: time has passed that no queue should be charged for. */
   restored: boolean
+  readonly unreadIds: UnreadIds
   /** Of all connections: every one is open on every shard. */
   readonly usage: Usage
   readonly rates: PublishRates
@@ -139,6 +143,7 @@ export class ShardState implements QueueContext, StreamContext {
     this.streamClients = new StreamClients(this)
     this.unusedQueues = []
     this.restored = false
+    this.unreadIds = new UnreadIds()
     this.usage = new Usage()
     this.rates = new PublishRates(rates)
     this.scopes = new Map()
@@ -179,6 +184,10 @@ export class ShardState implements QueueContext, StreamContext {
     channel.wanting = true
     channel.outlet.lane.short(Record.want, channel.id, 0)
   }
+
+  /** QueueContext. */
+  readonly copyWithHeaders = (row: number, headers: FieldTable): number =>
+    copyWithHeaders(this, row, headers)
 
   /** QueueContext. */
   readonly newIds = (queue: IdentifiedQueue, settings: DeduplicationSettings): QueueIds =>

@@ -54,6 +54,8 @@ export class Shard {
   private lastCommitted: number
   /** A message from another shard found no slab: nobody rings when there is one. */
   private starved: boolean
+  /** Deduplicating exchanges that confirm what has just arrived by themselves. */
+  private readonly gated: Gate[]
 
   constructor(options: ShardOptions) {
     const { shard, shards, arena, random } = options
@@ -77,6 +79,7 @@ export class Shard {
     this.compactor = new Compactor(this.state.arena, messages, reclaimer, slabs)
     this.waitingForLog = []
     this.lastCommitted = 0
+    this.gated = []
     this.starved = false
   }
 
@@ -250,22 +253,27 @@ export class Shard {
     let row = -1
     let position = 0
     let refused = false
-    let gate: Gate | undefined
+    const { gated } = this
+    gated.length = 0
     for (let k = 1; k <= count; k++) {
       const id = words[idsAt + k] as number
       const queue = this.state.queues.get(id)
-      if (queue === undefined) gate = this.state.gates.find(id)
-      if (gate?.id === id) row = gate.accept(this.state.copier.words, 0, flags, row)
-      if (queue === undefined || (id < 0 && !this.isReply(words, e))) continue
+      if (queue === undefined) {
+        const gate = this.state.gates.find(id)
+        if (gate === undefined) continue
+        row = gate.accept(this.state.copier.words, 0, flags, row)
+        if (gate.awaits) gated.push(gate)
+        continue
+      }
+      if (id < 0 && !this.isReply(words, e)) continue
       row = queue.accept(this.state.copier.words, 0, flags, row)
       if (queue.logPosition > position) position = queue.logPosition
       if (queue.refused) refused = true
     }
     this.state.copier.close()
     if (words[i + 1] === 1) {
-      const awaited = gate?.awaits === true
-      const sequence = peer.arrivals.push(awaited ? 1 : 0, position)
-      if (awaited) gate?.await(peer.arrivalSource, sequence)
+      const sequence = peer.arrivals.push(gated.length, position)
+      for (let k = 0; k < gated.length; k++) gated[k]?.await(peer.arrivalSource, sequence)
       if (refused) peer.arrivals.refuse(sequence)
     }
     return true

@@ -15,6 +15,8 @@ import type { ExchangeRecord, QueueRecord } from '../topology/records.ts'
 import { noExchange, noQueue } from '../topology/refusals.ts'
 import type { ShardChannel, ShardConnection } from './channel.ts'
 import type { GatewayEnd } from './gateway-end.ts'
+import { chargePublish, ratesOf } from './publish-holds.ts'
+import type { RateLimit } from './publish-rates.ts'
 import type { ShardState } from './shard-state.ts'
 
 type Op<K extends StreamOp['op']> = Extract<StreamOp, { op: K }>
@@ -24,6 +26,11 @@ export interface StreamPublisher {
   readonly stream: StreamQueue
   /** Empty: no deduplication. */
   readonly reference: string
+  /** The version of the topology by which it may publish. */
+  accessVersion: number
+  /** Those that hold for it at that version of the topology. */
+  rates: readonly RateLimit[] | undefined
+  ratesVersion: number
 }
 
 /** A subscription. Its gateway reads; the shard says how far, and whose turn it is. */
@@ -108,6 +115,14 @@ export class StreamClients {
     const channel = end.channels[words[i + 1] as number]
     const publisher = channel?.publisher
     if (channel === undefined || publisher === undefined) return true
+    if (
+      publisher.accessVersion !== state.topology.version &&
+      !this.mayPublish(channel, publisher)
+    ) {
+      channel.confirms.refuse(channel.confirms.push(0, 0))
+      state.confirmed(channel)
+      return true
+    }
     const e = i + streamPublishEntryAt
     if (!state.log.hasRoom(words[e + 6] as number, 1)) return false
     const { stream, reference } = publisher
@@ -121,9 +136,20 @@ export class StreamClients {
           ? stream.acceptBatch(words, e, 0, entries, messages)
           : this.publishOnce(publisher, words, i, e)
       channel.confirms.push(0, position)
+      this.charge(channel, publisher, messages)
     }
     state.confirmed(channel)
     return true
+  }
+
+  private charge(channel: ShardChannel, publisher: StreamPublisher, messages: number): void {
+    const { state } = this
+    const { version } = state.topology
+    if (publisher.ratesVersion !== version) {
+      publisher.rates = ratesOf(state, channel, [publisher.stream])
+      publisher.ratesVersion = version
+    }
+    if (publisher.rates !== undefined) chargePublish(state, channel, publisher.rates, messages)
   }
 
   /** Tells gateways how far streams are that have advanced. */
@@ -134,6 +160,21 @@ export class StreamClients {
       for (const follower of stream.followers.keys()) tell(follower as GatewayEnd, stream)
     }
     advancedStreams.clear()
+  }
+
+  /** What the user of `connection` may do can have changed: what is no longer allowed ends. */
+  recheck(end: GatewayEnd, connection: ShardConnection): void {
+    for (const subscription of [...(this.subscriptions.get(end)?.values() ?? [])]) {
+      const { stream, slot } = subscription
+      if (subscription.connection !== connection) continue
+      if (this.find(connection, stream.name, 'read') === stream) continue
+      this.drop(subscription)
+      this.state.event(end, { event: 'consumerCancelled', consumer: slot })
+    }
+    for (const channel of connection.channels) {
+      const { publisher } = channel
+      if (publisher !== undefined) this.mayPublish(channel, publisher)
+    }
   }
 
   /** The channel is closed. */
@@ -177,7 +218,13 @@ export class StreamClients {
       return { error: channelError('CHANNEL_ERROR', 'the channel is closed') }
     const found = this.find(channel.connection, op.stream, 'write')
     if ('code' in found) return { error: found }
-    channel.publisher = { stream: found, reference: op.reference }
+    channel.publisher = {
+      stream: found,
+      reference: op.reference,
+      accessVersion: this.state.topology.version,
+      rates: undefined,
+      ratesVersion: -1,
+    }
     const channels = this.publishers.get(found) ?? new Set()
     channels.add(channel)
     this.publishers.set(found, channels)
@@ -201,6 +248,19 @@ export class StreamClients {
     const partition = partitionOf(connection, op.superStream, op.stream)
     subscription.group = stream.group(op.name, partition)
     subscription.group.add(subscription)
+  }
+
+  /** Whether the publisher may still write to its stream; one that may not is told, and ends. */
+  private mayPublish(channel: ShardChannel, publisher: StreamPublisher): boolean {
+    const { user, vhost } = channel.connection
+    const { users, version } = this.state.topology
+    const { name } = publisher.stream
+    if (checkAccess(users, user, vhost.name, 'queue', name, 'write') === undefined) {
+      publisher.accessVersion = version
+      return true
+    }
+    this.state.event(channel.outlet, { event: 'publisherEnded', channel: channel.id })
+    return false
   }
 
   private drop(subscription: Subscription | undefined): void {

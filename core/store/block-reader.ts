@@ -53,7 +53,21 @@ export class BlockReader {
     if (size < blockHeaderBytes || size > blockBytesMax || at + size > this.size) return 'broken'
     const crc = crc32(this.bytes.subarray(at + crcFrom, at + size), this.salt) | 0
     if (crc !== this.words[w + BlockWord.crc]) return file < this.file ? 'unused' : 'broken'
-    return file === this.file ? 'valid' : 'unused'
+    if (file !== this.file) return 'unused'
+    return this.isWhole() ? 'valid' : 'broken'
+  }
+
+  /** Whether the ops of the block follow one another to its end: one that goes nowhere would be read forever. */
+  private isWhole(): boolean {
+    const { words } = this
+    const end = this.opsTo()
+    let w = this.opsFrom()
+    while (w < end) {
+      const size = (words[w] as number) >>> 8
+      if (size === 0) return false
+      w += size
+    }
+    return w === end
   }
 
   /** Offset of the next valid block from `at` on, or -1. */

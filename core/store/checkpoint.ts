@@ -6,6 +6,7 @@
 import type { AliveSet } from '../log/alive-set.ts'
 import type { Marks } from '../queue/marks.ts'
 import {
+  annotateRecord,
   highWord,
   lowWord,
   markWords,
@@ -19,7 +20,10 @@ import {
 interface CheckpointQueue {
   readonly queue: number
   readonly alive: AliveSet
-  readonly owner: { readonly marks: Marks | undefined }
+  readonly owner: {
+    readonly marks: Marks | undefined
+    readonly annotations?: ReadonlyMap<number, Uint8Array> | undefined
+  }
   /** Its first position. */
   readonly base: number
 }
@@ -48,6 +52,8 @@ export class Checkpoint {
   private from: number
   /** Positions of the queue at `index` whose marks are to be said. */
   private marked: number[]
+  /** Likewise annotations. */
+  private annotated: number[]
 
   constructor(
     queues: ReadonlyMap<number, CheckpointQueue>,
@@ -62,6 +68,7 @@ export class Checkpoint {
     this.index = 0
     this.from = -1
     this.marked = []
+    this.annotated = []
   }
 
   /** Makes the next record; false when all is said. */
@@ -80,6 +87,7 @@ export class Checkpoint {
       if (this.from < 0) {
         this.sayFirst(queue)
         queue.owner.marks?.each((position) => this.marked.push(position))
+        this.annotated.push(...(queue.owner.annotations?.keys() ?? []))
         return true
       }
       const from = queue.alive.firstDead(this.from)
@@ -87,7 +95,7 @@ export class Checkpoint {
         this.say(queue, from)
         return true
       }
-      if (this.sayMark(queue)) return true
+      if (this.sayMark(queue) || this.sayAnnotation(queue)) return true
       this.index++
       this.from = -1
     }
@@ -101,6 +109,19 @@ export class Checkpoint {
       record.length = 0
       record.push(Op.mark, queue, lowWord(position), highWord(position), word)
       this.size = markWords
+      return true
+    }
+    return false
+  }
+
+  private sayAnnotation({ queue, owner }: CheckpointQueue): boolean {
+    const { annotated, record } = this
+    for (let position = annotated.pop(); position !== undefined; position = annotated.pop()) {
+      const table = owner.annotations?.get(position)
+      if (table === undefined) continue
+      record.length = 0
+      record.push(Op.annotate, ...annotateRecord(queue, position, table))
+      this.size = record.length
       return true
     }
     return false

@@ -17,6 +17,14 @@ export function shardFolder(dataDir: string, shard: number): string {
   return join(dataDir, `shard-${shard}`)
 }
 
+/**
+ * There since the log of the shard was first synced: it stands beside the shard's folder, so that the
+ * folder is missed when it is gone.
+ */
+export function logMark(shardFolder: string): string {
+  return `${shardFolder}-begun`
+}
+
 /** The write-ahead log of one shard. */
 export function walFolder(shardFolder: string): string {
   return join(shardFolder, 'wal')

@@ -38,6 +38,8 @@ export interface BackgroundParts {
   readonly disk: Disk
   readonly salt: number
   readonly folders: StoreFolders
+  /** Old files held `bytes` that could not be read: what is alive of them is in memory at most. */
+  readonly onDamage: (generation: number, bytes: number) => void
 }
 
 interface Compaction {
@@ -133,6 +135,8 @@ export class LogBackground {
     // that is not enough.
     const behind = wal.oldFiles() > filesBehindMax ? catchUpBytes : stepBytes
     if (!retirement.step(Math.max(behind, 4 * written))) return true
+    const { damagedBytes } = retirement
+    if (damagedBytes > 0) this.parts.onDamage(retirement.generation, damagedBytes)
     for (const segment of retirement.finished) this.announce(segment)
     this.outbox.push((retiredReplyWords << 8) | LogReply.retired, retirement.generation)
     this.toRecycle = retirement.generation

@@ -1,6 +1,7 @@
 // What a log thread does, without the thread: takes what a shard has appended, writes it in blocks,
 // syncs once, and gives the ring's space back, which is how the shard learns what is durable.
 
+import { assert } from '../../shared/assert.ts'
 import type { Arena } from '../../shared/bus/arena.ts'
 import type { Doorbell } from '../../shared/bus/doorbell.ts'
 import type { RingReader } from '../../shared/bus/ring.ts'
@@ -237,16 +238,21 @@ export class LogThread {
   // HOT: the loop over what the shard has appended
   private take(): void {
     const { words } = this.ring
-    // What is left comes with the next commit: a confirm does not wait for all that gathers meanwhile.
-    while (this.written < commitBytesMax) {
+    for (;;) {
       const i = this.ring.next()
       if (i < 0) return
       const type = (words[i] as number) & 255
+      const isTarget = type === LogRecord.target || type === LogRecord.targetTimed
+      // What is left comes with the next commit: a confirm does not wait for all that gathers meanwhile.
+      // But a target is a part of the op before it, and of its block.
+      if (this.written >= commitBytesMax && !isTarget) {
+        this.ring.unread(i)
+        return
+      }
       if (type === LogRecord.enqueue) this.enqueue(words, i)
-      else if (type === LogRecord.target) this.target(words, i)
+      else if (isTarget) this.target(words, i)
       else if (type < LogRecord.enqueue) this.copyOp(words, i)
       else if (type === LogRecord.enqueueTimed) this.enqueue(words, i)
-      else if (type === LogRecord.targetTimed) this.target(words, i)
       else if (type >= StreamRecord.entry) {
         this.written += this.parts.streams.take(words, i, type)
       } else this.control(words, i, type)
@@ -334,6 +340,7 @@ export class LogThread {
   }
 
   private target(words: Int32Array, i: number): void {
+    assert(this.openOp >= 0, 'a target follows its op')
     const isTimed = ((words[i] as number) & 255) === LogRecord.targetTimed
     if (this.block.room() < timedTargetWords) this.moveOpenOp()
     if (isTimed && ((this.block.words[this.openOp + 1] as number) & timed) === 0)

@@ -9,6 +9,7 @@ export const LogRecord = {
   segmentDropped: 8,
   delivered: 9,
   mark: 10,
+  annotate: 12,
   /** [1] flags [2] queue [3..4] position [5..11] entry, extents (see shared/bus/wire.ts) */
   enqueue: 16,
   /** The message of the enqueue record before it goes to another queue too. [1] queue [2..3] position */

@@ -47,6 +47,12 @@ const log = new LogThread({
     arena,
     disk: nodeDisk,
     salt: memory.salt,
+    onDamage: (generation, bytes) =>
+      report('error', 'a part of the log was damaged while it waited: messages in it may be lost', {
+        shard: start.shard,
+        generation,
+        bytes,
+      }),
     folders: {
       wal: folder,
       segments: segmentFolder(start.folder),

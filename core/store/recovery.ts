@@ -9,6 +9,7 @@
 //   missing block that was synced              blocks or a file are missing  reported
 //   the oldest block comes after the one that  the oldest file is missing    reported
 //     the youngest says is needed
+//   no file, though there was a log            all of it is missing          reported
 //   file shorter than a block says             as a broken block             as a broken block
 //   messages of a queue that is not known      queue deleted, its record     dropped, reported
 //                                                not written yet
@@ -23,6 +24,7 @@ import { join } from 'node:path'
 import { BlockReader } from './block-reader.ts'
 import type { Disk } from './disk.ts'
 import type { Replay } from './replay.ts'
+import { hasBegun } from './wal.ts'
 import {
   blockAlign,
   blockBytesMax,
@@ -33,9 +35,9 @@ import {
 
 /** Something that could not be read. */
 export interface Damage {
-  readonly kind: 'torn tail' | 'damaged' | 'missing'
+  readonly kind: 'torn tail' | 'damaged' | 'missing' | 'gone'
   readonly file: string
-  /** Where in the file, and how many bytes; for 'missing' the number of blocks. */
+  /** Where in the file, and how many bytes; for 'missing' the number of blocks; 0 for 'gone'. */
   readonly offset: number
   readonly size: number
   /** Where the bytes were moved; undefined when there were none. */
@@ -129,7 +131,9 @@ export class WalRecovery {
 
   /** Reads and applies all files. Throws when a file that is there can't be read at all. */
   run(): WalEnd {
-    const { files, last } = listWal(this.place.disk, this.place.folder)
+    const { disk, folder } = this.place
+    const { files, last } = listWal(disk, folder)
+    if (files.length === 0 && hasBegun(disk, folder)) this.note('gone', 1, 0, 0, undefined)
     for (const file of files) this.readFile(file, file === files.at(-1))
     this.cut()
     if (this.firstSequence > this.needed) {

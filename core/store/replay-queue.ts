@@ -25,6 +25,8 @@ export class ReplayQueue {
   storedTo: number
   /** Of messages that are not settled. */
   readonly marks: Marks
+  /** Header tables, likewise. */
+  readonly annotations: Map<number, Uint8Array>
   /** No message from here on had been delivered when the log was closed, if it was closed in order. */
   deliveredTo: number
   private readonly keeper: MessageKeeper
@@ -43,6 +45,7 @@ export class ReplayQueue {
     this.stored = new AliveSet()
     this.storedTo = 0
     this.marks = new Marks()
+    this.annotations = new Map()
     this.runCount = 0
     this.runBytes = 0
     this.deliveredTo = Number.POSITIVE_INFINITY
@@ -115,6 +118,7 @@ export class ReplayQueue {
     if (to > this.next) this.next = to
     this.stored.removeRange(from, to)
     if (this.marks.count > 0) this.forget(from, to)
+    if (this.annotations.size > 0) this.forgetAnnotations(from, to)
     if (this.expiries.size > 0 && count < this.expiries.size) {
       for (let position = from; position < to; position++) this.expiries.delete(position)
     }
@@ -138,6 +142,12 @@ export class ReplayQueue {
       if (position >= from && position < to) gone.push(position)
     })
     for (const position of gone) this.marks.delete(position)
+  }
+
+  private forgetAnnotations(from: number, to: number): void {
+    for (const position of this.annotations.keys()) {
+      if (position >= from && position < to) this.annotations.delete(position)
+    }
   }
 
   /** Settles all. */

@@ -7,6 +7,7 @@ import type { Expiries } from './expiries.ts'
 import { ReplayQueue } from './replay-queue.ts'
 import type { Run } from './segment-writer.ts'
 import {
+  annotationAt,
   enqueueHeadWords,
   entryBytes,
   inParts,
@@ -59,6 +60,7 @@ export class Replay {
       else if (type === Op.part) this.addPart(words, bytes, w)
       else if (type === Op.settleBits) this.settleBits(words, w)
       else if (type === Op.mark) this.mark(words, w)
+      else if (type === Op.annotate) this.annotate(words, w)
       else if (type === Op.queueDeleted) this.deleteQueue(words[w + 1] as number)
       else if (type === Op.segment) this.segments.add(segmentAt(words, w))
       else if (type === Op.segmentDropped) this.segments.delete(segmentAt(words, w))
@@ -145,6 +147,14 @@ export class Replay {
     const position = joinWords(words[w + 2] as number, words[w + 3] as number)
     const word = words[w + 4] as number
     this.queueAt(words[w + 1] as number, position)?.marks.set(position, word)
+  }
+
+  private annotate(words: Int32Array, w: number): void {
+    const position = joinWords(words[w + 2] as number, words[w + 3] as number)
+    this.queueAt(words[w + 1] as number, position)?.annotations.set(
+      position,
+      annotationAt(words, w),
+    )
   }
 
   private noteDelivered(words: Int32Array, w: number): void {

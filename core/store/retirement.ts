@@ -91,6 +91,8 @@ export class Retirement {
   private readonly targets: number[]
   /** Part ops since the last enqueue op: copies of their bytes. */
   private pending: Buffer[]
+  /** Bytes of the sources that were left out: nothing in them could be read. */
+  damagedBytes: number
 
   /** `sources`: all files of generations up to `generation`, oldest first; or a segment of it. */
   constructor(
@@ -119,6 +121,7 @@ export class Retirement {
     this.number = -1
     this.targets = []
     this.pending = []
+    this.damagedBytes = 0
   }
 
   /** Goes on for about `bytes` of the files. True when all is in segments that are durable. */
@@ -148,11 +151,13 @@ export class Retirement {
     if (this.at > 0 && this.load(this.start + this.at) && this.reader.look(0) === 'valid') {
       return this.reader
     }
+    const from = this.start + this.at
     for (;;) {
       const next = this.reader.findValid(this.at)
       if (next >= 0) {
         // What is between was damaged, and with it a message that is in parts.
         this.pending = []
+        if (this.phase === 'count') this.damagedBytes += this.start + next - from
         this.at = next
         return this.reader
       }

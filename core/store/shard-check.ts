@@ -15,6 +15,7 @@ import type { StoredQueue } from './restoration.ts'
 import type { SegmentListing, StoredSegment } from './segment-reader.ts'
 import { eachBlock, listSegments } from './segment-reader.ts'
 import { isUnfinished, missingSegments } from './segment-state.ts'
+import { hasBegun } from './wal.ts'
 import { queueOfKey } from './wal-queue.ts'
 
 /** Queues that are named one by one; of more, only the sum is told. */
@@ -27,11 +28,12 @@ export function checkShard(
   salt: number,
   findings: Findings,
 ): void {
+  const disk = nodeDisk
   if (!existsSync(walFolder(folder))) {
-    findings.note(`${basename(folder)}: no messages`)
+    if (hasBegun(disk, walFolder(folder))) findings.problem(`${basename(folder)}: its log is gone`)
+    else findings.note(`${basename(folder)}: no messages`)
     return
   }
-  const disk = nodeDisk
   const listing: SegmentListing = existsSync(segmentFolder(folder))
     ? listSegments(disk, segmentFolder(folder), salt)
     : { segments: [], broken: [] }
@@ -68,6 +70,7 @@ function sayDamage(folder: string, damage: Damage, findings: Findings): void {
   const place = `${basename(folder)}: log file ${file} at ${offset}`
   // A write that was not finished was not confirmed either.
   if (kind === 'torn tail') findings.note(`${place}: ends in an unfinished write of ${size} bytes`)
+  else if (kind === 'gone') findings.problem(`${basename(folder)}: its log is gone`)
   else if (kind === 'damaged') findings.problem(`${place}: ${size} bytes are damaged`)
   else findings.problem(`${place}: ${size} blocks before it are missing`)
 }

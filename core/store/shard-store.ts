@@ -204,6 +204,9 @@ export class ShardStore implements ShardStorage {
       if (stored > 0)
         queue.restoreStored(stored, alive.firstAlive(0), replayed.storedTo, replayed.bytesStored())
       replayed.marks.each((position, word) => queue.restoreMark(position, word))
+      for (const [position, table] of replayed.annotations) {
+        queue.restoreAnnotation?.(position, table)
+      }
       for (const [position, at] of replayed.expiries) {
         if (replayed.isAlive(position)) queue.restoreExpiry(position, at)
       }
@@ -213,7 +216,8 @@ export class ShardStore implements ShardStorage {
       })
       alive.skipTo(replayed.next)
       walQueue.alive = alive
-      // RabbitMQ 4 remembers what was delivered over an orderly stop only: after any other, all of it may have been.
+      // As RabbitMQ's classic queues do (head of rabbit_variable_queue.erl, 4.0): what was delivered is
+      // remembered over an orderly stop only; after any other, all there was counts as delivered.
       const { next, deliveredTo } = replayed
       queue.restoreEnd(next, this.parts.stoppedCleanly ? Math.min(next, deliveredTo) : next)
       messages += stored + replayed.count
@@ -240,12 +244,7 @@ export class ShardStore implements ShardStorage {
   private report(shard: number, end: WalEnd, replay: Replay, messages: number): void {
     const { onReport } = this.parts
     for (const { kind, file, offset, size, savedAs } of end.damage) {
-      const text =
-        kind === 'torn tail'
-          ? 'the log ended in a write that was not finished: cut there'
-          : kind === 'damaged'
-            ? 'a part of the log is damaged: it was left out'
-            : 'a part of the log is missing'
+      const text = damageTexts[kind]
       onReport(kind === 'torn tail' ? 'warn' : 'error', text, {
         shard,
         file,
@@ -268,6 +267,13 @@ export class ShardStore implements ShardStorage {
     if (messages > 0) onReport('info', 'messages recovered', { shard, messages })
   }
 }
+
+const damageTexts = {
+  'torn tail': 'the log ended in a write that was not finished: cut there',
+  damaged: 'a part of the log is damaged: it was left out',
+  missing: 'a part of the log is missing',
+  gone: 'the log of this shard is gone, and what was only in it',
+} as const
 
 function byAge(a: StoredSegment, b: StoredSegment): number {
   return a.generation - b.generation || a.number - b.number

@@ -29,6 +29,8 @@
 //                 where it is 0 the position is settled
 //   mark          queue, position, word: what the queue remembers of the message (core/queue/marks.ts)
 //                 beside its bytes; the last one holds, until the message is settled
+//   annotate      queue, position, bytes, then so many bytes of a header table, padded to 4: what
+//                 consumers have put into the message; the last one holds, until it is settled
 //   queue deleted queue
 //   segment       generation, number: this segment is finished and needed
 //   segment dropped  generation, number: not any more
@@ -82,6 +84,7 @@ export const Op = {
   delivered: 9,
   mark: 10,
   expiries: 11,
+  annotate: 12,
 } as const
 
 export const enqueueHeadWords = 6
@@ -103,6 +106,7 @@ export const runWords = 11
 export const shortRunWords = 9
 export const expiriesHeadWords = 6
 export const markWords = 5
+export const annotateHeadWords = 5
 export const footerMagic = 0x464e5257
 export const footerBytes: number = blockAlign
 /** Bytes of a footer in front of its checksum. */
@@ -122,6 +126,20 @@ export function targetWordsOf(flagsWord: number): number {
 /** How many targets an enqueue op has, by its second word. */
 export function targetCountOf(flagsWord: number): number {
   return flagsWord >>> 8
+}
+
+/** The words of an annotate op from the second on. */
+export function annotateRecord(queue: number, position: number, table: Uint8Array): number[] {
+  const words = [queue, lowWord(position), highWord(position), table.length]
+  const padded = new Uint8Array((table.length + 3) & ~3)
+  padded.set(table)
+  return [...words, ...new Int32Array(padded.buffer)]
+}
+
+/** The table of the annotate op at `words[w..]`. */
+export function annotationAt(words: Int32Array, w: number): Uint8Array {
+  const at = words.byteOffset + (w + annotateHeadWords) * 4
+  return new Uint8Array(words.buffer, at, words[w + annotateHeadWords - 1] as number).slice()
 }
 
 const wordRange = 0x100000000

@@ -26,6 +26,7 @@ import {
 import { SegmentDesk } from './segment-desk.ts'
 import type { StreamAppender, StreamDesk } from './stream-desk.ts'
 import {
+  annotateRecord,
   deliveredWords,
   enqueueHeadWords,
   highWord,
@@ -305,8 +306,19 @@ export class WalLog implements Log, StreamAppender {
     this.put([LogRecord.mark, log.queue, lowWord(position), highWord(position), word], markWords)
   }
 
+  annotate(log: QueueLog, position: number, table: Uint8Array): void {
+    if (!(log as WalQueue).alive.has(position)) return
+    const record = [LogRecord.annotate, ...annotateRecord(log.queue, position, table)]
+    this.generationSize += record.length * 4
+    this.put(record, record.length)
+  }
+
   isAlive(log: QueueLog, position: number): boolean {
     return (log as WalQueue).alive.has(position)
+  }
+
+  nextAlive(log: QueueLog, from: number): number {
+    return (log as WalQueue).alive.firstAlive(from)
   }
 
   fetch(log: QueueLog): void {

@@ -1,9 +1,10 @@
 // The files of one shard's write-ahead log: preallocated, overwritten, recycled. Overwriting zeros
 // that are on disk already makes a sync several times cheaper than growing a file does.
 
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { BlockBuilder } from './block-builder.ts'
 import type { Disk } from './disk.ts'
+import { logMark } from './layout.ts'
 import { blockAlign, paddedSize, walFileBytes, walFileName } from './wal-format.ts'
 
 /** A new file grows by this much at a time; recycled ones have their size already. */
@@ -30,6 +31,16 @@ export interface WalStart {
   /** Files that recovery has read, oldest first: all belong to earlier generations. */
   readonly oldFiles: readonly number[]
   readonly spares: readonly string[]
+}
+
+/** Whether the log in `folder` (see walFolder) was ever written. */
+export function hasBegun(disk: Disk, folder: string): boolean {
+  const mark = logMark(dirname(folder))
+  try {
+    return disk.list(dirname(mark)).includes(basename(mark))
+  } catch {
+    return false
+  }
 }
 
 interface WalFile {
@@ -66,6 +77,8 @@ export class WalFiles {
   private spareSize: number
   /** The current file holds synced blocks. */
   private holdsSynced: boolean
+  /** The mark that tells that there is a log is on disk. */
+  private marked: boolean
 
   constructor(disk: Disk, folder: string, salt: number, start: WalStart) {
     const { first } = start
@@ -90,6 +103,7 @@ export class WalFiles {
     this.spareFd = -1
     this.spareSize = 0
     this.holdsSynced = false
+    this.marked = hasBegun(disk, folder)
   }
 
   /** Writes the block; it is durable after the next `sync`. Throws on disk errors: then call `fail`. */
@@ -123,6 +137,19 @@ export class WalFiles {
     this.durable = this.sequence
     this.firstSynced = this.first
     this.holdsSynced = true
+    if (!this.marked) this.mark()
+  }
+
+  /** Behind the first sync: a mark without a log would tell of a loss that never was. */
+  private mark(): void {
+    const path = logMark(dirname(this.folder))
+    try {
+      this.disk.close(this.disk.open(path, true))
+      this.disk.syncFolder(dirname(path))
+      this.marked = true
+    } catch {
+      // The log is durable without it; the next sync tries again.
+    }
   }
 
   /** Starts a file of a new generation. What was appended must be synced. */

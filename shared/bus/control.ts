@@ -44,6 +44,17 @@ export type ControlOp =
   | { readonly op: 'closeChannel'; readonly channel: number }
   /** [all], notice. `limit` 0 ends token mode. */
   | { readonly op: 'globalPrefetch'; readonly channel: number; readonly limit: number }
+  /**
+   * [queue] Settles a delivery as the record `settle` does; a queue that keeps what consumers say of its
+   * messages puts `headers` into this one. Notice.
+   */
+  | {
+      readonly op: 'modify'
+      readonly channel: number
+      readonly delivery: number
+      readonly outcome: number
+      readonly headers: WireArguments
+    }
   /** [ingress] Reply when everything the channel published before is where it was routed. */
   | { readonly op: 'fence'; readonly channel: number }
   /** [ingress] Reply when all publishes of the transaction are as durable as promised. */
@@ -151,6 +162,16 @@ export type ControlOp =
     }
   /** [owner] Reply when what the channel has settled there is as durable as its messages were. */
   | { readonly op: 'sync'; readonly channel: number }
+  /**
+   * [owner] Moves an unsettled delivery to a queue of the same shard, in one commit. Reply `{ moved }`:
+   * false if the log has no room now.
+   */
+  | {
+      readonly op: 'transfer'
+      readonly channel: number
+      readonly deliveryId: number
+      readonly queue: string
+    }
   /** [all] `sink` is a consumer slot: see core/shard/sinks.ts. */
   | { readonly op: 'openSink'; readonly sink: number; readonly vhost: string }
   /** [all] Reply when it holds. `filter`: MQTT topic filter. */

@@ -102,6 +102,11 @@ export const EntryFlag = {
   expiration: 256,
   /** Publish: a refusal concerns this message alone (event publishRefused), not the channel. */
   lenient: 512,
+  /**
+   * Publish: to the durable queues of this shard alone. All others have had the message, before a
+   * crash.
+   */
+  here: 1024,
 } as const
 
 /**

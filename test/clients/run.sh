@@ -57,12 +57,21 @@ stomp_py() {
     "$work/python/bin/python" "$here/python/stomp_client.py"
 }
 
-stream_py() {
+stream_port() {
   if [ -z "${STREAM_PORT:-}" ]; then
     STREAM_PORT=$(sed -n 's/.*listening: stream on .*:\([0-9]*\)$/\1/p' "$work/broker.log" 2>/dev/null)
   fi
-  python_ready && STREAM_HOST=$host STREAM_PORT=${STREAM_PORT:-5552} \
-    "$work/python/bin/python" "$here/python/stream_client.py"
+  export STREAM_HOST=$host STREAM_PORT=${STREAM_PORT:-5552}
+}
+
+stream_py() {
+  stream_port
+  python_ready && "$work/python/bin/python" "$here/python/stream_client.py"
+}
+
+stream_go() {
+  stream_port
+  (cd "$here/go-stream" && go build -o "$work/go-stream" . && "$work/go-stream")
 }
 
 mqtt_port() {
@@ -174,6 +183,7 @@ clients=("$@")
 if [ ${#clients[@]} = 0 ]; then
   clients=(pika aio_pika dead_letters stomp_py stream_py tutorials go_client java_client c_client)
   clients+=(proton go_amqp10 java_amqp10)
+  clients+=(stream_go)
   clients+=(paho_py paho_go paho_c mosquitto_tools)
 fi
 for client in "${clients[@]}"; do

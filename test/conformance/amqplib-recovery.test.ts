@@ -3,11 +3,11 @@
 import type { ChannelModel, ConsumeMessage } from 'amqplib'
 import { connect } from 'amqplib'
 import { expect, it } from 'vitest'
-import { describeBrokers } from '../support/profiles.ts'
+import { describeExtremes } from '../support/profiles.ts'
 import { startProxy } from '../support/proxy.ts'
 import { eventually } from '../support/wait.ts'
 
-describeBrokers('amqplib recovery', (use) => {
+describeExtremes('amqplib recovery', (use) => {
   it('sets its topology up again and loses no acknowledged work', async () => {
     const proxy = await startProxy(use().broker)
     const queue = use().name('recovered')

@@ -14,7 +14,7 @@ import {
   nestedTable,
   withFrameEnd,
 } from '../support/bad-frames.ts'
-import { describeBrokers, itOnWarren } from '../support/profiles.ts'
+import { describeExtremes, describeGateway, itOnWarren } from '../support/profiles.ts'
 import type { RawClient } from '../support/raw-client.ts'
 import { numberOf, textOf } from '../support/raw-client.ts'
 
@@ -26,7 +26,7 @@ const method = encodeMethod
 const HEADER_0_9_1 = 'AMQP\x00\x00\x09\x01'
 const HEADER_SASL = 'AMQP\x03\x01\x00\x00'
 
-describeBrokers('protocol headers', (use) => {
+describeGateway('protocol headers', (use) => {
   it.each([
     ['a revision that is to come', 'AMQP\x00\x00\x09\x02', HEADER_0_9_1],
     ['a minor version that is to come', 'AMQP\x00\x00\x0a\x00', HEADER_0_9_1],
@@ -53,7 +53,7 @@ describeBrokers('protocol headers', (use) => {
   })
 })
 
-describeBrokers('bad input', (use) => {
+describeExtremes('bad input', (use) => {
   /** Sends these bytes on an open channel and returns the broker's connection.close. */
   async function closeAfter(bytes: Uint8Array): Promise<{ code: number; text: string }> {
     const raw = await use().raw()

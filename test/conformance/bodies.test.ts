@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { expect, it } from 'vitest'
 import { encodeFrame, encodeHeader, encodeMethod, FrameType } from '../support/amqp-wire.ts'
 import { channelError, getOne } from '../support/clients.ts'
-import { describeBrokers } from '../support/profiles.ts'
+import { describeBrokers, GATEWAY_PROFILES } from '../support/profiles.ts'
 import { textOf } from '../support/raw-client.ts'
 
 const MIB = 1024 * 1024
@@ -177,5 +177,5 @@ describeBrokers(
       )
     })
   },
-  { warrenOnly: true, settings: ['max_message_size=2000'] },
+  { warrenOnly: true, settings: ['max_message_size=2000'], profiles: GATEWAY_PROFILES.slice(0, 1) },
 )

@@ -3,11 +3,11 @@
 import type { AMQPMessage } from '@cloudamqp/amqp-client'
 import { AMQPClient, AMQPSession } from '@cloudamqp/amqp-client'
 import { afterEach, expect, it } from 'vitest'
-import { describeBrokers } from '../support/profiles.ts'
+import { describeExtremes } from '../support/profiles.ts'
 import { startProxy } from '../support/proxy.ts'
 import { eventually } from '../support/wait.ts'
 
-describeBrokers('@cloudamqp/amqp-client', (use) => {
+describeExtremes('@cloudamqp/amqp-client', (use) => {
   const cleanups: (() => Promise<unknown>)[] = []
 
   afterEach(async () => {

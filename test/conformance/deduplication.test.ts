@@ -77,22 +77,6 @@ describe.each([1, 3])('deduplication with %i shards', (shards) => {
     }
   })
 
-  test('ids of an exchange survive kill -9; a size and a time bound them', async () => {
-    const channel = await clients.confirmChannel()
-    const args = { 'x-cache-size': 3 }
-    await channel.assertExchange('bounded', 'x-message-deduplication', { arguments: args })
-    await channel.assertQueue('b')
-    await channel.bindQueue('b', 'bounded', '')
-    for (const id of ['a', 'b', 'c', 'd', 'd']) await publish(channel, 'bounded', '', id, id)
-    await publish(channel, 'bounded', '', 'a', 'a again')
-    await publish(channel, 'bounded', '', 'short', 'short', { 'x-cache-ttl': 1 })
-    await restart()
-    const again = await clients.confirmChannel()
-    await publish(again, 'bounded', '', 'd', 'd again')
-    await publish(again, 'bounded', '', 'short', 'short again')
-    expect(await drain(again, 'b')).toEqual(['a', 'b', 'c', 'd', 'a again', 'short', 'short again'])
-  })
-
   test('many at once are each confirmed, and come once', async () => {
     const channel = await clients.confirmChannel()
     for (let i = 0; i < 500; i++) {
@@ -137,8 +121,26 @@ describe.each([1, 3])('deduplication with %i shards', (shards) => {
     expect(await drain(channel, 'unique')).toEqual(['7'])
   })
 
-  test('ids of a queue survive kill -9 with their messages', async () => {
+  test('two exchanges on the way to one queue, wherever they live, confirm together', async () => {
     const channel = await clients.confirmChannel()
+    await channel.assertExchange('both', 'fanout')
+    const gates = ['gate1', 'gate2', 'gate3', 'gate4']
+    for (const gate of gates) {
+      const args = { 'x-message-deduplication': true }
+      await channel.assertExchange(gate, 'fanout', { arguments: args })
+      await channel.bindExchange(gate, 'both', '')
+      await channel.assertQueue(`of ${gate}`)
+      await channel.bindQueue(`of ${gate}`, gate, '')
+    }
+    for (let i = 0; i < 20; i++) {
+      channel.publish('both', '', Buffer.from(`${i}`), { headers: { [header]: i % 10 } })
+    }
+    await channel.waitForConfirms()
+    const bodies = Array.from({ length: 10 }, (_, i) => `${i}`)
+    for (const gate of gates) expect(await drain(channel, `of ${gate}`)).toEqual(bodies)
+  })
+
+  async function fillQueues(channel: ConfirmChannel): Promise<void> {
     await channel.assertQueue('kept', { arguments: { 'x-message-deduplication': true } })
     await publish(channel, '', 'kept', 'here', '1')
     await publish(channel, '', 'kept', 'gone', '2')
@@ -152,6 +154,22 @@ describe.each([1, 3])('deduplication with %i shards', (shards) => {
     if (first !== undefined) channel.nack(first, false, true)
     if (second !== undefined) channel.ack(second)
     await publish(channel, '', 'kept', 'last', '3')
+  }
+
+  async function fillExchange(channel: ConfirmChannel): Promise<void> {
+    const args = { 'x-cache-size': 3 }
+    await channel.assertExchange('bounded', 'x-message-deduplication', { arguments: args })
+    await channel.assertQueue('b')
+    await channel.bindQueue('b', 'bounded', '')
+    for (const id of ['a', 'b', 'c', 'd', 'd']) await publish(channel, 'bounded', '', id, id)
+    await publish(channel, 'bounded', '', 'a', 'a again')
+    await publish(channel, 'bounded', '', 'short', 'short', { 'x-cache-ttl': 1 })
+  }
+
+  test('ids survive kill -9: those of queues with their messages, all within size and time', async () => {
+    const channel = await clients.confirmChannel()
+    await fillQueues(channel)
+    await fillExchange(channel)
     await restart()
     const again = await clients.confirmChannel()
     for (const id of ['here', 'gone', 'last']) await publish(again, '', 'kept', id, `${id} again`)
@@ -159,6 +177,9 @@ describe.each([1, 3])('deduplication with %i shards', (shards) => {
     await publish(again, '', 'window', 'seen', '3')
     await publish(again, '', 'window', 'new', '4')
     expect(await drain(again, 'window')).toEqual(['2', '4'])
+    await publish(again, 'bounded', '', 'd', 'd again')
+    await publish(again, 'bounded', '', 'short', 'short again')
+    expect(await drain(again, 'b')).toEqual(['a', 'b', 'c', 'd', 'a again', 'short', 'short again'])
   })
 
   test('a policy turns it on and off', async () => {

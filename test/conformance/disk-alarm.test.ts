@@ -1,7 +1,7 @@
 // connection.blocked: with a limit that no disk has free, every publisher is over it at once.
 
 import { expect, it } from 'vitest'
-import { describeBrokers } from '../support/profiles.ts'
+import { describeBrokers, GATEWAY_PROFILES } from '../support/profiles.ts'
 
 describeBrokers(
   'disk alarm',
@@ -20,5 +20,5 @@ describeBrokers(
       expect(output).toMatch(/\[warn\] disk alarm: less than \d+ MB free, publishers are blocked/)
     })
   },
-  { warrenOnly: true, settings: ['disk_free_limit.absolute=9000TB'] },
+  { warrenOnly: true, settings: ['disk_free_limit.absolute=9000TB'], profiles: GATEWAY_PROFILES },
 )

@@ -3,9 +3,9 @@
 import type { Channel } from 'amqplib'
 import { expect, it } from 'vitest'
 import { channelError, drain } from '../support/clients.ts'
-import { describeBrokers } from '../support/profiles.ts'
+import { describeCore } from '../support/profiles.ts'
 
-describeBrokers('spreading exchanges', (use) => {
+describeCore('spreading exchanges', (use) => {
   /** An exchange with one queue per binding key. */
   async function spread(
     channel: Channel,

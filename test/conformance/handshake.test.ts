@@ -4,11 +4,11 @@ import { connect, credentials } from 'amqplib'
 import { expect, it } from 'vitest'
 import type { FieldTable } from '../support/amqp-wire.ts'
 import { encodeTableBody, TypedValue } from '../support/amqp-wire.ts'
-import { describeBrokers, itOnWarren } from '../support/profiles.ts'
+import { describeGateway, itOnWarren } from '../support/profiles.ts'
 import type { LoginOptions, RawClient } from '../support/raw-client.ts'
 import { numberOf, textOf } from '../support/raw-client.ts'
 
-describeBrokers('handshake', (use) => {
+describeGateway('handshake', (use) => {
   async function loggedIn(options: LoginOptions = {}): Promise<RawClient> {
     const raw = await use().socket()
     await raw.login(options)
@@ -174,7 +174,7 @@ describeBrokers('handshake', (use) => {
   })
 })
 
-describeBrokers('login', (use) => {
+describeGateway('login', (use) => {
   const REFUSED = (mechanism: string): string =>
     `ACCESS_REFUSED - Login was refused using authentication mechanism ${mechanism}. For details see the broker logfile.`
 
@@ -288,7 +288,7 @@ describeBrokers('login', (use) => {
   })
 })
 
-describeBrokers('heartbeats', (use) => {
+describeGateway('heartbeats', (use) => {
   it('sends them, keeps clients that do and drops a client that does not', async () => {
     const [silent, beating, talking] = [
       await use().socket(),

@@ -3,7 +3,7 @@
 import { expect, it } from 'vitest'
 import type { Clients } from '../support/clients.ts'
 import { canInspectProcesses, residentBytes } from '../support/process-tree.ts'
-import { describeBrokers } from '../support/profiles.ts'
+import { describeBrokers, GATEWAY_PROFILES } from '../support/profiles.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { eventually, within } from '../support/wait.ts'
 
@@ -23,7 +23,7 @@ async function crowd(port: number, host: string, count: number): Promise<RawClie
 }
 
 // The crowd must still be there when it is complete.
-const PATIENT = { settings: ['handshake_timeout=120000'] }
+const PATIENT = { settings: ['handshake_timeout=120000'], profiles: GATEWAY_PROFILES }
 
 function crowds(use: () => Clients): void {
   it(`serves others while ${CROWD} say nothing`, async () => {
@@ -95,5 +95,5 @@ describeBrokers(
       )
     })
   },
-  { warrenOnly: true, settings: ['handshake_timeout=1000'] },
+  { warrenOnly: true, settings: ['handshake_timeout=1000'], profiles: GATEWAY_PROFILES },
 )

@@ -1,7 +1,7 @@
 // connection.blocked: with a watermark of 0 every publisher is over it at once.
 
 import { expect, it } from 'vitest'
-import { describeBrokers } from '../support/profiles.ts'
+import { describeBrokers, GATEWAY_PROFILES } from '../support/profiles.ts'
 import { pause } from '../support/wait.ts'
 
 describeBrokers(
@@ -53,5 +53,9 @@ describeBrokers(
       expect(await reason).toBe('low on memory')
     })
   },
-  { warrenOnly: true, settings: ['vm_memory_high_watermark.relative=0'] },
+  {
+    warrenOnly: true,
+    settings: ['vm_memory_high_watermark.relative=0'],
+    profiles: GATEWAY_PROFILES,
+  },
 )

@@ -3,7 +3,7 @@
 import { expect, it } from 'vitest'
 import type { FieldValue } from '../support/amqp-wire.ts'
 import { channelError, drain, getOne, send } from '../support/clients.ts'
-import { describeBrokers } from '../support/profiles.ts'
+import { CORE_PROFILES, describeBrokers } from '../support/profiles.ts'
 import type { Incoming, RawClient } from '../support/raw-client.ts'
 
 const USER = { user: 'limited', password: 'secret' }
@@ -242,5 +242,5 @@ describeBrokers(
       )
     })
   },
-  { warrenOnly: true, settings: SETTINGS },
+  { warrenOnly: true, settings: SETTINGS, profiles: CORE_PROFILES },
 )

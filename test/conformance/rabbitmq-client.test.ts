@@ -3,11 +3,11 @@
 import type { AsyncMessage, ReturnedMessage } from 'rabbitmq-client'
 import { Connection } from 'rabbitmq-client'
 import { afterEach, expect, it } from 'vitest'
-import { describeBrokers } from '../support/profiles.ts'
+import { describeExtremes } from '../support/profiles.ts'
 import { startProxy } from '../support/proxy.ts'
 import { eventually } from '../support/wait.ts'
 
-describeBrokers('rabbitmq-client', (use) => {
+describeExtremes('rabbitmq-client', (use) => {
   const cleanups: (() => Promise<unknown>)[] = []
 
   afterEach(async () => {

@@ -2,9 +2,10 @@
 
 import { expect, it } from 'vitest'
 import { encodeMethod, encodePublish } from '../support/amqp-wire.ts'
+import type { Clients } from '../support/clients.ts'
 import { consume } from '../support/clients.ts'
 import { canInspectProcesses, residentBytes } from '../support/process-tree.ts'
-import { describeBrokers, itOnWarren } from '../support/profiles.ts'
+import { describeBrokers, EXTREME_PROFILES, itOnWarren } from '../support/profiles.ts'
 import type { RawClient } from '../support/raw-client.ts'
 import { eventually, pause } from '../support/wait.ts'
 
@@ -13,7 +14,7 @@ const MIB = 1024 * 1024
 const ENOUGH_TO_BLOCK = 192 * MIB
 const MAY_GROW_BY = 96 * MIB
 
-describeBrokers('a client that never reads', (use) => {
+function slowReaders(use: () => Clients): void {
   /** Writes until the broker stops reading, or `limit` bytes have gone through. */
   async function pushUntilBlocked(raw: RawClient, bytes: Buffer, limit: number): Promise<number> {
     let taken = 0
@@ -113,4 +114,9 @@ describeBrokers('a client that never reads', (use) => {
     },
     60_000,
   )
+}
+
+describeBrokers('a client that never reads', slowReaders, {
+  alone: true,
+  profiles: EXTREME_PROFILES,
 })

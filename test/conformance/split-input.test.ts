@@ -3,7 +3,7 @@
 import { expect, it } from 'vitest'
 import { encodeMethod, encodePublish, PROTOCOL_HEADER } from '../support/amqp-wire.ts'
 import type { Clients } from '../support/clients.ts'
-import { describeBrokers } from '../support/profiles.ts'
+import { describeGateway } from '../support/profiles.ts'
 import type { RawClient } from '../support/raw-client.ts'
 
 const AT_ONCE = 24
@@ -25,7 +25,7 @@ const SESSION = Buffer.concat([
   encodeMethod(1, 'basic.get', { noAck: true }),
 ])
 
-describeBrokers('input', (use) => {
+describeGateway('input', (use) => {
   async function forEveryByte(
     step: (at: number, clients: Clients) => Promise<void>,
   ): Promise<void> {

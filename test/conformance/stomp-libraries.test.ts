@@ -18,7 +18,7 @@ let cleanups: (() => unknown)[] = []
 
 beforeAll(async () => {
   broker = await startWarren({ settings: ['shards=2'], listen: ['stomp', 'http/web-stomp'] })
-}, 30_000)
+})
 
 afterEach(async () => {
   for (const cleanup of cleanups.reverse()) await cleanup()

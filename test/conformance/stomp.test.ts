@@ -34,7 +34,7 @@ describe.each(external === undefined ? profiles : profiles.slice(0, 1))(
           settings: [...settings, 'gateways.stomp.workers=0', 'stomp.login_timeout=2s'],
           listen: ['stomp'],
         }))
-    }, 30_000)
+    })
 
     afterAll(() => broker.stop())
 

@@ -65,7 +65,7 @@ describeBrokers(
       expect(most - before).toBeLessThan(growthBytesMax)
     })
   },
-  { warrenOnly: true, profiles: PROFILES.slice(0, 1) },
+  { warrenOnly: true, alone: true, profiles: PROFILES.slice(0, 1) },
 )
 
 let connection: Awaited<ReturnType<typeof import('amqplib').connect>>

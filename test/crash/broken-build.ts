@@ -13,7 +13,7 @@ export function brokenBuild(): { readonly main: string; readonly remove: () => v
   for (const part of ['core', 'gateways', 'shared']) {
     cpSync(join(dist, part), join(folder, part), { recursive: true })
   }
-  const file = join(folder, 'core/store/log-worker.js')
+  const file = join(folder, 'core/store/log-worker.code.cjs')
   const right = readFileSync(file, 'utf8')
   const wrong = right.replace(
     /this\.wal\?\.sync\(\);(\s+this\.parts\.streams\.sync\(\))/,

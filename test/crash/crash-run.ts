@@ -46,8 +46,6 @@ export interface CrashResult {
 const backlogMax = 5000
 /** A kill is to meet writes that are not synced. */
 const slowSyncMs = 10
-/** The machine may do much else. */
-const readyMs = 60_000
 /** How long the contents of a queue may take to arrive. */
 const lookMs = 30_000
 
@@ -124,7 +122,6 @@ class CrashRun {
     return startWarren({
       dataDir: this.dataDir,
       settings: this.options.settings ?? [],
-      readyMs,
       ...(this.options.main === undefined ? {} : { main: this.options.main }),
       env: {
         NODE_OPTIONS: `--import ${preload.href}`,

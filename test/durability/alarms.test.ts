@@ -39,7 +39,7 @@ describe.each([
   beforeAll(async () => {
     const limit = ['vm_memory_high_watermark.absolute=320MiB', 'shards=1']
     clients = new Clients(await startWarren({ settings: [...limit, ...settings] }))
-  }, 30_000)
+  })
   afterAll(async () => {
     await clients.close()
     await clients.broker.stop()
@@ -93,7 +93,7 @@ describe('disk alarm', () => {
       env: { NODE_OPTIONS: `--import ${preload.href}`, WARREN_SMALL_DISK: state },
     })
     clients = new Clients(broker)
-  }, 30_000)
+  })
   afterEach(() => clients.tidy())
   afterAll(async () => {
     await clients.close()

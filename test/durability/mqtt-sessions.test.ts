@@ -8,7 +8,7 @@ import type { IPublishPacket, Packet } from 'mqtt-packet'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Broker } from '../support/broker.ts'
 import { freePort, startWarren } from '../support/broker.ts'
-import { connectPacket, MqttClients, RawMqtt } from '../support/mqtt-clients.ts'
+import { connectPacket, idsByShard, MqttClients, RawMqtt } from '../support/mqtt-clients.ts'
 import { eventually } from '../support/wait.ts'
 
 const rounds = Number(process.env['WARREN_CRASH_ROUNDS'] ?? 3)
@@ -27,9 +27,9 @@ afterEach(async () => {
   await rm(dataDir, { recursive: true, force: true })
 })
 
-async function start(...settings: readonly string[]): Promise<Broker> {
+async function start(shards: number): Promise<Broker> {
   const listen = `mqtt.listeners.tcp.local=127.0.0.1:${port}`
-  broker = await startWarren({ dataDir, settings: ['shards=1', listen, ...settings] })
+  broker = await startWarren({ dataDir, settings: [`shards=${shards}`, listen] })
   return broker
 }
 
@@ -42,8 +42,8 @@ async function kill(): Promise<void> {
 /** A client that keeps its side of a session, as the standard asks for, over any number of connections. */
 class Keeper {
   readonly clientId: string
-  /** Payloads that came, each once unless the broker fails. */
-  readonly got: number[] = []
+  /** Payloads that came, each once unless the broker fails, by publisher. */
+  readonly got: Map<string, number[]> = new Map()
   /** Sent and not completed, oldest first. */
   readonly open: { id: number; payload: number; released: boolean }[] = []
   completed = 0
@@ -67,7 +67,7 @@ class Keeper {
     // [MQTT-4.4.0-1]
     for (const { id, payload, released } of this.open) {
       if (released) raw.send({ cmd: 'pubrel', messageId: id })
-      else raw.send(message(id, payload, true))
+      else raw.send(message(id, `${this.clientId} ${payload}`, true))
     }
     return true
   }
@@ -78,8 +78,15 @@ class Keeper {
       this.#lastId = (this.#lastId % 65535) + 1
       const each = { id: this.#lastId, payload: this.#next++, released: false }
       this.open.push(each)
-      this.raw.send(message(each.id, each.payload, false))
+      this.raw.send(message(each.id, `${this.clientId} ${each.payload}`, false))
     }
+  }
+
+  #keep(payload: string): void {
+    const [from = '', count] = payload.split(' ')
+    const known = this.got.get(from)
+    if (known === undefined) this.got.set(from, [Number(count)])
+    else known.push(Number(count))
   }
 
   #onPacket(raw: RawMqtt, packet: Packet): void {
@@ -87,7 +94,7 @@ class Keeper {
     const mine = this.open.find((each) => each.id === id)
     switch (packet.cmd) {
       case 'publish':
-        if (!this.#received.has(id)) this.got.push(Number(packet.payload.toString()))
+        if (!this.#received.has(id)) this.#keep(packet.payload.toString())
         this.#received.add(id)
         return raw.send({ cmd: 'pubrec', messageId: id })
       case 'pubrel':
@@ -106,53 +113,55 @@ class Keeper {
   }
 }
 
-function message(messageId: number, payload: number, dup: boolean): IPublishPacket {
-  return {
-    cmd: 'publish',
-    topic: 'crash/2',
-    payload: `${payload}`,
-    qos: 2,
-    messageId,
-    dup,
-    retain: false,
-  }
+function message(messageId: number, payload: string, dup: boolean): IPublishPacket {
+  return { cmd: 'publish', topic: 'crash/2', payload, qos: 2, messageId, dup, retain: false }
 }
 
-test(
-  'QoS 2 is exactly once, in order, over kills of the broker and both clients',
-  async () => {
-    await start()
-    const publisher = new Keeper('publisher')
-    const subscriber = new Keeper('subscriber')
-    await publisher.connect()
-    await subscriber.connect()
-    subscriber.raw?.send({
-      cmd: 'subscribe',
-      messageId: 1,
-      subscriptions: [{ topic: 'crash/#', qos: 2 }],
-    })
-    await subscriber.raw?.packet('suback')
+test.each([1, 3])(
+  'QoS 2 is exactly once, in order, over kills of the broker and all clients (%i shards)',
+  async (shards) => {
+    await start(shards)
+    const publishers = ['a', 'b'].map((id) => new Keeper(id))
+    const subscribers = idsByShard('s', shards).map((id) => new Keeper(id))
+    const all = [...publishers, ...subscribers]
+    for (const each of all) await each.connect()
+    for (const { raw } of subscribers) {
+      raw?.send({
+        cmd: 'subscribe',
+        messageId: 1,
+        subscriptions: [{ topic: 'crash/#', qos: 2 }],
+      })
+      await raw?.packet('suback')
+    }
     for (let round = 0; round < rounds; round++) {
-      const wanted = publisher.completed + 50 + Math.floor(Math.random() * 200)
+      const [first] = publishers
+      const wanted = (first?.completed ?? 0) + 30 + Math.floor(Math.random() * 100)
       await eventually('a few messages more', () => {
-        publisher.publish(20)
-        return publisher.completed >= wanted
+        for (const each of publishers) each.publish(20)
+        return (first?.completed ?? 0) >= wanted
       })
       await kill()
-      await start()
-      expect(await publisher.connect()).toBe(true)
-      expect(await subscriber.connect()).toBe(true)
+      await start(shards)
+      for (const each of all) expect(await each.connect()).toBe(true)
     }
-    await eventually('all are completed', () => publisher.open.length === 0, 20_000)
-    const sent = publisher.completed
-    await eventually('all came', () => subscriber.got.length >= sent, 20_000)
-    expect(subscriber.got).toEqual(Array.from({ length: subscriber.got.length }, (_, i) => i))
+    await eventually('all are completed', () => publishers.every(isDone), 20_000)
+    for (const { clientId, completed } of publishers) {
+      const sent = Array.from({ length: completed }, (_, i) => i)
+      for (const { got } of subscribers) {
+        await eventually('all came', () => (got.get(clientId)?.length ?? 0) >= completed, 20_000)
+        expect(got.get(clientId)).toEqual(sent)
+      }
+    }
   },
   60_000 + rounds * 10_000,
 )
 
+function isDone({ open }: Keeper): boolean {
+  return open.length === 0
+}
+
 test('sessions, their messages and retained messages are there after a kill', async () => {
-  await start()
+  await start(1)
   const clients = new MqttClients(await current())
   const session = { clientId: 'keeps', clean: false } as const
   const first = await clients.connect(session)
@@ -170,7 +179,7 @@ test('sessions, their messages and retained messages are there after a kill', as
   await other.client.publishAsync('kept/2', '', { qos: 2, retain: true })
   await clients.tidy()
   await kill()
-  await start()
+  await start(1)
   const after = new MqttClients(await current())
   const second = await after.connect(session)
   expect(second.connack.sessionPresent).toBe(true)
@@ -180,6 +189,31 @@ test('sessions, their messages and retained messages are there after a kill', as
   expect(await reader.got(1)).toEqual(['kept/1 one 1 r'])
   await reader.client.publishAsync('b/y', 'live', { qos: 0 })
   expect((await second.got(5)).at(-1)).toBe('b/y live 0')
+  await after.tidy()
+}, 60_000)
+
+test('what a member of a shared subscription was sent with QoS 2 is its own after a kill', async () => {
+  await start(3)
+  const clients = new MqttClients(await current())
+  const session = { clientId: 'member', clean: false }
+  const subscriptions = [{ topic: '$share/g/s', qos: 2 as const }]
+  const first = await clients.login(4, session)
+  first.send({ cmd: 'subscribe', messageId: 1, subscriptions })
+  await first.packet('suback')
+  const other = await clients.connect()
+  await other.client.publishAsync('s', 'mine', { qos: 2 })
+  const sent = await first.packet('publish')
+  await clients.tidy()
+  await kill()
+  await start(3)
+  const after = new MqttClients(await current())
+  const second = await after.connect()
+  await second.client.subscribeAsync('$share/g/s', { qos: 2 })
+  await second.client.publishAsync('s', 'yours', { qos: 2 })
+  expect(await second.got(1)).toEqual(['s yours 2'])
+  const again = await after.login(4, session)
+  const resent = await again.packet('publish')
+  expect([resent.payload.toString(), resent.messageId]).toEqual(['mine', sent.messageId])
   await after.tidy()
 }, 60_000)
 

@@ -17,7 +17,7 @@ suite.each([['1'], ['3']])('gateway process, shards=%s', (shards) => {
     const settings = [`shards=${shards}`, 'gateways.amqp.isolation=process']
     broker = await startWarren({ settings })
     clients = new Clients(broker)
-  }, 30_000)
+  })
 
   afterAll(() => broker.stop())
 

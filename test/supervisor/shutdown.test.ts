@@ -10,7 +10,7 @@ import type { Broker, WarrenProcess } from '../support/broker.ts'
 import { accepts, externalBroker, freePort, runWarren, startWarren } from '../support/broker.ts'
 import { Clients, connectionError } from '../support/clients.ts'
 import { canInspectProcesses, childrenOf, residentBytes } from '../support/process-tree.ts'
-import { PROFILES } from '../support/profiles.ts'
+import { GATEWAY_PROFILES } from '../support/profiles.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { eventually, within } from '../support/wait.ts'
 
@@ -19,90 +19,88 @@ const MIB = 1024 * 1024
 
 const suite = externalBroker() === undefined ? describe : describe.skip
 
-// Signals do not reach shards: their number changes nothing here.
-suite.each(PROFILES.filter((profile) => profile.name !== '3 shards'))(
-  'shutdown [$name]',
-  (profile) => {
-    let broker: Broker | undefined
+suite.each(GATEWAY_PROFILES)('shutdown [$name]', (profile) => {
+  let broker: Broker | undefined
 
-    async function start(): Promise<Broker & { process: WarrenProcess }> {
-      broker = await startWarren({ settings: profile.settings })
-      if (broker.process === undefined) throw new Error('no process')
-      return { ...broker, process: broker.process }
-    }
+  async function start(): Promise<Broker & { process: WarrenProcess }> {
+    broker = await startWarren({ settings: profile.settings })
+    if (broker.process === undefined) throw new Error('no process')
+    return { ...broker, process: broker.process }
+  }
 
-    afterEach(async () => {
-      await broker?.stop()
-      broker = undefined
+  afterEach(async () => {
+    await broker?.stop()
+    broker = undefined
+  })
+
+  it('tells every client on SIGTERM and exits with 0', async () => {
+    const started = await start()
+    const { process, port } = started
+    const clients = new Clients({ ...started, stop: async () => {} })
+    const library = await clients.connect()
+    const raw = await clients.raw()
+    const error = connectionError(library, () => process.kill('SIGTERM'))
+    expect(await error).toMatchObject({ code: 320, text: FORCED })
+    expect(await raw.next(0)).toMatchObject({
+      name: 'connection.close',
+      fields: { replyCode: 320, replyText: FORCED, classId: 0, methodId: 0 },
     })
-
-    it('tells every client on SIGTERM and exits with 0', async () => {
-      const started = await start()
-      const { process, port } = started
-      const clients = new Clients({ ...started, stop: async () => {} })
-      const library = await clients.connect()
-      const raw = await clients.raw()
-      const error = connectionError(library, () => process.kill('SIGTERM'))
-      expect(await error).toMatchObject({ code: 320, text: FORCED })
-      expect(await raw.next(0)).toMatchObject({
-        name: 'connection.close',
-        fields: { replyCode: 320, replyText: FORCED, classId: 0, methodId: 0 },
-      })
-      raw.send(0, 'connection.close-ok')
-      expect(await within('the broker exits', process.exited, 5000)).toEqual({
-        code: 0,
-        signal: null,
-      })
-      expect(await accepts(port)).toBe(false)
+    raw.send(0, 'connection.close-ok')
+    expect(await within('the broker exits', process.exited)).toEqual({
+      code: 0,
+      signal: null,
     })
+    expect(await accepts(port)).toBe(false)
+  })
 
-    it('exits within 5 s although a client neither reads nor answers', async () => {
-      const { process, port } = await start()
-      const deaf = await RawClient.connect(port)
-      await deaf.login()
-      deaf.socket.pause()
-      const silent = await RawClient.connect(port)
-      process.kill('SIGTERM')
-      expect((await within('the broker exits', process.exited, 5500)).code).toBe(0)
-      deaf.destroy()
-      silent.destroy()
-    })
+  // A machine that does much else may need a second try to be in time.
+  it('exits within 5 s although a client neither reads nor answers', { retry: 2 }, async () => {
+    const { process, port } = await start()
+    const deaf = await RawClient.connect(port)
+    await deaf.login()
+    deaf.socket.pause()
+    const silent = await RawClient.connect(port)
+    process.kill('SIGTERM')
+    expect((await within('the broker exits', process.exited, 5500)).code).toBe(0)
+    deaf.destroy()
+    silent.destroy()
+  })
 
-    it('exits at once on a second SIGTERM', async () => {
-      const { process, port } = await start()
-      const deaf = await RawClient.connect(port)
-      await deaf.login()
-      process.kill('SIGTERM')
-      // The close shows that the first signal has been taken.
-      await deaf.expect(0, 'connection.close')
-      process.kill('SIGTERM')
-      await within('the broker exits', process.exited, 1000)
-      deaf.destroy()
-    })
+  it('exits at once on a second SIGTERM', async () => {
+    const { process, port } = await start()
+    const deaf = await RawClient.connect(port)
+    await deaf.login()
+    process.kill('SIGTERM')
+    // The close shows that the first signal has been taken.
+    await deaf.expect(0, 'connection.close')
+    process.kill('SIGTERM')
+    // 0 would be that of a stop that waited for the client.
+    expect((await within('the broker exits', process.exited)).code).toBe(1)
+    deaf.destroy()
+  })
 
-    it.runIf(canInspectProcesses)('leaves no process behind', async () => {
-      const { process } = await start()
-      const children = childrenOf(process.pid)
-      process.kill('SIGTERM')
-      await process.exited
-      await eventually('its children are gone', () =>
-        children.every((pid) => residentBytes(pid) === 0),
-      )
-    })
+  it.runIf(canInspectProcesses)('leaves no process behind', async () => {
+    const { process } = await start()
+    const children = childrenOf(process.pid)
+    process.kill('SIGTERM')
+    await process.exited
+    await eventually('its children are gone', () =>
+      children.every((pid) => residentBytes(pid) === 0),
+    )
+  })
 
-    it('stops on SIGINT too', async () => {
-      const { process } = await start()
-      process.kill('SIGINT')
-      expect((await within('the broker exits', process.exited, 5000)).code).toBe(0)
-    })
-  },
-)
+  it('stops on SIGINT too', async () => {
+    const { process } = await start()
+    process.kill('SIGINT')
+    expect((await within('the broker exits', process.exited)).code).toBe(0)
+  })
+})
 
 suite('start', () => {
   async function run(...args: readonly string[]): Promise<{ code: number | null; output: string }> {
     const child = runWarren(args)
     try {
-      const { code } = await within('warren exits', child.exited, 10_000)
+      const { code } = await within('warren exits', child.exited)
       return { code, output: child.output() }
     } finally {
       child.kill('SIGKILL')

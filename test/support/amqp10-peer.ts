@@ -125,7 +125,7 @@ export class Amqp10Peer {
   }
 
   /** Waits until the broker has closed the socket. */
-  async gone(timeoutMs = 8000): Promise<void> {
+  async gone(timeoutMs?: number): Promise<void> {
     await eventually('the end of the socket', () => this.closed, timeoutMs)
   }
 

@@ -53,8 +53,6 @@ export interface StartOptions {
   /** Further protocols to serve, each on a free port: `stomp`, `http/web-stomp`, `mqtt/ssl`, ... */
   readonly listen?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
-  /** A machine that does much else may need more than the usual 15 s until it is ready. */
-  readonly readyMs?: number
   /** The program in place of the one that was built. */
   readonly main?: string
   /** Stays after the stop; without it, a new one that goes. */
@@ -65,10 +63,6 @@ export interface StartOptions {
 
 const MAIN = fileURLToPath(new URL('../../dist/core/main.js', import.meta.url))
 const ADMIN_NODE = fileURLToPath(new URL('./admin-node.js', import.meta.url))
-const READY_TIMEOUT_MS = 15_000
-// A broker stops within 5 s by contract; what takes longer is killed and fails the test.
-const STOP_TIMEOUT_MS = 7000
-const ANSWER_TIMEOUT_MS = 10_000
 
 /**
  * The broker named by WARREN_TEST_BROKER, if there is one. Where it speaks other protocols is said by
@@ -112,7 +106,7 @@ export async function startWarren(options: StartOptions = {}): Promise<Broker> {
   const args = ['start', '--data-dir', dataDir, ...settings.flatMap((item) => ['--set', item])]
   const child = door?.process ?? runWarren(args, options.env, options.main)
   try {
-    await waitUntilReady(child, options.readyMs)
+    await waitUntilReady(child)
   } catch (error) {
     child.kill('SIGKILL')
     throw error
@@ -120,7 +114,7 @@ export async function startWarren(options: StartOptions = {}): Promise<Broker> {
   const stop = async (): Promise<void> => {
     child.kill('SIGTERM')
     try {
-      await within('the broker stops', child.exited, STOP_TIMEOUT_MS)
+      await within('the broker stops', child.exited)
     } finally {
       child.kill('SIGKILL')
       await child.exited
@@ -167,7 +161,7 @@ class AdminDoor {
       this.#waiting.set(request, resolve)
     })
     this.#child.send({ request, command })
-    return within(`the answer to ${String(command['op'])}`, answer, ANSWER_TIMEOUT_MS)
+    return within(`the answer to ${String(command['op'])}`, answer)
   }
 }
 
@@ -189,17 +183,14 @@ export function runWarren(
 }
 
 /** Resolves when the broker has printed that it is ready; fails when it exits before. */
-export async function waitUntilReady(
-  child: WarrenProcess,
-  readyMs: number = READY_TIMEOUT_MS,
-): Promise<void> {
+export async function waitUntilReady(child: WarrenProcess): Promise<void> {
   let exit: Exit | undefined
   void child.exited.then((value) => {
     exit = value
   })
   const settled = (): boolean => READY.test(child.output()) || exit !== undefined
   try {
-    await eventually('the broker prints that it is ready', settled, readyMs)
+    await eventually('the broker prints that it is ready', settled)
   } catch (error) {
     throw new Error(`${String(error)}; it has printed:\n${child.output()}`)
   }
@@ -237,6 +228,13 @@ export function accepts(port: number, host = '127.0.0.1'): Promise<boolean> {
 
 const READY = /\bready\b/i
 
+/** Nothing that was started here outlives this process. */
+const running: Set<ChildProcess> = new Set()
+
+function killAll(): void {
+  for (const child of running) child.kill('SIGKILL')
+}
+
 function watch(child: ChildProcess): WarrenProcess {
   let output = ''
   const take = (chunk: Buffer): void => {
@@ -244,13 +242,12 @@ function watch(child: ChildProcess): WarrenProcess {
   }
   child.stdout?.on('data', take)
   child.stderr?.on('data', take)
-  const killAtExit = (): void => {
-    child.kill('SIGKILL')
-  }
-  process.once('exit', killAtExit)
+  if (running.size === 0) process.once('exit', killAll)
+  running.add(child)
   const exited = new Promise<Exit>((resolve) => {
     child.once('close', (code, signal) => {
-      process.off('exit', killAtExit)
+      running.delete(child)
+      if (running.size === 0) process.off('exit', killAll)
       resolve({ code, signal })
     })
   })

@@ -7,8 +7,20 @@ import type { IClientOptions, IPublishPacket, MqttClient } from 'mqtt'
 import mqtt from 'mqtt'
 import type { IConnackPacket, Packet, Parser } from 'mqtt-packet'
 import { generate, parser } from 'mqtt-packet'
+import { sessionQueue } from '../../gateways/mqtt/mapping/topic.ts'
+import { placeQueue } from '../../shared/placement.ts'
 import type { Broker } from './broker.ts'
 import { eventually, within } from './wait.ts'
+
+/** The brokers that MQTT tests run on. */
+export const mqttProfiles = [
+  { title: '1 shard', shards: 1, settings: ['shards=1'] },
+  {
+    title: '3 shards, process',
+    shards: 3,
+    settings: ['shards=3', 'gateways.mqtt.isolation=process'],
+  },
+] as const
 
 /** A message as a client got it. */
 export interface Got {
@@ -95,6 +107,15 @@ export class MqttClients {
 export function name(stem: string): string {
   nameCount++
   return `${stem}-${process.pid}-${nameCount}`
+}
+
+/** Client ids, by the shard that their sessions' queues are on. */
+export function idsByShard(stem: string, shards: number): string[] {
+  const ids: string[] = []
+  for (let i = 0; ids.filter((id) => id !== undefined).length < shards; i++) {
+    ids[placeQueue('/', sessionQueue(`${stem}${i}`), shards)] ??= `${stem}${i}`
+  }
+  return ids
 }
 
 export function connectPacket(version: number, fields: object = {}): Packet {

@@ -16,6 +16,7 @@ import {
   FrameType,
   PROTOCOL_HEADER,
 } from './amqp-wire.ts'
+import { PATIENCE_MS } from './wait.ts'
 
 /** A method that came in, with its content when it carries one. */
 export interface Incoming extends Method {
@@ -49,7 +50,6 @@ export interface PublishOptions {
   readonly body?: Uint8Array | string
 }
 
-const REPLY_TIMEOUT_MS = 8000
 const HEARTBEAT_FRAME = encodeFrame(FrameType.heartbeat, 0, new Uint8Array(0))
 const ALL_CAPABILITIES: FieldTable = {
   publisher_confirms: true,
@@ -145,7 +145,7 @@ export class RawClient {
   }
 
   /** The next method on this channel. Fails when the connection ends or nothing comes in time. */
-  async next(channel: number, timeoutMs: number = REPLY_TIMEOUT_MS): Promise<Incoming> {
+  async next(channel: number, timeoutMs: number = PATIENCE_MS): Promise<Incoming> {
     const found = await this.poll(channel, timeoutMs)
     if (found !== undefined) return found
     const state = this.isEnded ? 'the connection ended' : `nothing in ${timeoutMs} ms`
@@ -176,7 +176,7 @@ export class RawClient {
   }
 
   /** Waits until the broker has ended the connection. */
-  async waitForEnd(timeoutMs: number = REPLY_TIMEOUT_MS): Promise<void> {
+  async waitForEnd(timeoutMs: number = PATIENCE_MS): Promise<void> {
     const deadline = Date.now() + timeoutMs
     while (!this.isEnded) {
       const leftMs = deadline - Date.now()

@@ -1,12 +1,14 @@
 // Waiting on conditions, so that no test has to guess how long something takes.
 
 const PAUSE_MS = 5
+/** A bound for what hangs, not for what is slow: other tests and programs may take most of the machine. */
+export const PATIENCE_MS = 30_000
 
 /** Waits until `condition` returns something true and returns it; fails after `timeoutMs`. */
 export async function eventually<T>(
   what: string,
   condition: () => T | Promise<T>,
-  timeoutMs = 8000,
+  timeoutMs: number = PATIENCE_MS,
 ): Promise<NonNullable<T>> {
   const deadline = Date.now() + timeoutMs
   for (;;) {
@@ -18,7 +20,11 @@ export async function eventually<T>(
 }
 
 /** Fails when `promise` has not settled after `timeoutMs`. */
-export function within<T>(what: string, promise: Promise<T>, timeoutMs = 8000): Promise<T> {
+export function within<T>(
+  what: string,
+  promise: Promise<T>,
+  timeoutMs: number = PATIENCE_MS,
+): Promise<T> {
   return new Promise((resolve, reject) => {
     const expire = (): void => reject(new Error(`not within ${timeoutMs} ms: ${what}`))
     const timer = setTimeout(expire, timeoutMs)

@@ -4,13 +4,19 @@
 import type { Arena } from '../../../shared/bus/arena.ts'
 import { EntryFlag } from '../../../shared/bus/wire.ts'
 import { viewOf } from '../../../shared/bytes/view.ts'
+import { Writer } from '../../../shared/bytes/writer.ts'
+import { writeValue } from '../../../shared/message/field-table.ts'
 import { decodeHeaders, PropertyScan } from '../../../shared/message/properties.ts'
+import type { FieldTable } from '../../../shared/message/value.ts'
+import { fieldOf } from '../../../shared/message/value.ts'
 import { Code } from '../codec/constructors.ts'
 import { Scratch } from '../codec/scratch.ts'
 import { ElementCursor } from '../codec/sections.ts'
 import { Descriptor } from '../codec/spec.ts'
 import type { AmqpMap } from '../codec/value.ts'
 import { ValueReader } from '../codec/value-reader.ts'
+import { encodeValue } from '../codec/value-writer.ts'
+import { writeField } from './field-transcoder.ts'
 import type { ForeignSections } from './foreign-message.ts'
 import { annotationsOf, convertForeign, encodeEntries, readTtl } from './foreign-message.ts'
 import { BodyLayout, NativePart } from './native-part.ts'
@@ -86,7 +92,10 @@ export class MessageOut {
     const added = this.scan.headersAt >= 0 && this.hasBrokerHeaders(bytes)
     this.died = added
     this.writeHeader(flags)
-    if (added) this.mergeAnnotations(bytes, entryAt, propsAt, propsSize, flags)
+    // What consumers have said of a message (modified) shows from its second delivery on.
+    const again = (flags & EntryFlag.redelivered) !== 0 && native.annotationsSize > 0
+    if (added || (again && this.scan.headersAt >= 0))
+      this.mergeAnnotations(bytes, entryAt, propsAt, propsSize, flags)
     else this.copyAnnotations(bytes, entryAt, flags)
     head.copy(bytes, native.bareAt, native.bareSize)
     this.layout = native.layout
@@ -203,7 +212,7 @@ export class MessageOut {
     this.writeAnnotations(bytes, from, cursor.at - from, values, bytes, entryAt, flags)
   }
 
-  // What the broker has put into the properties since (deaths) goes with the publisher's own.
+  // What has come into the properties since (deaths, what consumers say) goes with the publisher's own.
   private mergeAnnotations(
     bytes: Uint8Array,
     entryAt: number,
@@ -211,9 +220,10 @@ export class MessageOut {
     propsSize: number,
     flags: number,
   ): void {
-    const own = this.ownAnnotations(bytes)
+    const headers = decodeHeaders(bytes, propsAt, propsSize)
+    const own = this.ownAnnotations(bytes).filter((entry) => isUnchanged(entry, headers))
     const names = new Set(own.map(([key]) => key.value))
-    const made = annotationsOf(decodeHeaders(bytes, propsAt, propsSize))
+    const made = annotationsOf(headers)
     const all = [...own, ...made.filter(([key]) => !names.has(key.value))]
     const { annotations, annotationValues } = encodeEntries(all)
     const size = annotations.length
@@ -320,6 +330,20 @@ export class MessageOut {
     return false
   }
 }
+
+/** Whether the header that a publisher's annotation was made into is still what it was, or not there. */
+function isUnchanged([key, value]: AmqpMap[number], headers: FieldTable): boolean {
+  const field = fieldOf(headers, String(key.value))
+  if (field === undefined) return true
+  const encoded = encodeValue(value)
+  ownField.at = 0
+  if (!writeField(ownField, encoded, viewOf(encoded), 0)) return true
+  const writer = new Writer(64)
+  writeValue(writer, field)
+  return Buffer.compare(writer.finish(), ownField.bytes.subarray(0, ownField.at)) === 0
+}
+
+const ownField = new Scratch(256)
 
 /** Bits of the property flags that only header and body depend on: delivery-mode, priority, expiration. */
 const plainProperties = 0x1900

@@ -1,6 +1,7 @@
 // Dispositions of a client to settlements on the bus.
 
 import { Outcome } from '../../../shared/bus/wire.ts'
+import type { FieldTable } from '../../../shared/message/value.ts'
 import { asComposite } from '../codec/composite.ts'
 import type { FrameDecoder } from '../codec/frame.ts'
 import { ABSENT } from '../codec/frame.ts'
@@ -9,7 +10,7 @@ import type { Described } from '../codec/value.ts'
 import { NULL } from '../codec/value.ts'
 import { decodeValue } from '../codec/value-reader.ts'
 import { amqpError, Condition } from '../mapping/conditions.ts'
-import { modifiedOutcome } from '../mapping/outcome.ts'
+import { modifiedHeaders, modifiedOutcome } from '../mapping/outcome.ts'
 import { distance } from './serial-number.ts'
 import type { SessionState } from './session-state.ts'
 
@@ -19,9 +20,13 @@ export function settleDeliveries(session: SessionState, decoder: FrameDecoder): 
   const { first, last, state, settled } = decoder
   // No final state: nothing has come of them yet.
   if (state === Descriptor.received || (state === ABSENT && settled !== 1)) return
-  const outcome = outcomeOf(session, decoder)
-  if (outcome < 0) return
-  settleRange(session, first, last, outcome)
+  if (state === Descriptor.modified) {
+    if (!settleModified(session, decoder)) return
+  } else {
+    const outcome = outcomeOf(session, state)
+    if (outcome < 0) return
+    settleRange(session, first, last, outcome)
+  }
   if (settled === 1) return
   const { bytes, stateAt, stateEnd } = decoder
   const value = state === ABSENT ? NULL : decodeValue(bytes, stateAt, stateEnd)
@@ -35,21 +40,14 @@ export function settleDeliveries(session: SessionState, decoder: FrameDecoder): 
 }
 
 // -1: the session has ended for it.
-function outcomeOf(session: SessionState, decoder: FrameDecoder): number {
-  switch (decoder.state) {
+function outcomeOf(session: SessionState, state: number): number {
+  switch (state) {
     case Descriptor.accepted:
       return Outcome.complete
     case Descriptor.rejected:
       return Outcome.discard
     case Descriptor.released:
       return Outcome.requeue
-    case Descriptor.modified: {
-      const value = decodeValue(decoder.bytes, decoder.stateAt, decoder.stateEnd)
-      const outcome = modifiedOutcome(asComposite('modified', value as Described))
-      if (typeof outcome === 'number') return outcome
-      session.fail(outcome)
-      return -1
-    }
     case ABSENT:
       // The default outcome that our attach has announced.
       return Outcome.requeue
@@ -57,6 +55,41 @@ function outcomeOf(session: SessionState, decoder: FrameDecoder): number {
       session.fail(amqpError(Condition.invalidField, 'Unrecognised state in DISPOSITION'))
       return -1
   }
+}
+
+// False: the session has ended for it.
+function settleModified(session: SessionState, decoder: FrameDecoder): boolean {
+  const { first, last, bytes, stateAt, stateEnd } = decoder
+  const state = asComposite('modified', decodeValue(bytes, stateAt, stateEnd) as Described)
+  const outcome = modifiedOutcome(state)
+  if (typeof outcome !== 'number') {
+    session.fail(outcome)
+    return false
+  }
+  const headers = modifiedHeaders(state)
+  if (headers.length === 0) settleRange(session, first, last, outcome)
+  else modifyRange(session, first, last, outcome, headers)
+  return true
+}
+
+function modifyRange(
+  session: SessionState,
+  first: number,
+  last: number,
+  outcome: number,
+  headers: FieldTable,
+): void {
+  const { unsettled, context, traffic, slot } = session
+  let place = unsettled.firstPlace(first)
+  while (place >= 0 && distance(unsettled.idAt(place), last) <= 0) {
+    const shard = unsettled.shardAt(place)
+    const delivery = unsettled.busIdAt(place)
+    traffic.settled[shard] = 1
+    context.port.notify(shard, { op: 'modify', channel: slot, delivery, outcome, headers })
+    unsettled.take(place)
+    place = unsettled.nextPlace(place)
+  }
+  unsettled.trim()
 }
 
 // HOT: once per disposition

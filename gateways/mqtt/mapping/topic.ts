@@ -2,6 +2,7 @@
 
 import { createHash } from 'node:crypto'
 import { utf8Size } from '../../../shared/bytes/utf8.ts'
+import { placeQueue } from '../../../shared/placement.ts'
 
 /** Longest name of a queue, in bytes. */
 const queueNameMax = 255
@@ -51,9 +52,34 @@ export function directQueue(clientId: string): string {
   return `mqtt-subscription-${clientId}qos0`
 }
 
-/** The queue that remembers which QoS 2 messages of a client are not released. */
+/** The first of the queues that remember which QoS 2 messages of a client are not released. */
 export function receivedQueue(clientId: string): string {
   return `mqtt-subscription-${clientId}qos2`
+}
+
+/** All of them, by the shard that each is on. */
+export function receivedQueues(vhost: string, clientId: string, shards: number): string[] {
+  return namesByShard(vhost, receivedQueue(clientId), shards)
+}
+
+/** The queues of what a session was given by shared subscriptions, by the shard that each is on. */
+export function givenQueues(vhost: string, clientId: string, shards: number): string[] {
+  return namesByShard(vhost, `mqtt-subscription-${clientId}given`, shards)
+}
+
+/** `first` and names like it, one for each shard. */
+function namesByShard(vhost: string, first: string, shards: number): string[] {
+  const names: string[] = new Array<string>(shards).fill('')
+  names[placeQueue(vhost, first, shards)] = first
+  let left = shards - 1
+  for (let i = 1; left > 0 && i < suffixMax; i++) {
+    const name = `${first}-${i}`
+    const shard = placeQueue(vhost, name, shards)
+    if (names[shard] !== '') continue
+    names[shard] = name
+    left--
+  }
+  return names
 }
 
 /** The queue that the members of a shared subscription consume from. */
@@ -66,7 +92,7 @@ export function sharedQueue({ group, filter }: SharedFilter): string {
 
 /** Whether the queues of a client can have their names. */
 export function fitsQueueName(clientId: string): boolean {
-  return utf8Size(sessionQueue(clientId)) <= queueNameMax
+  return utf8Size(sessionQueue(clientId)) + suffixBytes <= queueNameMax
 }
 
 /** Whether `topic` matches `filter`, both whole. The definition [MQTT 4.7]; for cold paths. */
@@ -84,3 +110,6 @@ export function matches(filter: string, topic: string): boolean {
 }
 
 const sharePrefix = '$share/'
+/** Of the names that are tried for a queue of every shard. */
+const suffixMax = 100_000
+const suffixBytes = 7

@@ -24,6 +24,8 @@ export const Wait = {
   bus: 2,
   /** Memory or disk alarm, and this client publishes. */
   alarm: 4,
+  /** It publishes faster than it may. */
+  rate: 8,
 } as const
 
 /** What ends a connection. */
@@ -72,6 +74,7 @@ export class Client {
   /** Bytes of QoS 0 since its outbox was last with the socket. */
   private pending: number
   private congested: boolean
+  private heldUntil: number
   private readonly settled: (() => void)[]
   private owned: { readonly window: Window; readonly settles: SettleBacklog } | undefined
   private readonly openChannel: () => number
@@ -105,6 +108,7 @@ export class Client {
     this.aliases = undefined
     this.pending = 0
     this.congested = false
+    this.heldUntil = 0
     this.settled = []
     this.owned = undefined
   }
@@ -211,6 +215,20 @@ export class Client {
     for (const [topic, alias] of this.aliases) {
       if (alias === form.alias) this.aliases.delete(topic)
     }
+  }
+
+  /** It has published too fast: no more is read for `ms`. */
+  holdFor(ms: number): void {
+    this.heldUntil = Math.max(this.heldUntil, this.host.now() + ms)
+    this.waits |= Wait.rate
+    this.host.wakeAt(this.heldUntil)
+  }
+
+  /** Lets it go on if it has been held for long enough. True when it was held until now. */
+  endHold(): boolean {
+    if ((this.waits & Wait.rate) === 0 || this.host.now() < this.heldUntil) return false
+    this.waits &= ~Wait.rate
+    return true
   }
 
   /** Settles a delivery; if it has to wait, so does the client. */

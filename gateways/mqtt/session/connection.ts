@@ -17,6 +17,7 @@ import { parseConnect, parsePacket } from '../codec/packets.ts'
 import { connackFor, connectRefusal } from '../mapping/connack.ts'
 import { Awaited } from './awaited-confirms.ts'
 import { Client, Wait } from './client.ts'
+import { Handover } from './handover.ts'
 import type { Hub } from './hub.ts'
 import { Inbound } from './inbound.ts'
 import { Leave } from './leave.ts'
@@ -26,7 +27,7 @@ import { forEver } from './ops.ts'
 import { Outbound } from './outbound.ts'
 import { Received } from './received.ts'
 import { RetainedFeed } from './retained-feed.ts'
-import type { SessionRecord, SessionRows } from './session-rows.ts'
+import type { Mark, SentRetained, SessionRecord, SessionRows } from './session-rows.ts'
 import { Subscribing } from './subscribing.ts'
 import type { Will } from './will.ts'
 import { willOf } from './will.ts'
@@ -43,6 +44,7 @@ interface Parts {
   readonly received: Received
   readonly inbound: Inbound
   readonly outbound: Outbound
+  readonly handover: Handover
   readonly retained: RetainedFeed
   readonly subscribing: Subscribing
 }
@@ -119,6 +121,8 @@ export class MqttConnection implements Session, LoginOwner, ChannelSink {
       // Nothing was to be heard while nobody listened.
       this.heardAt = this.host.now()
     }
+    // Nothing was to be heard while nobody listened.
+    if (client.endHold()) this.heardAt = this.host.now()
     if (this.phase === 'open') this.read()
   }
 
@@ -352,12 +356,17 @@ export class MqttConnection implements Session, LoginOwner, ChannelSink {
     const received = new Received(client, (done) => this.note({ received: true }, done))
     const inbound = new Inbound(client, received)
     const outbound = new Outbound(client, rows)
-    const retained = new RetainedFeed(client, outbound)
+    const retained = new RetainedFeed(client, outbound, rows)
     const subscribing = new Subscribing(client, outbound, retained, rows, {
       onQueue: (done) => this.note({ queue: true }, done),
     })
+    const handover = new Handover(client, {
+      consumeGiven: (queue, shard, done) => outbound.consume(queue, undefined, done, shard),
+      onGiven: (shard, done) => this.noteGiven(shard, done),
+    })
+    outbound.handover = handover
     outbound.onRoom = () => retained.goOn()
-    this.parts = { rows, received, inbound, outbound, retained, subscribing }
+    this.parts = { rows, received, inbound, outbound, handover, retained, subscribing }
     if (resumed !== undefined && resumed.sentTo > 0) {
       outbound.sentTo = resumed.sentTo
       outbound.sentBefore = resumed.sentTo
@@ -372,6 +381,7 @@ export class MqttConnection implements Session, LoginOwner, ChannelSink {
       sentTo: 0,
       queue: resumed?.queue === true,
       received: resumed?.received === true,
+      given: resumed?.given ?? [],
     }
     if (resumed === undefined) {
       if (!client.durable) return this.accept(this.parts, false)
@@ -392,11 +402,18 @@ export class MqttConnection implements Session, LoginOwner, ChannelSink {
 
   private resumeMarks(parts: Parts): void {
     parts.rows.loadMarks((marks) => {
-      if (!this.wanted) return
-      this.accept(parts, true)
-      parts.outbound.resume(marks)
-      parts.subscribing.consume()
+      parts.rows.loadSent((sent) => this.goOn(parts, marks, sent))
     })
+  }
+
+  /** A session is resumed: what is half done comes first. */
+  private goOn(parts: Parts, marks: readonly Mark[], sent: readonly SentRetained[]): void {
+    if (!this.wanted) return
+    this.accept(parts, true)
+    parts.outbound.resume(marks)
+    parts.retained.resume(sent)
+    for (const shard of this.record?.given ?? []) parts.handover.prepare(shard, () => undefined)
+    parts.subscribing.consume()
   }
 
   private accept(parts: Parts, present: boolean): void {
@@ -440,6 +457,12 @@ export class MqttConnection implements Session, LoginOwner, ChannelSink {
     this.record = { ...record, ...change }
     if (client.durable) parts.rows.save(this.record, done)
     else done()
+  }
+
+  private noteGiven(shard: number, done: () => void): void {
+    const given = this.record?.given ?? []
+    if (given.includes(shard)) done()
+    else this.note({ given: [...given, shard] }, done)
   }
 
   private onDisconnect(reason: number, expiry: number | undefined): void {
@@ -508,7 +531,7 @@ export class MqttConnection implements Session, LoginOwner, ChannelSink {
     const parts = this.parts
     this.parts = undefined
     parts?.subscribing.close(false)
-    parts?.outbound.close()
+    parts?.outbound.close(false)
     parts?.received.close()
     if (client.slot !== 0) new Leave(client).start(() => undefined)
   }
@@ -523,7 +546,7 @@ export class MqttConnection implements Session, LoginOwner, ChannelSink {
     this.hub.onGone()
     const over = !client.durable
     parts.subscribing.close(over)
-    parts.outbound.close()
+    parts.outbound.close(over)
     parts.received.close()
     const will = badly ? this.will : undefined
     const delayed = will !== undefined && will.delaySeconds > 0 && !over ? will : undefined

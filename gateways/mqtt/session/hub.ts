@@ -5,7 +5,7 @@ import type { Log } from '../../../shared/log.ts'
 import { foldTopic } from '../../../shared/message/native-part.ts'
 import type { Clock } from '../../host/protocol.ts'
 import type { MqttSettings } from '../mapping/settings.ts'
-import { receivedQueue, sessionQueue } from '../mapping/topic.ts'
+import { givenQueues, receivedQueues, sessionQueue } from '../mapping/topic.ts'
 import { BanList } from './ban-list.ts'
 import type { Client } from './client.ts'
 import { Departures } from './departures.ts'
@@ -120,7 +120,11 @@ export class Hub {
   deleteQueues(client: Client, record: SessionRecord, done: () => void): void {
     const queues: string[] = []
     if (record.queue) queues.push(sessionQueue(client.clientId))
-    if (record.received) queues.push(receivedQueue(client.clientId))
+    if (record.received) {
+      queues.push(...receivedQueues(client.vhost, client.clientId, this.port.shardCount))
+    }
+    const given = givenQueues(client.vhost, client.clientId, this.port.shardCount)
+    for (const shard of record.given) queues.push(given[shard] ?? '')
     const goOn = (): void => {
       const queue = queues.pop()
       if (queue === undefined) done()

@@ -4,8 +4,9 @@
 //   QoS 2   PUBLISH -> entry .. confirm -> PUBREC;  PUBREL -> (forgotten, durably) -> PUBCOMP
 //
 // Of a session that outlives its connection, an id between PUBLISH and PUBCOMP is a message in the
-// session's queue of received ids: the same publish puts it there and where it is routed, in one
-// record of the log. So a crash leaves both or none.
+// session's queues of received ids: the same publish puts it there and where it is routed, in one
+// record of each shard's log. So a crash leaves both on a shard or none. When the client then sends
+// the PUBLISH again, it goes to the shards that have none, and to their queues alone.
 
 import type { GatewayLink } from '../../../shared/bus/gateway-port.ts'
 import { EntryFlag, publishWords } from '../../../shared/bus/wire.ts'
@@ -86,6 +87,7 @@ export class Inbound {
     publish.payloadBytes = decoder.bytes
     publish.payloadAt = decoder.payloadAt
     publish.payloadSize = decoder.payloadSize
+    if (qos === 2 && this.received.stateOf(packetId) === 'partial') return this.repair(decoder)
     if (!this.announce(publish)) {
       client.waits |= Wait.bus
       return false
@@ -125,10 +127,14 @@ export class Inbound {
     }
   }
 
-  /** Publishes a message to a topic that was set by `setTopic`. False: no room now. */
-  announce(publish: Publish): boolean {
+  /**
+   * Publishes a message to a topic that was set by `setTopic`. False: no room now. `only`: to the
+   * queues of this shard, where it is not known, unconfirmed; -1: to all.
+   */
+  announce(publish: Publish, only: number = -1): boolean {
     const { client, head } = this
     const { qos } = publish
+    const isConfirmed = publish.packetId !== 0 && only < 0
     const isOnce = qos === 2 && client.durable && publish.packetId !== 0 && this.received.queued
     const key = isOnce ? this.received.key : noKey
     let flags = head.flags | qos | (publish.retain ? MqttFlag.retain : 0)
@@ -139,7 +145,8 @@ export class Inbound {
     }
     let basic: Uint8Array = qos === 0 ? transientBasic : persistentBasic
     let entryFlags = qos === 0 ? 0 : EntryFlag.persistent
-    if (publish.packetId !== 0) entryFlags |= EntryFlag.confirm
+    if (isConfirmed) entryFlags |= EntryFlag.confirm
+    if (only >= 0) entryFlags |= EntryFlag.here
     if (publish.propsSize > 0) {
       const { bytes, propsAt, propsSize } = publish
       const mapped = basicProperties(bytes, propsAt, propsSize, scan, qos === 0 ? 1 : 2)
@@ -149,9 +156,9 @@ export class Inbound {
       flags |= MqttFlag.properties
       formSize += propertyHeadBytes + scan.lastingSize
     }
-    if (publish.packetId !== 0 && client.isV5) entryFlags |= EntryFlag.mandatory
+    if (isConfirmed && client.isV5) entryFlags |= EntryFlag.mandatory
     if (!client.settings.disconnectOnUnauthorized) entryFlags |= EntryFlag.lenient
-    const link = client.ingress()
+    const link = only < 0 ? client.ingress() : client.port.link(only)
     // Asked first: a room in a slab that is not announced is lost.
     if (link.held || !link.out.hasRoom(publishWords)) return false
     const extraSize = head.size - head.exrkSize + key.length + formSize
@@ -266,6 +273,24 @@ export class Inbound {
     return false
   }
 
+  /** Publishes a message again where it was lost; false: no room, what was sent so far is noted. */
+  private repair(decoder: PacketDecoder): boolean {
+    const { client, received } = this
+    const { packetId } = decoder
+    for (const shard of received.lacking(packetId)) {
+      if (!this.announce(publish, shard)) {
+        client.waits |= Wait.bus
+        return false
+      }
+      received.onRepair(packetId, shard)
+    }
+    const done = (): void => received.onRepaired(packetId)
+    if (decoder.retain && client.settings.retained) {
+      client.hub.retained.keep(client, this.head.text(), decoder, scan, done)
+    } else done()
+    return true
+  }
+
   /** False for a packet that came before and is dealt with. */
   private isNew(decoder: PacketDecoder): boolean {
     const { client } = this
@@ -275,6 +300,7 @@ export class Inbound {
     } else {
       const state = this.received.stateOf(packetId)
       if (state === 'known') client.ack(PacketType.pubrec, packetId, 0)
+      if (state === 'partial') return true
       if (state !== 'unknown') return false
     }
     if (this.awaited.count() + this.received.count >= client.settings.receiveMaximum) {

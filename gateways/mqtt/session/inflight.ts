@@ -2,6 +2,10 @@
 // as few slots as are in use. Ids come from places in a queue, so most are neighbours.
 
 const firstCapacity = 16
+/** Ids of places in the session's own queue: from 1 on. */
+const ownIds = 49_152
+/** Behind them, ids of places in the queues that it was given messages in, shared among the shards. */
+const givenIds = 8192
 const capacityMax = 65536
 const free = 0
 
@@ -61,14 +65,18 @@ export class Inflight {
     return slot
   }
 
+  idAt(slot: number): number {
+    return this.ids[slot] as number
+  }
+
   remove(slot: number): void {
     this.ids[slot] = free
     this.count--
   }
 
-  /** An id that is not in use, from the top down: those from the bottom up are places in a queue. */
+  /** An id that is not in use and of no place in a queue; 0: there is none. */
   unused(): number {
-    for (let id = 65535; id > 0; id--) if (this.find(id) < 0) return id
+    for (let id = 65535; id > ownIds + givenIds; id--) if (this.find(id) < 0) return id
     return 0
   }
 
@@ -105,6 +113,19 @@ export class Inflight {
       this.positions[slot] = positions[from] as number
     }
   }
+}
+
+/** The packet id of a place (from 1 on): in the session's own queue (`given` -1), or in that given on a shard. */
+export function idOfPlace(place: number, given: number, shards: number): number {
+  if (given < 0) return ((place - 1) % ownIds) + 1
+  const each = Math.floor(givenIds / shards)
+  return ownIds + given * each + ((place - 1) % each) + 1
+}
+
+/** Which queue an id is of: as `given` of `idOfPlace`. */
+export function givenOfId(packetId: number, shards: number): number {
+  if (packetId <= ownIds) return -1
+  return Math.floor((packetId - ownIds - 1) / Math.floor(givenIds / shards))
 }
 
 function meets(ids: Uint16Array, capacity: number): boolean {

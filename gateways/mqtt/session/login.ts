@@ -152,6 +152,7 @@ export class Login {
     const { port } = client
     client.slot = port.connections.add({
       onClosed: ({ error }) => owner.onForced(error),
+      onHeld: (ms) => client.holdFor(ms),
       onClaimWanted: () => owner.onClaimWanted(),
     })
     const op = {

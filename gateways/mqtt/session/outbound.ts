@@ -6,6 +6,10 @@
 // A message's packet id is its place in the session's queue, modulo 65535. So a message that comes
 // again has the id that it had, after a reconnect or a crash, without anything having been written.
 // The mark says that the client has the message: then PUBREL comes again, and not PUBLISH.
+// (Of a message that a shared subscription has given: its place in the queue for that; handover.ts.)
+//
+// A place is sure once the message is on disk: before that, a crash may give it to another message. So
+// a message of QoS 2 waits for that, where the session can outlive the broker's crash.
 
 import type { DeliverySink, GatewayLink } from '../../../shared/bus/gateway-port.ts'
 import {
@@ -17,13 +21,15 @@ import {
 } from '../../../shared/bus/wire.ts'
 import { EMPTY_TABLE } from '../../../shared/message/value.ts'
 import { placeQueue } from '../../../shared/placement.ts'
-import { PacketType, packetIdMax, Reason } from '../codec/constants.ts'
+import { PacketType, Reason } from '../codec/constants.ts'
 import type { Client } from './client.ts'
+import type { Handover } from './handover.ts'
 import { HeldDeliveries, heldHead } from './held-deliveries.ts'
-import { Inflight, InflightState } from './inflight.ts'
+import { givenOfId, Inflight, InflightState, idOfPlace } from './inflight.ts'
 import { ask } from './ops.ts'
 import type { PublishForm } from './publish-writer.ts'
 import { packetSize, writePublish } from './publish-writer.ts'
+import type { SentRetained } from './session-rows.ts'
 import type { Subscription, Wish } from './subscription.ts'
 import { wishOf } from './subscription.ts'
 
@@ -32,9 +38,17 @@ export class Feed implements DeliverySink {
   readonly index: number
   readonly queue: string
   readonly shard: number
-  /** Of a shared subscription; undefined: the session's own queue. */
+  /** Of a shared subscription; undefined: a queue of the session's own. */
   readonly shared: Subscription | undefined
+  /** The shard whose shared subscriptions have given it what is in there; -1: the session's first queue. */
+  readonly given: number
   slot: number
+  /** Behind the last place that has come, and that is known to be on disk. */
+  arrivedTo: number
+  sureTo: number
+  asksSure: boolean
+  /** Marked messages whose delivery has not come (again), by place. */
+  readonly released: Map<number, number>
   private readonly outbound: Outbound
 
   constructor(
@@ -43,13 +57,20 @@ export class Feed implements DeliverySink {
     queue: string,
     shard: number,
     shared: Subscription | undefined,
+    given: number,
+    released: Map<number, number>,
   ) {
     this.outbound = outbound
     this.index = index
     this.queue = queue
     this.shard = shard
     this.shared = shared
+    this.given = given
     this.slot = 0
+    this.arrivedTo = 0
+    this.sureTo = 0
+    this.asksSure = false
+    this.released = released
   }
 
   onDeliver(link: GatewayLink, at: number, deliveryId: number, flags: number): void {
@@ -65,6 +86,9 @@ export class Feed implements DeliverySink {
 export interface Marks {
   put(packetId: number, position: number, done: () => void): void
   remove(packetId: number): void
+  /** Of a retained message. */
+  putSent(sent: SentRetained, done: () => void): void
+  removeSent(packetId: number): void
 }
 
 export class Outbound {
@@ -78,13 +102,15 @@ export class Outbound {
   private readonly feeds: Feed[]
   /** Waiting until the client takes more, or their packet ids are free. */
   private readonly held: HeldDeliveries
-  /** Marked messages whose delivery has not come (again), by place. */
-  private readonly released: Map<number, number>
+  /** Marked messages whose delivery has not come (again), by place, by `given` of their queue. */
+  private readonly released: Map<number, Map<number, number>>
   /** Settled and to be unmarked when that is on disk: packet ids by shard. */
   private settled: { readonly shard: number; readonly packetId: number }[]
   private syncing: boolean
   /** Called when the client has acknowledged something. */
   onRoom: () => void
+  /** Where QoS 2 of shared subscriptions goes first. */
+  handover: Handover | undefined
   /** Messages of QoS 1 and 2 that the client may have unacknowledged. */
   private readonly window: number
   private lastTopic: string
@@ -100,6 +126,7 @@ export class Outbound {
     this.settled = []
     this.syncing = false
     this.onRoom = () => undefined
+    this.handover = undefined
     this.window = Math.min(client.settings.prefetch, client.receiveMaximum)
     this.sentTo = 0
     this.sentBefore = Number.POSITIVE_INFINITY
@@ -107,15 +134,23 @@ export class Outbound {
     this.lastWish = undefined
   }
 
-  /** Consumes a queue; `done(false)`: it may not, or the queue is gone. */
-  consume(queue: string, shared: Subscription | undefined, done: (ok: boolean) => void): void {
+  /**
+   * Consumes a queue; `done(false)`: it may not, or the queue is gone. `given`: see Feed.
+   */
+  consume(
+    queue: string,
+    shared: Subscription | undefined,
+    done: (ok: boolean) => void,
+    given: number = -1,
+  ): void {
     const { client } = this
     const { port } = client
     const shard = placeQueue(client.vhost, queue, port.shardCount)
     // One that was cancelled may still have messages that the client has not acknowledged.
     let index = this.feeds.findIndex((feed) => feed.queue === queue)
     if (index < 0) index = this.feeds.length
-    const feed = new Feed(this, index, queue, shard, shared)
+    const released = this.releasedOf(given)
+    const feed = new Feed(this, index, queue, shard, shared, given, released)
     this.feeds[index] = feed
     feed.slot = port.consumers.add(feed)
     const op = {
@@ -164,7 +199,8 @@ export class Outbound {
   /** Messages that the client has and that were not released before it went: PUBREL goes out again. */
   resume(marks: readonly { readonly packetId: number; readonly position: number }[]): void {
     for (const { packetId, position } of marks) {
-      this.released.set(position, packetId)
+      const given = givenOfId(packetId, this.client.port.shardCount)
+      this.releasedOf(given).set(position, packetId)
       this.inflight.add(packetId, 2, noFeed, 0, position, InflightState.released)
       this.client.ack(PacketType.pubrel, packetId, 0)
     }
@@ -182,6 +218,9 @@ export class Outbound {
     client.window.owe(link.shard, cost)
     client.out.touch()
     if (!client.live) return
+    if (feed.shared === undefined && client.durable) {
+      feed.arrivedTo = Math.max(feed.arrivedTo, positionIn(words, at) + 1)
+    }
     if (this.held.count > 0 || !this.deliver(feed, link, words, at, deliveryId, flags)) {
       this.held.push(feed.index, link.shard, words, at, deliveryId, flags)
     }
@@ -219,13 +258,13 @@ export class Outbound {
     } else {
       inflight.state[slot] = InflightState.released
       const position = inflight.positions[slot] as number
-      const marked = client.durable && position > 0
-      if (!marked) client.ack(PacketType.pubrel, packetId, 0)
-      else {
-        this.marks.put(packetId, position, () => {
-          if (client.live) client.ack(PacketType.pubrel, packetId, 0)
-        })
+      const goOn = (): void => {
+        if (client.live) client.ack(PacketType.pubrel, packetId, 0)
       }
+      if (client.durable && position > 0) this.marks.put(packetId, position, goOn)
+      else if (this.isKept(slot)) {
+        this.marks.putSent({ packetId, qos: 2, id: 0, message: undefined }, goOn)
+      } else goOn()
     }
   }
 
@@ -242,7 +281,8 @@ export class Outbound {
     } else if (deliveryId === 0) {
       // The message itself may still come; then it is settled (see `deliver`).
       inflight.remove(slot)
-      this.released.set(position, completed)
+      const given = givenOfId(packetId, client.port.shardCount)
+      this.releasedOf(given).set(position, completed)
       this.marks.remove(packetId)
     } else {
       this.finish(slot, Outcome.complete)
@@ -250,6 +290,13 @@ export class Outbound {
       this.sync()
     }
     this.goOn()
+  }
+
+  /** A retained message that an earlier connection was sent; `released`: the client has it. */
+  resumeRetained(packetId: number, qos: number, released: boolean): void {
+    const state = released ? InflightState.released : InflightState.published
+    this.inflight.add(packetId, qos, noFeed, 0, 0, state)
+    if (released) this.client.ack(PacketType.pubrel, packetId, 0)
   }
 
   /** If the client takes one more, a packet id for something that is in no queue; else 0. */
@@ -267,9 +314,14 @@ export class Outbound {
     if (slot >= 0) this.inflight.remove(slot)
   }
 
-  /** Nothing more can come. */
-  close(): void {
+  /** Nothing more can come. `over`: the session ends with the connection. */
+  close(over: boolean): void {
     this.held.clear()
+    if (over) {
+      this.inflight.forEach((_, slot) => {
+        this.endShared(slot)
+      })
+    }
     for (const feed of this.feeds) this.drop(feed)
   }
 
@@ -298,12 +350,20 @@ export class Outbound {
     form.packetId = 0
     form.ids = wish.ids
     let position = 0
+    if (form.qos === 2 && feed.shared !== undefined && client.durable) {
+      this.handover?.take(link.shard, deliveryId)
+      return true
+    }
     if (form.qos > 0) {
       position = feed.shared === undefined ? positionIn(words, at) : 0
       const taken = this.takePacketId(feed, position, deliveryId, link)
       if (taken !== undefined) return taken
+      if (form.qos === 2 && position >= feed.sureTo && position > 0 && client.durable) {
+        this.askSure(feed)
+        return false
+      }
       // What was another member's is new to this one.
-      const again = position > 0 && position < this.sentBefore
+      const again = position > 0 && (feed.given >= 0 || position < this.sentBefore)
       form.dup = again && (flags & EntryFlag.redelivered) !== 0
     }
     if (client.isV5) view.findProperties()
@@ -321,7 +381,7 @@ export class Outbound {
       const id = form.packetId
       const state = InflightState.published
       this.inflight.add(id, form.qos, feed.index, deliveryId, position, state)
-      if (position >= this.sentTo) this.sentTo = position + 1
+      if (position >= this.sentTo && feed.given < 0) this.sentTo = position + 1
     }
     client.hub.counters.sent++
     writePublish(client.port, client.out, link, view, form)
@@ -337,10 +397,10 @@ export class Outbound {
     link: GatewayLink,
   ): boolean | undefined {
     const { inflight } = this
-    if (this.released.size > 0 && position > 0) {
-      const marked = this.released.get(position)
+    if (feed.released.size > 0 && position > 0) {
+      const marked = feed.released.get(position)
       if (marked !== undefined) {
-        this.released.delete(position)
+        feed.released.delete(position)
         this.meet(marked, feed, deliveryId, link)
         return true
       }
@@ -350,7 +410,7 @@ export class Outbound {
       form.packetId = inflight.unused()
       return form.packetId === 0 ? false : undefined
     }
-    form.packetId = ((position - 1) % packetIdMax) + 1
+    form.packetId = idOfPlace(position, feed.given, this.client.port.shardCount)
     if (inflight.find(form.packetId) < 0) return undefined
     return false
   }
@@ -368,6 +428,7 @@ export class Outbound {
 
   private wishFor(feed: Feed): Wish | undefined {
     if (feed.shared !== undefined) return wishOf([feed.shared])
+    if (feed.given >= 0) return this.client.subscriptions.sharedWish(this.client.hub.view.topic())
     const topic = this.client.hub.view.topic()
     if (this.lastTopic === topic && this.lastWish !== undefined) return this.lastWish
     const wish = this.client.subscriptions.wish(topic)
@@ -393,10 +454,28 @@ export class Outbound {
     this.onRoom()
   }
 
+  /** What one member was sent with QoS 2, no other gets [MQTT-4.8.2-5]. */
+  private endShared(slot: number): void {
+    const { inflight } = this
+    const feed = this.feeds[inflight.feeds[slot] as number]
+    if (feed?.shared === undefined || inflight.qos[slot] !== 2) return
+    const deliveryId = inflight.deliveryIds[slot] as number
+    if (deliveryId !== 0) this.client.settle(feed.shard, deliveryId, Outcome.complete)
+  }
+
   private finish(slot: number, outcome: number): void {
     const deliveryId = this.inflight.deliveryIds[slot] as number
     if (deliveryId !== 0) this.client.settle(this.shardOf(slot), deliveryId, outcome)
+    const feed = this.feeds[this.inflight.feeds[slot] as number]
+    if (this.isKept(slot)) this.marks.removeSent(this.inflight.idAt(slot))
     this.inflight.remove(slot)
+    if (feed !== undefined && feed.given >= 0) this.handover?.onCompleted()
+  }
+
+  /** Whether it is a retained message of a session that outlives the connection. */
+  private isKept(slot: number): boolean {
+    const { feeds, positions } = this.inflight
+    return this.client.durable && feeds[slot] === noFeed && positions[slot] === 0
   }
 
   private shardOf(slot: number): number {
@@ -426,6 +505,28 @@ export class Outbound {
         ask(client.port, shard, { op: 'sync', channel: client.channel }, onSynced)
       }
     })
+  }
+
+  /** Goes on when all that has come from a queue of the session is on disk. */
+  private askSure(feed: Feed): void {
+    if (feed.asksSure) return
+    const { client } = this
+    const { arrivedTo } = feed
+    feed.asksSure = true
+    ask(client.port, feed.shard, { op: 'sync', channel: client.channel }, () => {
+      feed.asksSure = false
+      feed.sureTo = arrivedTo
+      if (client.live) this.goOn()
+    })
+  }
+
+  private releasedOf(given: number): Map<number, number> {
+    let released = this.released.get(given)
+    if (released === undefined) {
+      released = new Map()
+      this.released.set(given, released)
+    }
+    return released
   }
 
   private drop(feed: Feed): void {

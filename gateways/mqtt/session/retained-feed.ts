@@ -8,6 +8,8 @@ import type { Client } from './client.ts'
 import { isOwnTopic } from './fan-out.ts'
 import type { Outbound } from './outbound.ts'
 import type { RetainedMessage } from './retained-store.ts'
+import { readRetained } from './retained-store.ts'
+import type { SentRetained, SessionRows } from './session-rows.ts'
 import type { Subscription } from './subscription.ts'
 
 interface Job {
@@ -25,13 +27,15 @@ const pieceMax = 64 * 1024
 export class RetainedFeed {
   private readonly client: Client
   private readonly outbound: Outbound
+  private readonly rows: SessionRows
   private readonly jobs: Job[]
   private asking: boolean
   /** Bytes sent since the outbox was last with the socket. */
   private sent: number
 
-  constructor(client: Client, outbound: Outbound) {
+  constructor(client: Client, outbound: Outbound, rows: SessionRows) {
     this.client = client
+    this.rows = rows
     this.outbound = outbound
     this.jobs = []
     this.asking = false
@@ -72,6 +76,35 @@ export class RetainedFeed {
     }
   }
 
+  /** What an earlier connection was sent and has not acknowledged goes out again [MQTT-4.4.0-1]. */
+  resume(sent: readonly SentRetained[]): void {
+    const { client, outbound } = this
+    // Ids are taken from the top down.
+    for (const each of [...sent].sort((a, b) => b.packetId - a.packetId)) {
+      const message = each.message === undefined ? undefined : readRetained(each.message)
+      outbound.resumeRetained(each.packetId, each.qos, message === undefined)
+      if (message === undefined) continue
+      const packet = this.packetOf(message, each.qos, each.packetId, each.id, true)
+      this.sent += packet.length
+      writeAll(client, packet)
+    }
+  }
+
+  private packetOf(
+    message: RetainedMessage,
+    qos: number,
+    packetId: number,
+    id: number,
+    dup: boolean,
+  ): Buffer {
+    const { client } = this
+    const { topic, payload, properties, expiresAt } = message
+    const seconds = Math.ceil((expiresAt - client.hub.clock.wall()) / 1000)
+    const expirySeconds = expiresAt === 0 ? -1 : Math.max(0, seconds)
+    const form = { qos, packetId, properties, expirySeconds, id, dup }
+    return retainedPacket(client.isV5, topic, payload, form)
+  }
+
   private fetch(job: Job): void {
     const { client } = this
     this.asking = true
@@ -99,28 +132,27 @@ export class RetainedFeed {
       packetId = this.outbound.takeId(qos)
       if (packetId === 0) return false
     }
-    const { topic, payload, properties, expiresAt } = message
-    const seconds = expiresAt === 0 ? -1 : Math.ceil((expiresAt - client.hub.clock.wall()) / 1000)
-    const packet = retainedPacket(client.isV5, topic, payload, {
-      qos,
-      packetId,
-      properties,
-      expirySeconds: seconds,
-      id: subscription.id,
-    })
+    const { id } = subscription
+    const packet = this.packetOf(message, qos, packetId, id, false)
     if (packet.length > client.packetSizeMax) {
       if (packetId !== 0) this.outbound.giveId(packetId)
       return true
     }
     this.sent += packet.length
-    writeAll(client, packet)
-    client.hub.counters.sent++
+    const send = (): void => {
+      if (!client.live) return
+      writeAll(client, packet)
+      client.hub.counters.sent++
+    }
+    if (qos === 0 || !client.durable) send()
+    else this.rows.putSent({ packetId, qos, id, message: message.bytes }, send)
     return true
   }
 }
 
 export interface RetainedForm {
   readonly qos: number
+  readonly dup?: boolean
   readonly packetId: number
   readonly properties: Uint8Array
   /** -1: none. */
@@ -144,7 +176,7 @@ export function retainedPacket(
   const propsPart = isV5 ? varintSize(propsSize) + propsSize : 0
   const remaining = 2 + topicSize + (qos > 0 ? 2 : 0) + propsPart + payload.length
   const packet = Buffer.alloc(1 + varintSize(remaining) + remaining)
-  packet[0] = publishHead(qos, false, true)
+  packet[0] = publishHead(qos, form.dup === true, true)
   let at = writeVarint(packet, 1, remaining)
   at = writeU16(packet, at, topicSize)
   at += packet.write(topic, at)

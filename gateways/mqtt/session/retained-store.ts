@@ -21,6 +21,8 @@ export interface RetainedMessage {
   /** MQTT 5, without those that each hop sets. */
   readonly properties: Buffer
   readonly payload: Buffer
+  /** As it is kept; `readRetained` reads it. */
+  readonly bytes: Uint8Array
 }
 
 const table = 'mqtt.retained'
@@ -105,7 +107,7 @@ export class RetainedStore {
   ): readonly RetainedMessage[] {
     const now = this.clock.wall()
     return values.flatMap((value) => {
-      const message = readMessage(value)
+      const message = readRetained(value)
       // A long topic's row may be there by mistake: see core's keyed store.
       if (message === undefined || !matches(filter, message.topic)) return []
       if (message.expiresAt === 0 || message.expiresAt > now) return [message]
@@ -119,7 +121,8 @@ function keyOf(vhostId: number, topic: string): Buffer {
   return Buffer.from(`${vhostId}\0${topic.replaceAll('/', '\0')}`)
 }
 
-function readMessage(bytes: Uint8Array): RetainedMessage | undefined {
+/** A message as it is kept. */
+export function readRetained(bytes: Uint8Array): RetainedMessage | undefined {
   const value = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   if (value[0] !== version) return undefined
   const topicEnd = headBytes + value.readUInt16BE(10)
@@ -130,5 +133,6 @@ function readMessage(bytes: Uint8Array): RetainedMessage | undefined {
     expiresAt: value.readDoubleBE(2),
     properties: value.subarray(topicEnd + 4, propsEnd),
     payload: value.subarray(propsEnd),
+    bytes,
   }
 }

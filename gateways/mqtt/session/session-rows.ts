@@ -4,6 +4,8 @@
 //   mqtt.filter     vhost id | 0 | client id | 0 | filter       one subscription
 //   mqtt.released   vhost id | 0 | client id | 0 | packet id    place of a QoS 2 message that the client
 //                                                               has and that is not completed
+//   mqtt.sent       vhost id | 0 | client id | 0 | packet id    a retained message of QoS 1 or 2 that the
+//                                                               client was sent; empty: it has it
 
 import { Buffer } from 'node:buffer'
 import { sharedParts } from '../mapping/topic.ts'
@@ -26,6 +28,8 @@ export interface SessionRecord {
   readonly queue: boolean
   /** It has a queue of received ids of QoS 2. */
   readonly received: boolean
+  /** Shards on which it has a queue of what shared subscriptions have given it. */
+  readonly given: readonly number[]
 }
 
 export interface Mark {
@@ -33,9 +37,22 @@ export interface Mark {
   readonly position: number
 }
 
+/** A retained message that is on its way to the client. */
+export interface SentRetained {
+  readonly packetId: number
+  readonly qos: number
+  /** Subscription identifier; 0: none. */
+  readonly id: number
+  /** As in the store; undefined: the client has it, PUBREL is to be said. */
+  readonly message: Uint8Array | undefined
+}
+
 const sessions = 'mqtt.session'
 const filters = 'mqtt.filter'
 const released = 'mqtt.released'
+const sent = 'mqtt.sent'
+/** QoS and subscription identifier in front of a message. */
+const sentHeadBytes = 5
 const nothing = (): void => undefined
 
 export class SessionRows implements Marks {
@@ -89,6 +106,26 @@ export class SessionRows implements Marks {
     this.keyed.write(released, this.markKey(packetId), null, nothing)
   }
 
+  loadSent(done: (sent: readonly SentRetained[]) => void): void {
+    this.keyed.scanAll(sent, this.prefix, (rows) => {
+      done(rows.flatMap(([key, value]) => readSent(key, value) ?? []))
+    })
+  }
+
+  putSent({ id, message, packetId, qos }: SentRetained, done: () => void): void {
+    const head = Buffer.alloc(message === undefined ? 0 : sentHeadBytes)
+    if (message !== undefined) {
+      head[0] = qos
+      head.writeUInt32BE(id, 1)
+    }
+    const value = Buffer.concat([head, message ?? noBytes])
+    this.keyed.write(sent, this.markKey(packetId), value, done)
+  }
+
+  removeSent(packetId: number): void {
+    this.keyed.write(sent, this.markKey(packetId), null, nothing)
+  }
+
   /** The session is gone. */
   discard(done: () => void = nothing): void {
     this.keyed.write(sessions, this.key, null, nothing)
@@ -100,7 +137,7 @@ export class SessionRows implements Marks {
         next()
       })
     }
-    drop(filters, () => drop(released, done))
+    drop(filters, () => drop(released, () => drop(sent, done)))
   }
 
   private filterKey(name: string): Buffer {
@@ -129,6 +166,7 @@ function readRecord(value: Uint8Array | undefined): SessionRecord | undefined {
     sentTo: Number(read['sentTo'] ?? 0),
     queue: read['queue'] === true,
     received: read['received'] === true,
+    given: Array.isArray(read['given']) ? read['given'].map(Number) : [],
   }
 }
 
@@ -156,8 +194,19 @@ function readMark(key: Uint8Array, value: Uint8Array): Mark | undefined {
   return { packetId, position: Buffer.from(value).readDoubleBE() }
 }
 
+function readSent(key: Uint8Array, value: Uint8Array): SentRetained | undefined {
+  if (key.length !== 2) return undefined
+  const packetId = ((key[0] as number) << 8) | (key[1] as number)
+  if (value.length < sentHeadBytes) return { packetId, qos: 2, id: 0, message: undefined }
+  const bytes = Buffer.from(value)
+  const message = bytes.subarray(sentHeadBytes)
+  return { packetId, qos: value[0] as number, id: bytes.readUInt32BE(1), message }
+}
+
 function parse(value: Uint8Array | undefined): Readonly<Record<string, unknown>> | undefined {
   if (value === undefined) return undefined
   const read: unknown = JSON.parse(Buffer.from(value).toString('utf8'))
   return typeof read === 'object' && read !== null ? (read as Record<string, unknown>) : undefined
 }
+
+const noBytes = Buffer.alloc(0)

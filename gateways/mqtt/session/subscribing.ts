@@ -3,6 +3,7 @@
 
 import type { AccessQuestion, ControlReply, PeerError } from '../../../shared/bus/control.ts'
 import { foldTopic } from '../../../shared/message/native-part.ts'
+import { placeQueue } from '../../../shared/placement.ts'
 import { Reason } from '../codec/constants.ts'
 import type { SubscribePacket, UnsubscribePacket } from '../codec/packets.ts'
 import { directQueue, isFilter, sessionQueue, sharedParts, sharedQueue } from '../mapping/topic.ts'
@@ -288,8 +289,16 @@ export class Subscribing {
     declareQueue(client, queue, true, 'classic', (declared) => {
       if (declared.error !== undefined) return done(reasonOf(declared.error))
       bindQueue(client, 'queueBind', queue, shared.filter, (reply) => {
-        if (reply.error === undefined) bound()
-        else done(reasonOf(reply.error))
+        const { handover } = outbound
+        if (reply.error !== undefined) done(reasonOf(reply.error))
+        else if (!client.durable || subscription.qos < 2 || handover === undefined) bound()
+        else {
+          const shard = placeQueue(client.vhost, queue, client.port.shardCount)
+          handover.prepare(shard, (error) => {
+            if (error === undefined) bound()
+            else done(reasonOf(error))
+          })
+        }
       })
     })
   }

@@ -74,6 +74,14 @@ export class SubscriptionSet {
     return found.length === 0 ? undefined : wishOf(found)
   }
 
+  /** What the shared subscriptions that match `topic` come to; those that gave it may be gone. */
+  sharedWish(topic: string): Wish {
+    const found = [...this.byName.values()].filter(
+      ({ filter, shared }) => shared !== undefined && matches(filter, topic),
+    )
+    return found.length === 0 ? anyWish : { ...wishOf(found), noLocal: false }
+  }
+
   /** Whether a subscription above QoS 0 matches, so that the message comes by the session's queue. */
   isQueued(topic: string): boolean {
     if (this.queued === 0) return false
@@ -102,3 +110,5 @@ export function wishOf(subscriptions: readonly Subscription[]): Wish {
   }
   return { qos, ids, retainAsPublished, noLocal }
 }
+
+const anyWish: Wish = { qos: 2, ids: [], retainAsPublished: false, noLocal: false }

@@ -17,6 +17,7 @@ import type { StreamProtocolSettings } from '../mapping/settings.ts'
 import { Commands } from './commands.ts'
 import { Handshake } from './handshake.ts'
 import { Heartbeat } from './heartbeat.ts'
+import { requestAll } from './operation.ts'
 import { Publishers } from './publishers.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { SuperStreams } from './super-streams.ts'
@@ -51,6 +52,8 @@ export class StreamConnection implements Session {
   private readonly superStreams: SuperStreams
   /** The frame was not used up: the bus had no room. */
   private stuck: boolean
+  /** It has published too fast: no frame is read before this; 0: it may. */
+  private heldUntil: number
   private giveUpAt: number
   /** Holds once the vhost is open. */
   private tunedFrameMax: number
@@ -74,13 +77,15 @@ export class StreamConnection implements Session {
     this.commands = new Commands(this)
     this.superStreams = new SuperStreams(this)
     this.stuck = false
+    this.heldUntil = 0
     this.tunedFrameMax = 0
     this.giveUpAt = host.now() + settings.handshakeTimeoutMs
   }
 
   get blocked(): boolean {
     if (this.phase === 'ended') return false
-    return this.open > 0 || this.stuck || this.publishers.isFull() || this.reader.unfinished
+    if (this.open > 0 || this.stuck || this.heldUntil > 0) return true
+    return this.publishers.isFull() || this.reader.unfinished
   }
 
   onBytes(chunk: Buffer): void {
@@ -95,6 +100,7 @@ export class StreamConnection implements Session {
   }
 
   resume(): void {
+    if (this.heldUntil > 0 && this.host.now() >= this.heldUntil) this.heldUntil = 0
     if (this.stuck && !this.publishAgain()) return
     this.read()
   }
@@ -141,6 +147,12 @@ export class StreamConnection implements Session {
     }
     this.phase = 'ended'
     this.leave(() => {})
+  }
+
+  /** It has published too fast: no more is read for `ms`. */
+  holdFor(ms: number): void {
+    this.heldUntil = Math.max(this.heldUntil, this.host.now() + ms)
+    this.host.wakeAt(this.heldUntil)
   }
 
   /** The next frame waits for an answer. */
@@ -200,7 +212,7 @@ export class StreamConnection implements Session {
   private read(): void {
     try {
       while (this.open === 0 && !this.stuck && this.phase !== 'ended') {
-        if (this.publishers.isFull()) return
+        if (this.heldUntil > 0 || this.publishers.isFull()) return
         const found = this.reader.next()
         if (found === 'none') return
         if (found === 'large') return this.onLarge()
@@ -256,7 +268,11 @@ export class StreamConnection implements Session {
   private onGreeting(key: number): void {
     if (key === Key.heartbeat) return
     if (key === Key.close) this.closeByClient()
-    else if (!this.handshake.onFrame(key)) this.drop()
+    else if (!this.handshake.onFrame(key)) {
+      const { name } = this.host.peer
+      this.host.log.error(`closing stream connection ${name}: command ${key} before open`)
+      this.drop()
+    }
   }
 
   private onCommand(key: number): void {
@@ -299,23 +315,12 @@ export class StreamConnection implements Session {
       return
     }
     this.slot = 0
-    let left = port.shardCount
-    for (let shard = 0; shard < port.shardCount; shard++) {
-      port.request(
-        shard,
-        { op: 'closeConnection', connection: slot },
-        {
-          onReply: () => {
-            left--
-            if (left > 0) return
-            port.connections.remove(slot)
-            this.publishers.release()
-            this.subscriptions.release()
-            next()
-          },
-        },
-      )
-    }
+    requestAll(port, { op: 'closeConnection', connection: slot }, () => {
+      port.connections.remove(slot)
+      this.publishers.release()
+      this.subscriptions.release()
+      next()
+    })
   }
 }
 

@@ -4,9 +4,10 @@ import type { Buffer } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
 import { connectionWindow } from '../../../shared/bus/wire.ts'
 import { ReplyCode } from '../../../shared/errors.ts'
-import { Code, Key } from '../codec/commands.ts'
+import { Code, Key, responseBit } from '../codec/commands.ts'
 import { offeredMechanisms, readCredentials } from '../mapping/sasl.ts'
 import type { StreamConnection } from './connection.ts'
+import { requestAll } from './operation.ts'
 
 /** The shard that decides on users and vhosts. */
 const registryShard = 0
@@ -24,7 +25,8 @@ export class Handshake {
   onFrame(key: number): boolean {
     const { connection } = this
     const { fields, phase } = connection
-    if (key === Key.tune) {
+    // The Go client sends it as a response, the others as a request; RabbitMQ takes both.
+    if (key === Key.tune || key === (Key.tune | responseBit)) {
       if (phase !== 'tuning') return false
       this.onTune(fields.u32(), fields.u32())
       return true
@@ -108,8 +110,20 @@ export class Handshake {
         connection.user = user
         this.mechanism = mechanism
         connection.respond(Key.saslAuthenticate, correlation, Code.ok).send()
-        if (!isAgain) this.tune()
+        if (isAgain) this.recheckAccess()
+        else this.tune()
       },
+    })
+  }
+
+  /** What the user may do can have changed: every shard looks at what the connection has open. */
+  private recheckAccess(): void {
+    const { connection } = this
+    connection.await()
+    const op = { op: 'recheckAccess', connection: connection.slot } as const
+    requestAll(connection.host.port, op, (error) => {
+      if (!connection.answered() || error === undefined) return
+      connection.close(Code.vhostAccessFailure, error.text)
     })
   }
 
@@ -144,6 +158,7 @@ export class Handshake {
         host.log.info(`closing stream connection ${peer.name}: ${event.error.text}`)
         connection.drop()
       },
+      onHeld: (ms) => connection.holdFor(ms),
     })
     const op = {
       op: 'openConnection',

@@ -11,8 +11,18 @@ const target = { host: '127.0.0.1', port: 1, user: '', password: '', vhost: '/' 
 
 function broker(label: string): Broker {
   const stop = (): Promise<void> => Promise.resolve()
+  const restart = (): Promise<number> => Promise.resolve(300)
   const memory = { idleMegabytes: 80, megabytes: () => undefined }
-  return { label, version: '1', target, startMs: 300, ...memory, lastWords: () => '', stop }
+  return {
+    label,
+    version: '1',
+    target,
+    startMs: 300,
+    ...memory,
+    lastWords: () => '',
+    restart,
+    stop,
+  }
 }
 
 const rows: readonly Row[] = [

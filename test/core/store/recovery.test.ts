@@ -1,8 +1,11 @@
 // The table at the head of core/store/recovery.ts, row by row, on files that are really damaged.
 
 import { existsSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { afterEach, describe, expect, test } from 'vitest'
 import { BlockBuilder } from '../../../core/store/block-builder.ts'
+import { blockHeaderBytes, crcFrom } from '../../../core/store/wal-format.ts'
 import { Outcome } from '../../../shared/bus/wire.ts'
 import {
   blockOffsets,
@@ -10,6 +13,7 @@ import {
   newFolder,
   removeFolders,
   StoreBench,
+  salt,
   walFiles,
 } from './store-bench.ts'
 
@@ -46,6 +50,18 @@ describe('a restart', () => {
     const after = new StoreBench(folder, [1, 2])
     expect(after.drain(1)).toEqual(['a', 'b', 'c'])
     expect(after.drain(2)).toEqual(['b'])
+    expect(after.reports.filter(({ level }) => level !== 'info')).toEqual([])
+  })
+
+  test('brings back messages of many queues that were too much for one commit', () => {
+    const folder = newFolder()
+    const before = new StoreBench(folder, [1, 2, 3])
+    // The log thread stops in the middle of these twice.
+    const bodies = Array.from({ length: 450 }, (_, i) => `${i} `.padEnd(40_000, '.'))
+    for (const body of bodies) before.publish([1, 2, 3], body)
+    before.commit()
+    const after = new StoreBench(folder, [1, 2, 3])
+    for (const queue of [1, 2, 3]) expect(after.drain(queue)).toEqual(bodies)
     expect(after.reports.filter(({ level }) => level !== 'info')).toEqual([])
   })
 
@@ -118,7 +134,8 @@ describe('a recovered message', () => {
     })
   }
 
-  // RabbitMQ 4.0: rabbit_variable_queue keeps next_deliver_seq_id in its recovery terms.
+  // RabbitMQ 4.0, head of rabbit_variable_queue.erl: next_deliver_seq_id is kept in the queue's terms on a
+  // graceful stop; after any other it is that of the newest message.
   test('is marked as redelivered only if it was delivered, after an orderly stop', () => {
     const folder = newFolder()
     const before = new StoreBench(folder, [1])
@@ -264,6 +281,24 @@ describe('recovery finds', () => {
     expect(keeping(folder).drain(1)).toEqual(['a', 'b'])
   })
 
+  test('a block with an op that leads nowhere: it is left out, and the start ends', () => {
+    const folder = newFolder()
+    publishEach(keeping(folder), 1, ['a', 'b', 'c'])
+    const file = firstFile(folder)
+    const at = blockOffsets(file).at(-2) ?? 0
+    damage(file, (bytes) => {
+      bytes.writeInt32LE(1, at + blockHeaderBytes)
+      const size = bytes.readInt32LE(at + 4)
+      bytes.writeUInt32LE(crc32(bytes.subarray(at + crcFrom, at + size), salt), at + 8)
+    })
+    const after = keeping(folder)
+    expect(after.drain(1)).toEqual(['a', 'c'])
+    expect(after.reports[0]).toMatchObject({
+      level: 'error',
+      text: 'a part of the log is damaged: it was left out',
+    })
+  })
+
   test('that the oldest file is missing', () => {
     const folder = newFolder()
     for (const body of ['a', 'b', 'c']) publishEach(keeping(folder), 1, [body])
@@ -286,6 +321,24 @@ describe('recovery finds', () => {
     }
     const file = new StoreBench(folder, [1])
     expect(file.drain(1)).toHaveLength(200)
+  })
+
+  test('that the log as a whole is gone, with its folder or without', () => {
+    for (const gone of ['', 'wal']) {
+      const folder = newFolder()
+      expect(keeping(folder).reports).toEqual([])
+      expect(keeping(folder).reports).toEqual([])
+      publishEach(keeping(folder), 1, ['a'])
+      rmSync(join(folder, gone), { recursive: true })
+      const after = keeping(folder)
+      expect(after.drain(1)).toEqual([])
+      expect(after.reports[0]).toMatchObject({
+        level: 'error',
+        text: 'the log of this shard is gone, and what was only in it',
+      })
+      publishEach(after, 1, ['b'])
+      expect(keeping(folder).drain(1)).toEqual(['b'])
+    }
   })
 
   test('a missing file: what is in the others, and a report', () => {

@@ -8,7 +8,14 @@ import type { Disk } from '../../../core/store/disk.ts'
 import { nodeDisk } from '../../../core/store/disk.ts'
 import { asideFolder, segmentFolder } from '../../../core/store/layout.ts'
 import { Outcome } from '../../../shared/bus/wire.ts'
-import { damage, newFolder, removeFolders, StoreBench, walFiles } from './store-bench.ts'
+import {
+  blockOffsets,
+  damage,
+  newFolder,
+  removeFolders,
+  StoreBench,
+  walFiles,
+} from './store-bench.ts'
 
 afterEach(removeFolders)
 
@@ -39,6 +46,20 @@ describe('a backlog', () => {
     expect(store.queue(1).readyCount()).toBe(20_000)
     expect(store.state.messages.count).toBeLessThan(2000)
     expect(store.drain(1)).toEqual(bodies)
+  })
+
+  test('of which a part was damaged in the log is told when it leaves the log', () => {
+    const folder = newFolder()
+    const store = new StoreBench(folder, [1], { ...small, queueMemoryBudget: 1 << 30 })
+    publishAll(store, 1, numbers(300))
+    const [file = ''] = walFiles(folder)
+    const at = blockOffsets(file)[1] ?? 0
+    damage(file, (bytes) => {
+      bytes[at + 100] = (bytes[at + 100] as number) ^ 1
+    })
+    publishAll(store, 1, numbers(3000, 300))
+    expect(store.reports.map(({ text }) => text)).toEqual(['damaged in retirement'])
+    expect(store.drain(1)).toEqual(numbers(3300))
   })
 
   test('within the budget stays in memory', () => {

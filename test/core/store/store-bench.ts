@@ -10,7 +10,7 @@ import { Unacked } from '../../../core/queue/unacked.ts'
 import { ShardState } from '../../../core/shard/shard-state.ts'
 import type { Disk } from '../../../core/store/disk.ts'
 import { nodeDisk } from '../../../core/store/disk.ts'
-import { asideFolder, segmentFolder, walFolder } from '../../../core/store/layout.ts'
+import { asideFolder, logMark, segmentFolder, walFolder } from '../../../core/store/layout.ts'
 import { LogBackground } from '../../../core/store/log-background.ts'
 import { LogThread } from '../../../core/store/log-thread.ts'
 import { logRingWords, requestRingWords } from '../../../core/store/log-wire.ts'
@@ -33,6 +33,8 @@ import {
   Outcome,
   priorityShift,
 } from '../../../shared/bus/wire.ts'
+import { decodeHeaders } from '../../../shared/message/properties.ts'
+import type { FieldTable } from '../../../shared/message/value.ts'
 
 /** Of checksums (see wal-format.ts). */
 export const salt = 0x5eed5a17
@@ -51,6 +53,8 @@ export interface StoreOptions {
   readonly settings?: Partial<QueueSettings>
   /** Wall clock at the start; the monotonic clock begins at 1000. */
   readonly wall?: number
+  /** Called before there are queues. */
+  readonly prepare?: (state: ShardState) => void
   /** False: old generations stay in the log. */
   readonly retires?: boolean
 }
@@ -69,7 +73,10 @@ export function newFolder(): string {
 }
 
 export function removeFolders(): void {
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+  for (const folder of folders.splice(0)) {
+    rmSync(folder, { recursive: true, force: true })
+    rmSync(logMark(folder), { force: true })
+  }
 }
 
 const folders: string[] = []
@@ -85,6 +92,8 @@ export class StoreBench {
   readonly trouble: unknown[] = []
   /** Whether the message that `get` gave last was marked as redelivered. */
   redelivered = false
+  /** The headers of that message. */
+  headers: FieldTable = []
   private readonly settings: QueueSettings
   private readonly channel: ConsumerChannel
   private readonly reader: RingReader
@@ -104,6 +113,7 @@ export class StoreBench {
       stoppedCleanly = false,
       settings = {},
       wall = 1_700_000_000_000,
+      prepare,
     }: StoreOptions = {},
   ) {
     this.folder = folder
@@ -147,6 +157,12 @@ export class StoreBench {
       arena: this.state.arena,
       disk,
       salt,
+      onDamage: (generation, bytes) =>
+        this.reports.push({
+          level: 'error',
+          text: 'damaged in retirement',
+          fields: { generation, bytes },
+        }),
       folders: {
         wal: walFolder(folder),
         segments: segmentFolder(folder),
@@ -179,6 +195,7 @@ export class StoreBench {
     })
     this.state.clock.set(1000, wall)
     this.settings = { ...plainSettings, ...settings }
+    prepare?.(this.state)
     for (const id of queues) this.declare(id)
     const outRing = createRing(1 << 16)
     const lane = new Lane(new RingWriter(outRing), new Doorbell(createDoorbell()))
@@ -289,12 +306,15 @@ export class StoreBench {
   private readonly getters = new Map<number, Holder>()
 
   /** Settles the oldest message that was taken and not settled yet. */
-  settle(outcome: number = Outcome.complete): void {
+  settle(outcome: number = Outcome.complete, headers: FieldTable = []): void {
     const { unacked } = this.channel
     const slot = unacked.slotOf(unacked.base)
     const holder = this.state.holders.get(unacked.holders[slot] as number) as Holder
-    const row = unacked.rows[slot] as number
+    let row = unacked.rows[slot] as number
     const position = unacked.positions[slot] as number
+    if (headers.length > 0) {
+      row = holder.queue.annotate?.(row, position, headers) ?? row
+    }
     unacked.clear(slot)
     holder.queue.settled(holder, row, position, outcome)
   }
@@ -334,6 +354,8 @@ export class StoreBench {
     }
     const skip = (words[e + 2] as number) + (words[e + 4] as number)
     this.reader.release()
+    const propsAt = words[e + 2] as number
+    this.headers = decodeHeaders(Buffer.concat(all), propsAt, words[e + 4] as number)
     return Buffer.concat(all).subarray(skip).toString('latin1')
   }
 }
