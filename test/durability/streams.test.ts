@@ -1,7 +1,7 @@
 // A broker with streams is killed under load and started again: what was confirmed is there, in order,
 // once per publishing id, and progress that was stored is known.
 
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -42,6 +42,46 @@ it('keeps what it confirmed when it is killed under load', { timeout: 90_000 }, 
     await rm(dataDir, { recursive: true, force: true })
   }
 })
+
+it('leaves out what is damaged, says so, and gives all the rest', async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'warren-streams-'))
+  try {
+    const first = await start(dataDir, 0)
+    const connection = await connectAmqp(`amqp://127.0.0.1:${first.port}`)
+    const channel = await connection.createConfirmChannel()
+    await channel.assertQueue('damaged', { arguments: { 'x-queue-type': 'stream' } })
+    for (let i = 0; i < 4; i++) {
+      // Each is a chunk of its own.
+      channel.sendToQueue('damaged', Buffer.from(`message ${i}`))
+      await channel.waitForConfirms()
+    }
+    await connection.close()
+    await first.stop()
+    const path = await segmentOf(dataDir)
+    const bytes = await readFile(path)
+    bytes[bytes.indexOf('message 1')] = 0
+    // The magic number of the chunk with the third message.
+    bytes[bytes.lastIndexOf(0x50, bytes.indexOf('message 2') - 100)] = 0xff
+    await writeFile(path, bytes)
+    const second = await start(dataDir, 0)
+    try {
+      expect(await bodiesOf(second, 'damaged', 2)).toEqual(['message 0', 'message 3'])
+      expect(second.process?.output()).toContain('a part of a stream cannot be read')
+    } finally {
+      await second.stop()
+    }
+  } finally {
+    await rm(dataDir, { recursive: true, force: true })
+  }
+})
+
+/** The one segment of the one stream. */
+async function segmentOf(dataDir: string): Promise<string> {
+  const files = await readdir(dataDir, { recursive: true })
+  const path = files.find((name) => name.endsWith('.segment') && name.includes('streams'))
+  if (path === undefined) throw new Error('there is no segment')
+  return join(dataDir, path)
+}
 
 interface Ledger {
   published: bigint
@@ -110,6 +150,13 @@ async function check(broker: Broker, ledger: Ledger): Promise<void> {
   await eventually('all confirmed ids are read', () => ids.length >= Number(ledger.confirmed))
   expect(ids).toEqual(Array.from({ length: ids.length }, (_, i) => i + 1))
   expect(ids.length).toBeLessThanOrEqual(Number(ledger.published))
+  const bodies = await bodiesOf(broker, 'amqp', ledger.amqp)
+  expect(bodies).toEqual(Array.from({ length: ledger.amqp }, (_, i) => `m${i}`))
+  await streams.close()
+}
+
+/** What AMQP reads from the start, at least `count` messages. */
+async function bodiesOf(broker: Broker, queue: string, count: number): Promise<string[]> {
   const connection = await connectAmqp(`amqp://127.0.0.1:${broker.port}`)
   const channel = await connection.createChannel()
   await channel.prefetch(100)
@@ -119,9 +166,8 @@ async function check(broker: Broker, ledger: Ledger): Promise<void> {
     bodies.push(message.content.toString())
     channel.ack(message)
   }
-  await channel.consume('amqp', take, { arguments: { 'x-stream-offset': 'first' } })
-  await eventually('all confirmed messages are read', () => bodies.length >= ledger.amqp)
-  expect(bodies).toEqual(Array.from({ length: ledger.amqp }, (_, i) => `m${i}`))
-  await streams.close()
+  await channel.consume(queue, take, { arguments: { 'x-stream-offset': 'first' } })
+  await eventually('all messages are read', () => bodies.length >= count)
   await connection.close()
+  return bodies
 }
