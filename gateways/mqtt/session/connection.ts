@@ -380,6 +380,8 @@ export class MqttConnection implements Session, LoginOwner, ChannelSink {
     const { departures } = this.hub
     if (resumed !== undefined) departures.cancel(client, resumed.willAt, resumed.endAt)
     this.record = {
+      user: client.user,
+      vhost: client.vhost,
       expirySeconds: client.expirySeconds,
       leftAt: 0,
       willAt: 0,
