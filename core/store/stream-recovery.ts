@@ -3,7 +3,7 @@
 
 import { join } from 'node:path'
 import type { Disk } from './disk.ts'
-import { streamFolder, streamsFolder } from './layout.ts'
+import { asideFolder, streamFolder, streamsFolder } from './layout.ts'
 import type { StreamDesk } from './stream-desk.ts'
 import { scanStream } from './stream-scan.ts'
 
@@ -22,7 +22,7 @@ export function recoverStreams(
     known.add(String(id))
     const path = streamFolder(folder, id)
     disk.makeFolder(path)
-    const { end, first, tracking, damage } = scanStream(disk, path, verify)
+    const { end, first, tracking, damage } = scanStream(disk, path, verify, asideFolder(folder))
     if (damage !== undefined) {
       const { cut, ...where } = damage
       if (cut) {

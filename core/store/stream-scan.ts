@@ -11,7 +11,7 @@
 //   a chunk out of order                       left from a failed write       cut there, reported
 //   not one whole chunk                        crash at the roll-over         removed; the one before is last
 
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { viewOf } from '../../shared/bytes/view.ts'
 import type { StreamEnd } from '../../shared/stream/chunk.ts'
@@ -46,6 +46,8 @@ export interface StreamDamage {
   readonly offset: number
   readonly size: number
   readonly cut: boolean
+  /** Where the bytes that were cut off are kept; undefined where they are still there. */
+  readonly savedAs: string | undefined
 }
 
 /** What a log holds. */
@@ -64,20 +66,29 @@ const windowBytes: number = 1024 * 1024
 
 /**
  * Reads the log in `folder`. With `verify` checksums are tested, and what is found to be damaged is
- * cut off; else the log has been read that way before.
+ * cut off, and kept in the folder `aside`; else the log has been read that way before.
  */
-export function scanStream(disk: Disk, folder: string, verify: boolean): StreamState {
-  const segments: StreamSegment[] = []
-  for (const name of disk.list(folder)) {
-    const base = segmentBaseOf(name)
-    if (base !== undefined) segments.push({ base, size: 0, lastTimestamp: -1 })
-  }
-  segments.sort((a, b) => a.base - b.base)
+export function scanStream(
+  disk: Disk,
+  folder: string,
+  verify: boolean,
+  aside?: string,
+): StreamState {
+  const segments: StreamSegment[] = segmentBases(disk, folder).map((base) => ({
+    base,
+    size: 0,
+    lastTimestamp: -1,
+  }))
   const tracking = new StreamTracking()
   let damage: StreamDamage | undefined
   for (let last = segments.pop(); last !== undefined; last = segments.pop()) {
     const scan = new SegmentScan(disk, folder, last.base, tracking, verify)
     scan.run()
+    if (verify) scan.mend(aside)
+    // It was not to be expected, so nothing is taken for granted any more.
+    else if (aside !== undefined && !scan.isZeroBehind()) {
+      return scanStream(disk, folder, true, aside)
+    }
     damage ??= scan.damage
     if (scan.chunks === 0) {
       removeSegment(disk, folder, last.base)
@@ -173,6 +184,24 @@ function eachIndexRecord(
   }
 }
 
+/** Copies the bytes [from, to) of `fd` to a file at `path`, and syncs it. */
+function copyRest(disk: Disk, fd: number, from: number, to: number, path: string): void {
+  disk.makeFolder(dirname(path))
+  const piece = Buffer.allocUnsafeSlow(Math.min(to - from, windowBytes))
+  const copy = disk.open(path, true)
+  try {
+    disk.truncate(copy, 0)
+    for (let at = from; at < to; at += piece.length) {
+      const size = disk.read(fd, piece, 0, Math.min(piece.length, to - at), at)
+      disk.write(copy, piece, size, at - from)
+    }
+    disk.sync(copy)
+    disk.syncFolder(dirname(path))
+  } finally {
+    disk.close(copy)
+  }
+}
+
 function sizeOf(disk: Disk, path: string): number {
   const fd = disk.open(path, false)
   try {
@@ -182,8 +211,37 @@ function sizeOf(disk: Disk, path: string): number {
   }
 }
 
+/** Whether all of a segment can be read, and what is in it. */
+export interface SegmentFacts {
+  /** Offset behind its last message. */
+  readonly next: number
+  readonly size: number
+  /** Where the part behind its last chunk begins, if there is anything in it; else `size`. */
+  readonly wholeTo: number
+  /** A part that lies between chunks. */
+  readonly damage: StreamDamage | undefined
+}
+
+/** Reads the whole segment and changes nothing. */
+export function inspectSegment(disk: Disk, folder: string, base: number): SegmentFacts {
+  const scan = new SegmentScan(disk, folder, base, new StreamTracking(), true)
+  scan.run()
+  const { next, size, damage } = scan
+  return { next, size, wholeTo: scan.isZeroBehind() ? size : scan.position, damage }
+}
+
+/** Offsets of the first messages of the segments in `folder`, in order. */
+export function segmentBases(disk: Disk, folder: string): number[] {
+  return disk
+    .list(folder)
+    .flatMap((name) => segmentBaseOf(name) ?? [])
+    .sort((a, b) => a - b)
+}
+
 /** Reads one segment from its beginning. */
 class SegmentScan {
+  /** Bytes of the file. */
+  size: number
   position: number
   next: number
   lastChunk: number
@@ -207,6 +265,7 @@ class SegmentScan {
     this.base = base
     this.tracking = tracking
     this.verify = verify
+    this.size = 0
     this.position = fileHeaderBytes
     this.next = base
     this.lastChunk = -1
@@ -225,23 +284,47 @@ class SegmentScan {
     const fd = this.disk.open(path, false)
     try {
       const size = this.disk.size(fd)
+      this.size = size
       if (this.load(fd, 0, fileHeaderBytes) && this.window.readUInt32BE(0) === segmentMagic) {
         while (this.position < size) {
           if (this.chunk(fd, size)) this.pass()
           else if (!this.passDamage(fd, size)) break
         }
       }
-      if (this.verify) {
-        if (this.position < size) {
-          const rest = size - this.position
-          if (!this.isZero(fd, size)) {
-            this.damage = { path, offset: this.position, size: rest, cut: true }
-          }
-          this.disk.truncate(fd, this.position)
-          this.disk.sync(fd)
+    } finally {
+      this.disk.close(fd)
+    }
+  }
+
+  /** Cuts off what is behind the last chunk, and has the index say what there is. */
+  mend(aside: string | undefined): void {
+    const { disk, folder, base, position, size } = this
+    const path = segmentPath(folder, base)
+    if (position < size) {
+      const fd = disk.open(path, false)
+      try {
+        if (!this.isZero(fd, size)) {
+          const name = `stream-${basename(folder)}-${basename(path)}-${position}`
+          const savedAs = aside === undefined ? undefined : join(aside, name)
+          // Chunks that were whole may lie behind one that is not.
+          if (savedAs !== undefined) copyRest(disk, fd, position, size, savedAs)
+          this.damage = { path, offset: position, size: size - position, cut: true, savedAs }
         }
-        this.writeIndex()
+        disk.truncate(fd, position)
+        disk.sync(fd)
+      } finally {
+        disk.close(fd)
       }
+    }
+    this.writeIndex()
+  }
+
+  /** Nothing was ever written behind the last chunk. */
+  isZeroBehind(): boolean {
+    if (this.position >= this.size) return true
+    const fd = this.disk.open(segmentPath(this.folder, this.base), false)
+    try {
+      return this.isZero(fd, this.size)
     } finally {
       this.disk.close(fd)
     }
@@ -266,6 +349,7 @@ class SegmentScan {
         offset: position,
         size: at - position,
         cut: false,
+        savedAs: undefined,
       }
       this.load(fd, at, chunkHeaderBytes)
       header.read(this.window, at - this.windowAt)

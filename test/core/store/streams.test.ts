@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { StreamSettings } from '../../../core/log/stream-log.ts'
 import { nodeDisk } from '../../../core/store/disk.ts'
-import { scanStream } from '../../../core/store/stream-scan.ts'
+import { inspectSegment, scanStream } from '../../../core/store/stream-scan.ts'
 import { StreamWriter } from '../../../core/store/stream-writer.ts'
 import { chunkHeaderBytes } from '../../../shared/stream/chunk.ts'
 import type { LogFiles, OffsetSpec } from '../../../shared/stream/log-cursor.ts'
@@ -164,6 +164,21 @@ describe('recovery of a stream', () => {
     const { end, damage } = scanStream(nodeDisk, folder, true)
     expect(end.next).toBe(60)
     expect(damage).toMatchObject({ offset: 8 + 6 * 1048, cut: true })
+  })
+
+  test.each([true, false])('keeps aside what it cuts off, verifying or not: %s', (verify) => {
+    const folder = newFolder()
+    const settings = { ...unlimited, segmentBytesMax: 1_000_000 }
+    write(folder, 5, { settings }).close()
+    const path = lastSegment(folder)
+    const at = 8 + 4 * 1048
+    flip(path, at, 30)
+    const before = readFileSync(path)
+    const { end, damage } = scanStream(nodeDisk, folder, verify, join(folder, 'damaged'))
+    expect(end.next).toBe(40)
+    expect(damage).toMatchObject({ offset: at, cut: true })
+    expect(readFileSync(damage?.savedAs ?? '').equals(before.subarray(at))).toBe(true)
+    expect(inspectSegment(nodeDisk, folder, 0)).toMatchObject({ next: 40, size: at, wholeTo: at })
   })
 
   test('writes a missing index anew', () => {
