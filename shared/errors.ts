@@ -69,3 +69,11 @@ function cutToShortstr(text: string): string {
   while (((bytes[end] as number) & 0xc0) === 0x80) end--
   return new TextDecoder().decode(bytes.subarray(0, end)) + ELLIPSIS
 }
+
+/** A consumer has not settled a delivery in time, in protocols whose consumers know of no channel. */
+export function deliveryTimedOut(timeoutMs: number): PeerError {
+  return channelError(
+    'PRECONDITION_FAILED',
+    `delivery acknowledgement timed out. Timeout value used: ${timeoutMs} ms`,
+  )
+}

@@ -112,6 +112,7 @@ async function publishAll(
     const elapsed = performance.now() - startedAt
     const due = Math.floor((elapsed / 1000) * PUBLISHED_PER_S) - sent
     const n = Math.min(due, count, options.messages - sent, window.room())
+    if (producer.failure !== undefined) throw producer.failure
     if (n <= 0) {
       await sleep(TICK_MS)
       continue
@@ -119,7 +120,8 @@ async function publishAll(
     const block = Buffer.from(bytes.subarray(0, n * messageSize))
     const now = stampNow()
     for (let i = 0, at = 0; i < n; i++, at += messageSize) {
-      const ms = Math.round(leadMs - elapsed + random() * options.spread * 1000)
+      const due = leadMs - elapsed + random() * options.spread * 1000
+      const ms = Math.max(1, Math.round(due))
       block.write(String(ms).padStart(DIGITS, '0'), at + expirationAt, 'latin1')
       block.writeUInt32BE((now + ms * 1000) >>> 0, at + bodyAt)
     }

@@ -30,13 +30,25 @@ export function queueMicros(): readonly Micro[] {
   return [
     noAckDelivery(),
     backlog(),
-    acknowledged('', {}),
-    acknowledged(', x-message-ttl', { messageTtlMs: 600_000 }),
-    acknowledged(', expiration', {}, EntryFlag.expiration),
-    acknowledged(', limits', { lengthMax: 1e8, bytesMax: 1e10 }),
-    acknowledged(', priorities', { priorityMax: 10 }, 0, 10),
+    ...features.flatMap((feature) => [acknowledged(feature), queued(feature)]),
   ]
 }
+
+/** What messages of a queue may have that plain ones have not. */
+type Feature = {
+  readonly name: string
+  readonly settings: Partial<QueueSettings>
+  readonly flags?: number
+  readonly priorities?: number
+}
+
+const features: readonly Feature[] = [
+  { name: '', settings: {} },
+  { name: ', x-message-ttl', settings: { messageTtlMs: 600_000 } },
+  { name: ', expiration', settings: {}, flags: EntryFlag.expiration },
+  { name: ', limits', settings: { lengthMax: 1e8, bytesMax: 1e10 } },
+  { name: ', priorities', settings: { priorityMax: 10 }, priorities: 10 },
+]
 
 type Bench = {
   readonly queue: ClassicQueue
@@ -68,32 +80,49 @@ function backlog(): Micro {
   return { name: 'queue: kept, then delivered', size: BATCH, batch }
 }
 
-function acknowledged(
-  name: string,
-  settings: Partial<QueueSettings>,
-  flags = 0,
-  priorities = 1,
-): Micro {
-  const bench = makeBench(false, 1000, settings)
+function acknowledged(feature: Feature): Micro {
+  const bench = makeBench(false, 1000, feature.settings)
   bench.queue.addConsumer(bench.consumer)
-  const { queue, consumer } = bench
-  const { unacked } = bench.channel
   const batch = (): void => {
-    for (let i = 0; i < BATCH; i++) {
-      const priority = (i % priorities) << priorityShift
-      queue.accept(entry, 0, EntryFlag.persistent | flags | priority, -1)
-    }
+    publishAll(bench, feature)
     expectDeliveries(bench, BATCH)
-    for (let id = unacked.base; id !== unacked.next; id = (id + 1) | 0) {
-      const slot = unacked.slotOf(id)
-      const row = unacked.rows[slot] as number
-      const position = unacked.positions[slot] as number
-      unacked.clear(slot)
-      queue.settled(consumer, row, position, Outcome.complete)
-      queue.afterSettle(consumer)
+    settleAll(bench)
+  }
+  return { name: `queue: to a consumer with acks, settled${feature.name}`, size: BATCH, batch }
+}
+
+/** Through the queue: the consumer takes a fifth of what comes at a time. */
+function queued(feature: Feature): Micro {
+  const bench = makeBench(false, BATCH / 5, feature.settings)
+  bench.queue.addConsumer(bench.consumer)
+  const batch = (): void => {
+    publishAll(bench, feature)
+    for (let i = 0; i < 5; i++) {
+      expectDeliveries(bench, BATCH / 5)
+      settleAll(bench)
+      bench.queue.pump()
     }
   }
-  return { name: `queue: to a consumer with acks, settled${name}`, size: BATCH, batch }
+  return { name: `queue: kept, delivered, settled${feature.name}`, size: BATCH, batch }
+}
+
+function publishAll({ queue }: Bench, { flags = 0, priorities = 1 }: Feature): void {
+  for (let i = 0; i < BATCH; i++) {
+    const priority = (i % priorities) << priorityShift
+    queue.accept(entry, 0, EntryFlag.persistent | flags | priority, -1)
+  }
+}
+
+function settleAll({ queue, consumer, channel }: Bench): void {
+  const { unacked } = channel
+  for (let id = unacked.base; id !== unacked.next; id = (id + 1) | 0) {
+    const slot = unacked.slotOf(id)
+    const row = unacked.rows[slot] as number
+    const position = unacked.positions[slot] as number
+    unacked.clear(slot)
+    queue.settled(consumer, row, position, Outcome.complete)
+    queue.afterSettle(consumer)
+  }
 }
 
 function makeBench(noAck: boolean, prefetch: number, settings: Partial<QueueSettings> = {}): Bench {

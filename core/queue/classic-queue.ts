@@ -1,13 +1,11 @@
 // A classic queue: messages in order, consumers in turn, deliveries that may come back.
 
 import {
-  deliverWords,
   EntryFlag,
   extentWords,
   Outcome,
   priorityOf,
   priorityShift,
-  Record,
 } from '../../shared/bus/wire.ts'
 import type { FieldTable } from '../../shared/message/value.ts'
 import type { QueueIds } from '../dedup/queue-ids.ts'
@@ -23,7 +21,6 @@ import { Block, ConsumerRing } from './consumer.ts'
 import type { DeathReason, DyingQueue } from './death.ts'
 import { DelayedRetries, retryDelay } from './delayed-retry.ts'
 import { DeliveryCounts } from './delivery-counts.ts'
-import { commitDelivery } from './delivery-record.ts'
 import type { Holder } from './holder.ts'
 import { Lease } from './lease.ts'
 import type { LeveledQueue } from './levels.ts'
@@ -37,6 +34,7 @@ import type { PriorityRule } from './priority-list.ts'
 import { PriorityList } from './priority-list.ts'
 import type { GetOutcome, Queue } from './queue.ts'
 import type { QueueContext } from './queue-context.ts'
+import type { ReadyList } from './ready-list.ts'
 import { Sender } from './sender.ts'
 import { dyingMax, dyingRefill } from './shelf.ts'
 import type { WaitingList } from './waiting-list.ts'
@@ -66,6 +64,7 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
   /** Those of all levels. */
   ready: WaitingList
   private readonly levels: Levels
+  readonly lowest: ReadyList
   /** Flags of publishes that need a closer look. */
   private watched: number
   /** In queues that drop duplicates. */
@@ -99,7 +98,8 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
     this.context = context
     this.sender = new Sender(this.consumers, context.messages, context.want)
     this.levels = new Levels(this, context)
-    this.ready = this.levels.lowest
+    this.lowest = this.levels.lowest
+    this.ready = this.lowest
     this.log = this.levels.log
     const counts = settings.type === 'quorum'
     this.counts = counts
@@ -176,7 +176,7 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
         if (!this.sender.canServe(c)) continue
         const kept = this.keep(words, e, flags, row)
         const position = this.ready.pass(0)
-        this.append(flags, position, kept, 0)
+        this.append(flags, position, kept, undefined)
         this.sendRow(c, kept, position, false)
         this.consumers.served(c)
         return kept
@@ -184,7 +184,7 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
     }
     const kept = this.keep(words, e, flags, row)
     const position = this.ready.push(kept, 0)
-    this.append(flags, position, kept, 0)
+    this.append(flags, position, kept, undefined)
     return kept
   }
 
@@ -206,7 +206,7 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
       if (bounds.deadLettersRefused()) this.dieAtOnce(words, e, flags, row, 'maxlen')
       return row
     }
-    const expiry = bounds.expiryOf(words, e, flags)
+    bounds.look(words, e, flags)
     const level = this.levelFor(flags)
     if (this.ready.isEmpty()) {
       for (let c = this.consumers.pick(); c !== undefined; c = this.consumers.pick()) {
@@ -220,24 +220,24 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
         if (!this.sender.canServe(c)) continue
         const kept = this.keep(words, e, flags, row)
         const position = this.ready.pass(level)
-        this.append(flags, position, kept, bounds.wallExpiryOf(expiry))
+        this.append(flags, position, kept, bounds)
         this.ids?.kept(position, this.logPosition)
-        bounds.passed(position, expiry)
+        bounds.passed(position)
         this.sendRow(c, kept, position, false)
         this.consumers.served(c)
         return kept
       }
     }
     // At-least-once: it is in the log before it dies.
-    if (expiry !== 0 && expiry <= this.context.clock.now && !this.atLeastOnce()) {
+    if (bounds.comesLate() && !this.atLeastOnce()) {
       this.dieAtOnce(words, e, flags, row, 'expired')
       return row
     }
     const kept = this.keep(words, e, flags, row)
     const position = this.ready.push(kept, level)
-    this.append(flags, position, kept, bounds.wallExpiryOf(expiry))
+    this.append(flags, position, kept, bounds)
     this.ids?.kept(position, this.logPosition)
-    bounds.queued(kept, position, expiry)
+    bounds.queued(kept, position)
     // It may have been one too many itself.
     return this.context.messages.isAlive(kept) ? kept : -1
   }
@@ -275,6 +275,11 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
       this.sendRow(c, ready.takenRow, ready.takenPosition, ready.takenReturned)
       this.consumers.served(c)
     }
+  }
+
+  /** BoundedQueue. */
+  isIdle(): boolean {
+    return this.unackedCount === 0 && this.dyingCount === 0 && this.readyCount() === 0
   }
 
   /** GroupedQueue: whether `consumer` is in turn and can be sent a message. */
@@ -317,26 +322,18 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
     const first = this.ready.first()
     if (this.ready.levelToRead() >= 0) this.fetch()
     if (first < 0) return this.ready.size() === 0 ? 'empty' : 'full'
-    const extents = this.context.messages.extentsOf(first)
-    const size = deliverWords + (extents === undefined ? 0 : extents.length) + 1
-    const index = channel.outlet.lane.reserve(size)
-    if (index < 0) return 'full'
+    if (!this.sender.hasRoomForGot(channel, first)) return 'full'
     const { ready } = this
     ready.take()
-    this.bounds?.taken(first, ready.takenPosition)
-    const words = channel.outlet.lane.ring.words
-    words[index] = (size << 8) | Record.got
-    words[index + 1] = request
-    words[index + 2] = noAck ? 0 : channel.unacked.push(first, ready.takenPosition, getter.slot)
-    words[index + 3] =
-      (noAck ? EntryFlag.settled : 0) |
+    const position = ready.takenPosition
+    this.bounds?.taken(first, position)
+    const flags =
       (ready.takenReturned ? EntryFlag.redelivered : 0) |
-      (this.counts === undefined ? 0 : this.counts.flagsOf(ready.takenPosition))
-    this.context.messages.writeEntry(first, words, index + 4)
-    words[index + size - 1] = this.ready.size()
-    commitDelivery(channel.outlet, size, this.context.messages.slab[first] as number, extents)
+      (this.counts === undefined ? 0 : this.counts.flagsOf(position))
+    const id = noAck ? 0 : channel.unacked.push(first, position, getter.slot)
+    this.sender.sendGot(channel, request, first, id, flags, ready.size())
     if (this.owed.count > 0) this.context.wake(this)
-    if (noAck) this.drop(first, ready.takenPosition)
+    if (noAck) this.drop(first, position)
     else {
       getter.unacked++
       this.unackedCount++
@@ -402,8 +399,8 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
     if (this.log !== undefined && !log.hasRoom(count, 1)) return position
     messages.hold(row)
     const next = this.ready.push(row, levelOf(position))
-    const expiry = this.bounds?.moved(position, next) ?? 0
-    this.append(messages.flags[row] as number, next, row, expiry)
+    this.bounds?.moved(position, next)
+    this.append(messages.flags[row] as number, next, row, this.bounds)
     this.drop(row, position)
     this.context.wake(this)
     return next
@@ -461,9 +458,9 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
     this.retries?.putBackAll()
     const count = this.ready.size()
     this.levels.dropStored()
-    this.bounds?.emptied()
     this.ids?.emptied((position) => this.isLogged(position))
     while (this.ready.take()) this.drop(this.ready.takenRow, this.ready.takenPosition)
+    this.bounds?.emptied()
     if (this.owed.count > 0) this.context.wake(this)
     return count
   }
@@ -490,7 +487,7 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
   /** BacklogQueue. */
   readBack(): void {
     if (this.ready instanceof PriorityList) this.ready.lookAgain()
-    this.bounds?.recount()
+    this.bounds?.readBack()
     this.context.wake(this)
   }
 
@@ -511,25 +508,19 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
    * Its row is held for the queue until then.
    */
   die(row: number, position: number, reason: DeathReason): void {
-    this.bounds?.gone(position)
+    this.bounds?.dying(position)
     // Who drains may have waited for this message.
     if (this.owed.count > 0) this.context.wake(this)
     if (this.settings.deadLetterExchange === undefined) {
       this.drop(row, position)
       return
     }
-    if (this.atLeastOnce() && this.shelve(row, position, reason)) return
+    if (this.atLeastOnce() && position !== nowhere) {
+      this.counts?.setDying(position, reason)
+      if (this.dyingCount >= dyingMax && this.levels.shelve(row, position)) return
+    }
     this.dyingCount++
     this.context.deaths.add(this, row, position, reason)
-  }
-
-  /** Notes that a message is dying. True when too many are: it stays, out of memory if need be, until fewer are. */
-  private shelve(row: number, position: number, reason: DeathReason): boolean {
-    if (position === nowhere) return false
-    this.counts?.setDying(position, reason)
-    if (this.dyingCount < dyingMax || !this.isLogged(position)) return false
-    this.levels.at(position)?.shelf.put(row, position)
-    return true
   }
 
   /** RabbitMQ: only where publishers are refused rather than messages dropped. */
@@ -548,8 +539,13 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
     const log = this.levels.logOf(position)
     if (log === undefined) return
     this.ids?.gone(position)
-    if (this.settings.deadLetterExchange === undefined) this.context.log.settle(log, position, 1)
-    else this.levels.lapse(position)
+    if (this.settings.deadLetterExchange === undefined) {
+      this.bounds?.gone(position)
+      this.context.log.settle(log, position, 1)
+      return
+    }
+    this.bounds?.dying(position)
+    this.levels.lapse(position)
   }
 
   isLogged(position: number): boolean {
@@ -654,9 +650,11 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
   }
 
   // HOT: once per publish and queue
-  private append(flags: number, position: number, row: number, expiry: number): void {
+  /** `bounds` know the time of the message. */
+  private append(flags: number, position: number, row: number, bounds: Bounds | undefined): void {
     if (this.log !== undefined && (flags & EntryFlag.persistent) !== 0) {
       const log = this.levels.logOf(position) as QueueLog
+      const expiry = bounds === undefined ? 0 : bounds.wallExpiry()
       this.logPosition = this.context.log.enqueue(log, position, row, expiry)
     }
   }

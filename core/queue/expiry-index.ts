@@ -60,8 +60,8 @@ export class ExpiryIndex implements TimerOwner {
     let page = this.tail
     let slot = position - page.start
     if (slot < 0 || slot >= pagePositions || page.start < 0) {
-      slot = position % pagePositions
-      page = this.turnTo(position - slot)
+      page = this.turnTo(Math.floor(position / pagePositions) * pagePositions)
+      slot = position - page.start
     }
     if (page.times[slot] === 0) {
       page.count++
@@ -75,7 +75,7 @@ export class ExpiryIndex implements TimerOwner {
   /** When the message at `position` expires; 0: never. */
   at(position: number): number {
     const page = this.find(position)
-    return page === undefined ? 0 : Math.abs(page.times[position % pagePositions] as number)
+    return page === undefined ? 0 : Math.abs(page.times[position - page.start] as number)
   }
 
   // HOT: once per delivery of a queue with expiries
@@ -83,7 +83,7 @@ export class ExpiryIndex implements TimerOwner {
   hide(position: number): void {
     const page = this.find(position)
     if (page === undefined) return
-    const slot = position % pagePositions
+    const slot = position - page.start
     page.times[slot] = -Math.abs(page.times[slot] as number)
   }
 
@@ -91,24 +91,25 @@ export class ExpiryIndex implements TimerOwner {
   show(position: number): void {
     const page = this.find(position)
     if (page === undefined) return
-    const slot = position % pagePositions
+    const slot = position - page.start
     const at = Math.abs(page.times[slot] as number)
     page.times[slot] = at
     if (at !== 0 && at < page.due) this.arm(page, at)
   }
 
   // HOT: once per settled message of a queue with expiries
-  /** The message at `position` is gone. */
-  clear(position: number): void {
+  /** The message at `position` is gone. False when it had no time here. */
+  clear(position: number): boolean {
     const page = this.find(position)
-    if (page === undefined) return
-    const slot = position % pagePositions
-    if (page.times[slot] === 0) return
+    if (page === undefined) return false
+    const slot = position - page.start
+    if (page.times[slot] === 0) return false
     page.times[slot] = 0
     page.count--
     this.count--
     // The page at the end is kept until its timer: more positions of it are to come.
     if (page.count === 0 && page !== this.tail && page !== this.scanned) this.forget(page)
+    return true
   }
 
   /** What waits in [from, to) is gone. */
@@ -163,10 +164,9 @@ export class ExpiryIndex implements TimerOwner {
   }
 
   private find(position: number): Page | undefined {
-    const start = position - (position % pagePositions)
-    if (this.front.start === start) return this.front
-    if (this.tail.start === start) return this.tail
-    const page = this.pages.get(start)
+    if (isIn(this.front, position)) return this.front
+    if (isIn(this.tail, position)) return this.tail
+    const page = this.pages.get(Math.floor(position / pagePositions) * pagePositions)
     if (page !== undefined) this.front = page
     return page
   }
@@ -196,6 +196,10 @@ export class ExpiryIndex implements TimerOwner {
     page.due = never
     if (spares.length < sparesMax) spares.push(page)
   }
+}
+
+function isIn({ start }: Page, position: number): boolean {
+  return position >= start && position < start + pagePositions && start >= 0
 }
 
 function newPage(): Page {

@@ -123,6 +123,37 @@ export class Sender {
     if (channel.tokenMode) channel.tokens--
     if (c.prefetch !== 0 && c.unacked >= c.prefetch) this.consumers.block(c, Block.prefetch)
   }
+
+  /** Whether the message of `row` can be sent to whoever asked for one (`basic.get`). */
+  hasRoomForGot(channel: ConsumerChannel, row: number): boolean {
+    return channel.outlet.lane.hasRoom(this.gotWords(row))
+  }
+
+  /** Sends it, as the answer to `request`; `id` 0: it is settled. `ready` messages are left. */
+  sendGot(
+    { outlet }: ConsumerChannel,
+    request: number,
+    row: number,
+    id: number,
+    flags: number,
+    ready: number,
+  ): void {
+    const { messages } = this
+    const size = this.gotWords(row)
+    const index = outlet.lane.reserve(size)
+    const { words } = outlet.lane.ring
+    words[index] = (size << 8) | Record.got
+    words[index + 1] = request
+    words[index + 2] = id
+    words[index + 3] = id === 0 ? flags | EntryFlag.settled : flags
+    messages.writeEntry(row, words, index + 4)
+    words[index + size - 1] = ready
+    commitDelivery(outlet, size, messages.slab[row] as number, messages.extentsOf(row))
+  }
+
+  private gotWords(row: number): number {
+    return deliverWords + (this.messages.extentsOf(row)?.length ?? 0) + 1
+  }
 }
 
 /** Room that `canServe` asks for, in words: a delivery with as many extents as there can be. */

@@ -128,12 +128,12 @@ export class StoredPart {
     this.onDisk--
     this.diskBytes = this.onDisk === 0 ? 0 : Math.max(0, this.diskBytes - bytes)
     this.thisRead++
-    this.diskFrom = position + 1
+    this.skipTo(position + 1)
   }
 
   /** What was read does not wait here any more. */
   passBy(position: number): void {
-    this.diskFrom = position + 1
+    this.skipTo(position + 1)
   }
 
   /** Whether a message at `position` that waits here would be on disk only. */
@@ -160,6 +160,11 @@ export class StoredPart {
         onMessage(this.rows[at] as number, position)
       }
     }
+  }
+
+  /** Nothing that is on disk only is below `position`. */
+  skipTo(position: number): void {
+    if (position > this.diskFrom) this.diskFrom = position
   }
 
   loadEnd(exhausted: boolean): number {

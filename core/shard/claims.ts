@@ -40,6 +40,13 @@ export class Claims {
     this.tell(end, { event: 'claimWanted', connection: id })
   }
 
+  /** As `claim`, but nobody is asked to go; false: somebody has the name. */
+  claimFree(connection: ShardConnection, name: string): boolean {
+    if (this.lines.has(`${connection.vhost.id} ${name}`)) return false
+    this.claim(connection, name, () => undefined)
+    return true
+  }
+
   /** The connection is closed: the next in line goes by its name. */
   release(connection: ShardConnection): void {
     const key = this.names.get(connection)

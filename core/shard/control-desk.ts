@@ -27,7 +27,7 @@ import type { PeerOp, PeerReply } from './peer-desk.ts'
 import { PeerDesk } from './peer-desk.ts'
 import type { PeerLink } from './peer-link.ts'
 import type { Publisher } from './publisher.ts'
-import { consume, get, purge, removeConsumer, transferTo } from './queue-ops.ts'
+import { consume, get, removeConsumer, runQueueOp } from './queue-ops.ts'
 import { RegistryDesk } from './registry-desk.ts'
 import { isReplyName, ReplyQueues, replyTarget } from './reply-queues.ts'
 import {
@@ -166,9 +166,7 @@ export class ControlDesk {
       case 'modify':
         return modify(this.state, end, op)
       case 'fence':
-        return this.peers.askAll(this.state.peers, { peer: 'fence' }, () =>
-          this.state.reply(end, request, {}),
-        )
+        return this.onFence(end, request)
       case 'txCommit':
       case 'txRollback':
         return this.onTransaction(end, request, op)
@@ -179,8 +177,6 @@ export class ControlDesk {
       case 'get':
         this.tryGet({ end, request, op })
         return
-      case 'transfer':
-        return transferTo(this.state, end, request, op)
       case 'sync':
         this.syncs.push({ end, request, position: this.state.log.barrier() })
         return
@@ -211,7 +207,8 @@ export class ControlDesk {
       case 'superStream':
         return this.state.streamClients.run(end, request, op)
       case 'queuePurge':
-        return purge(this.state, end, request, op)
+      case 'transfer':
+        return runQueueOp(this.state, end, request, op)
       case 'checkTarget':
       case 'describeQueue':
       case 'listBindings':
@@ -409,6 +406,11 @@ export class ControlDesk {
     }
   }
 
+  private onFence(end: GatewayEnd, request: number): void {
+    const { state } = this
+    this.peers.askAll(state.peers, { peer: 'fence' }, () => state.reply(end, request, {}))
+  }
+
   private onRecheck(end: GatewayEnd, request: number, op: Op<'recheckAccess'>): void {
     const { state } = this
     const connection = end.connections[op.connection]
@@ -425,6 +427,10 @@ export class ControlDesk {
   private onClaim(end: GatewayEnd, request: number, op: Op<'claim'>): void {
     const connection = end.connections[op.connection]
     if (connection === undefined) return this.state.reply(end, request, {})
+    if (op.ifFree === true) {
+      const claimed = this.claims.claimFree(connection, op.name)
+      return this.state.reply(end, request, { claimed })
+    }
     this.claims.claim(connection, op.name, () => this.state.reply(end, request, {}))
   }
 

@@ -46,13 +46,19 @@ function readable(
   return queue === undefined ? noQueue(name, vhost.name) : { record, queue }
 }
 
-/** Moves a delivery to another queue: see the op. */
-export function transferTo(
+/** Ops on messages that are there already. */
+export function runQueueOp(
   state: ShardState,
   end: GatewayEnd,
   request: number,
-  op: Op<'transfer'>,
+  op: Op<'queuePurge' | 'transfer'>,
 ): void {
+  if (op.op === 'transfer') transferTo(state, end, request, op)
+  else purge(state, end, request, op)
+}
+
+/** Moves a delivery to another queue: see the op. */
+function transferTo(state: ShardState, end: GatewayEnd, request: number, op: Op<'transfer'>): void {
   const channel = end.channels[op.channel]
   const record = channel?.connection.vhost.queues.get(op.queue)
   const queue = record === undefined ? undefined : state.queues.get(record.id)

@@ -1,10 +1,10 @@
 // `warren check-data`: reads a whole data directory that no broker uses, changes nothing, and says
 // what it finds.
 
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { lockDirectory } from './directory-lock.ts'
-import { metadataFolder } from './layout.ts'
+import { keyedFolder, metadataFolder } from './layout.ts'
 import { findDamagedPages } from './lmdb-pages.ts'
 import { DataDirectoryError, hasCleanStop, readFacts } from './node-directory.ts'
 import type { StoredQueue } from './restoration.ts'
@@ -98,6 +98,8 @@ function checkFacts(path: string, checkShard: ShardChecker, findings: Findings):
       )
       checkShard(join(path, `shard-${shard}`), new Map(own), facts.salt, findings)
     }
+    checkKeyed(path, findings)
+    sayUnknown(path, facts.shards, findings)
     for (const { name, vhost, shard } of queues.values()) {
       if (shard < facts.shards) continue
       findings.problem(
@@ -109,6 +111,36 @@ function checkFacts(path: string, checkShard: ShardChecker, findings: Findings):
     if (!(error instanceof DataDirectoryError)) throw error
     findings.problem(error.message)
     return false
+  }
+}
+
+/** Says how many rows gateways keep, by table. */
+function checkKeyed(path: string, findings: Findings): void {
+  const file = join(keyedFolder(path), 'data.mdb')
+  if (!existsSync(file)) return
+  const tables = new Map<string, number>()
+  const damagedPages = findDamagedPages(file, (key) => {
+    const end = key.indexOf(0)
+    const table = Buffer.from(key.subarray(0, Math.max(0, end))).toString()
+    tables.set(table, (tables.get(table) ?? 0) + 1)
+  })
+  for (const text of damagedPages) findings.problem(`${file}: ${text}`)
+  const counts = [...tables].map(([table, rows]) => `${rows} in '${table}'`)
+  findings.note(`rows of gateways: ${counts.length === 0 ? 'none' : counts.join(', ')}`)
+}
+
+/** Says what lies there that no start looks at. */
+function sayUnknown(path: string, shards: number, findings: Findings): void {
+  for (const name of readdirSync(path).sort()) {
+    const shard = /^shard-(\d+)(?:-begun)?$/.exec(name)?.[1]
+    if (shard !== undefined && Number(shard) >= shards) {
+      findings.problem(`${join(path, name)}: there are ${shards} shards, numbered from 0`)
+    } else if (
+      shard === undefined &&
+      !/^(?:node\.json|clean-stop|metadata|keyed|lock.*)$/.test(name)
+    ) {
+      findings.note(`${join(path, name)}: not a part of the data directory`)
+    }
   }
 }
 

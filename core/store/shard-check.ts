@@ -7,7 +7,7 @@ import type { Findings } from './directory-check.ts'
 import type { Disk } from './disk.ts'
 import { nodeDisk } from './disk.ts'
 import { keepNothing } from './entry-keeper.ts'
-import { segmentFolder, walFolder } from './layout.ts'
+import { asideFolder, segmentFolder, walFolder } from './layout.ts'
 import type { Damage } from './recovery.ts'
 import { WalRecovery } from './recovery.ts'
 import { Replay } from './replay.ts'
@@ -15,6 +15,7 @@ import type { StoredQueue } from './restoration.ts'
 import type { SegmentListing, StoredSegment } from './segment-reader.ts'
 import { eachBlock, listSegments } from './segment-reader.ts'
 import { isUnfinished, missingSegments } from './segment-state.ts'
+import { checkStreams } from './stream-check.ts'
 import { hasBegun } from './wal.ts'
 import { queueOfKey } from './wal-queue.ts'
 
@@ -63,6 +64,15 @@ export function checkShard(
     findings.note(`${basename(folder)}: ${messages} messages of queue ${queue}, which is gone`)
   }
   sayQueues(folder, queues, replay, findings)
+  checkStreams(disk, folder, queues, findings)
+  sayAside(disk, folder, findings)
+}
+
+/** What earlier starts could not read. */
+function sayAside(disk: Disk, folder: string, findings: Findings): void {
+  const aside = asideFolder(folder)
+  const files = existsSync(aside) ? disk.list(aside).length : 0
+  if (files > 0) findings.note(`${aside}: ${files} files that earlier starts could not read`)
 }
 
 function sayDamage(folder: string, damage: Damage, findings: Findings): void {

@@ -16,6 +16,9 @@ const idleMs = 10_000
 /** Tags the slabs that readers write: shards count from 2^30 on, these from behind them. */
 const ownerBase: number = (1 << 30) + (1 << 20)
 
+const packings = ['none', 'gzip', 'snappy', 'lz4', 'zstd']
+const packed = new Set<string>()
+
 const port = parentPort
 assert(port !== null, 'a reader runs in a worker thread')
 const start = workerData as StreamReaderStart
@@ -28,14 +31,15 @@ const readers = new StreamReaders({
   spareSlabs,
   disk: nodeDisk,
   onDamage: (folder, position) => {
-    const fields = { shard: start.shard, folder, position }
-    const what: ThreadReport = {
-      report: 'log',
-      level: 'error',
-      msg: 'a part of a stream cannot be read: left out',
-      fields,
-    }
-    port?.postMessage(what)
+    tell('error', 'a part of a stream cannot be read: left out', { folder, position })
+  },
+  onPacked: (folder, offset, messages, codec) => {
+    // Once for each stream: whoever publishes so does it all the time.
+    if (packed.has(folder)) return
+    packed.add(folder)
+    const text =
+      'batches of a stream are packed in a way that this Node.js cannot undo: not given to AMQP'
+    tell('warn', text, { folder, offset, messages, codec: packings[codec] ?? codec })
   },
 })
 
@@ -43,4 +47,14 @@ for (;;) {
   const seen = bell.seen()
   const outcome = readers.turn()
   if (outcome !== 'busy') bell.sleep(seen, outcome === 'waiting' ? starvedMs : idleMs)
+}
+
+function tell(level: 'warn' | 'error', msg: string, fields: object): void {
+  const what: ThreadReport = {
+    report: 'log',
+    level,
+    msg,
+    fields: { shard: start.shard, ...fields },
+  }
+  port?.postMessage(what)
 }

@@ -2,7 +2,7 @@
 // messages into entries in slabs, and sends these as far as each cursor allows.
 
 import type { Buffer } from 'node:buffer'
-import { gunzipSync } from 'node:zlib'
+import { crc32 } from 'node:zlib'
 import type { Arena } from '../../shared/bus/arena.ts'
 import { unpack } from '../../shared/bus/control.ts'
 import type { Lane } from '../../shared/bus/lane.ts'
@@ -26,6 +26,7 @@ import type { OffsetSpec } from '../../shared/stream/log-cursor.ts'
 import { LogCursor } from '../../shared/stream/log-cursor.ts'
 import { ReadWindow } from '../../shared/stream/read-window.ts'
 import { SharedFiles } from '../../shared/stream/shared-files.ts'
+import { unpackBatch } from './batch-packing.ts'
 import type { Disk } from './disk.ts'
 import type { OpenCursor } from './stream-reader-wire.ts'
 import {
@@ -44,8 +45,8 @@ const cursorBytesMax: number = 512 * 1024
 /** Entries for one cursor before it is the next one's turn. */
 const entriesPerStep = 512
 const windowBytes: number = 128 * 1024
-/** A batch that says it is larger than this is not unpacked. */
-const unpackedBytesMax: number = 64 * 1024 * 1024
+/** An unpacked batch that is larger is not kept for the next reader. */
+const keptBatchBytesMax: number = 4 * 1024 * 1024
 
 export interface StreamReadersParts {
   readonly in: RingReader
@@ -56,6 +57,8 @@ export interface StreamReadersParts {
   readonly spareSlabs: number
   readonly disk: Disk
   readonly onDamage: (folder: string, position: number) => void
+  /** A batch of `messages` from `offset` on is packed in a way that cannot be undone here. */
+  readonly onPacked: (folder: string, offset: number, messages: number, codec: number) => void
 }
 
 interface ReadStream {
@@ -83,9 +86,12 @@ class ReadCursor {
   /** In the chunk: bytes of data passed, the offset of the next message. */
   dataAt: number
   offset: number
-  /** Messages passed of the batch at `dataAt`. */
+  /** Messages passed of the batch at `dataAt`, and their bytes. */
   batchDone: number
+  batchAt: number
   toldOffset: number
+  /** Where something was found that is no sound chunk: told once. */
+  damageAt: number
   closed: boolean
 
   constructor(open: OpenCursor, stream: ReadStream, files: SharedFiles) {
@@ -104,7 +110,9 @@ class ReadCursor {
     this.dataAt = 0
     this.offset = 0
     this.batchDone = 0
+    this.batchAt = 0
     this.toldOffset = -1
+    this.damageAt = -1
     this.closed = false
   }
 }
@@ -120,6 +128,10 @@ export class StreamReaders {
   private readonly window: ReadWindow
   private readonly slabs: SlabWriter
   private busy: ReadCursor[]
+  /** The last batch that was unpacked. */
+  private batch:
+    | { readonly fd: number; readonly position: number; readonly bytes: Buffer }
+    | undefined
   private readonly extents: number[]
 
   constructor(parts: StreamReadersParts) {
@@ -129,7 +141,10 @@ export class StreamReaders {
     this.cursors = new Map()
     const { disk } = parts
     const raw = { ...disk, open: (path: string) => disk.open(path, false) }
-    this.files = new SharedFiles(raw, (fd) => this.window.forget(fd))
+    this.files = new SharedFiles(raw, (fd) => {
+      this.window.forget(fd)
+      if (this.batch?.fd === fd) this.batch = undefined
+    })
     this.window = new ReadWindow(
       (fd, bytes, at, size, position) => parts.disk.read(fd, bytes, at, size, position),
       windowBytes,
@@ -138,6 +153,7 @@ export class StreamReaders {
       parts.out.short(ReaderReply.seal, slab),
     )
     this.busy = []
+    this.batch = undefined
     this.extents = []
   }
 
@@ -277,8 +293,7 @@ export class StreamReaders {
     const found = log.look(stream.end, this.window)
     if (found === 'end') return 'end'
     if (found === 'damaged') {
-      this.parts.onDamage(cursor.folder, log.position)
-      return log.skipSegment() ? 'skipped' : 'end'
+      return this.leaveDamage(cursor) ? 'skipped' : 'end'
     }
     const { header } = log
     const isWanted =
@@ -287,10 +302,28 @@ export class StreamReaders {
       log.pass()
       return 'skipped'
     }
+    if (!this.isSound(cursor)) return this.leaveDamage(cursor) ? 'skipped' : 'end'
     cursor.inChunk = true
     cursor.dataAt = 0
     cursor.offset = header.firstOffset
     return 'chunk'
+  }
+
+  /** Whether the data of the chunk at the cursor is what was written. */
+  private isSound({ log, stream }: ReadCursor): boolean {
+    const { window } = this
+    const { header } = log
+    const dataFrom = log.position + chunkHeaderBytes + header.bloomSize
+    const limit = log.limit(stream.end)
+    let crc = 0
+    for (let done = 0; done < header.dataSize; ) {
+      const size = Math.min(windowBytes, header.dataSize - done)
+      const at = window.find(log.fd, dataFrom + done, size, limit)
+      if (at < 0) return false
+      crc = crc32(window.bytes.subarray(at, at + size), crc)
+      done += size
+    }
+    return crc === header.crc
   }
 
   private isMatch({ log, stream }: ReadCursor, matcher: BloomMatcher): boolean {
@@ -313,17 +346,18 @@ export class StreamReaders {
       if (count >= countMax || cursor.bytesOut >= bytesMax) return true
       const position = dataFrom + cursor.dataAt
       const headAt = window.find(log.fd, position, 4, limit)
-      if (headAt < 0) return this.leaveChunk(cursor)
+      if (headAt < 0) return this.leaveTorn(cursor)
       const head = viewOf(window.bytes).getUint32(headAt)
       if (head >= 0x80000000) {
-        const sent = this.readBatch(cursor, position, limit)
+        const sent = this.readBatch(cursor, position, limit, countMax - count, bytesMax)
         if (sent < 0) return false
+        if (!cursor.inChunk) return true
         count += sent
         continue
       }
       if (cursor.offset >= log.startOffset) {
         const at = window.find(log.fd, position + 4, head, limit)
-        if (at < 0) return this.leaveChunk(cursor)
+        if (at < 0) return this.leaveTorn(cursor)
         if (!this.send(cursor, window.bytes, at, head)) return false
         count++
       }
@@ -335,25 +369,40 @@ export class StreamReaders {
     return true
   }
 
-  /** Something in the chunk is not as it should be: it is passed, as far as it is known how long it is. */
-  private leaveChunk(cursor: ReadCursor): boolean {
-    this.parts.onDamage(cursor.folder, cursor.log.position)
-    cursor.log.pass()
-    cursor.inChunk = false
+  /** An entry of the chunk cannot be read whole. */
+  private leaveTorn(cursor: ReadCursor): true {
+    this.leaveDamage(cursor)
     return true
   }
 
+  /** There is no chunk at the cursor, or not what was written: it is left out. False: it is the end. */
+  private leaveDamage(cursor: ReadCursor): boolean {
+    const { log, stream } = cursor
+    cursor.inChunk = false
+    cursor.batchDone = 0
+    cursor.batchAt = 0
+    if (cursor.damageAt !== log.position) this.parts.onDamage(cursor.folder, log.position)
+    cursor.damageAt = log.position
+    return log.skipDamage(stream.end)
+  }
+
   /**
-   * Sends the messages of a batch; one that is compressed in a way that is not known here is passed, as
-   * RabbitMQ does with all of them. Returns how many were sent, -1 when there was no room for all: the
-   * batch is read again then, from the offset reached.
+   * Sends the messages of a batch, as many as may be; one that cannot be unpacked is told, and passed,
+   * as RabbitMQ does with all that are packed. Returns how many were sent, -1 when there was no room:
+   * the batch is gone on with then, from the offset reached.
    */
-  private readBatch(cursor: ReadCursor, position: number, limit: number): number {
+  private readBatch(
+    cursor: ReadCursor,
+    position: number,
+    limit: number,
+    countMax: number,
+    bytesMax: number,
+  ): number {
     const { log } = cursor
     const { window } = this
     const headAt = window.find(log.fd, position, batchHeaderBytes, limit)
     if (headAt < 0) {
-      this.leaveChunk(cursor)
+      this.leaveTorn(cursor)
       return 0
     }
     const view = viewOf(window.bytes)
@@ -361,32 +410,51 @@ export class StreamReaders {
     const records = view.getUint16(headAt + 1)
     const plainSize = view.getUint32(headAt + 3)
     const size = view.getUint32(headAt + 7)
-    const at = window.find(log.fd, position + batchHeaderBytes, size, limit)
-    const data =
-      at < 0 ? undefined : unpacked(window.bytes.subarray(at, at + size), codec, plainSize)
     const batchFrom = cursor.offset - cursor.batchDone
+    const data = this.unpacked(cursor, position, size, codec, plainSize, limit)
     let sent = 0
-    if (data !== undefined) {
-      let from = 0
-      for (let k = 0; k < records && from + 4 <= data.length; k++) {
-        const length = data.readUInt32BE(from)
-        const wanted = k >= cursor.batchDone
-        if (from + 4 + length > data.length) break
-        if (wanted && batchFrom + k >= log.startOffset) {
-          if (!this.send(cursor, data, from + 4, length)) return -1
+    if (data === undefined) this.parts.onPacked(cursor.folder, batchFrom, records, codec)
+    else {
+      for (; cursor.batchDone < records && cursor.batchAt + 4 <= data.length; ) {
+        if (sent >= countMax || cursor.bytesOut >= bytesMax) return sent
+        const from = cursor.batchAt + 4
+        const end = from + data.readUInt32BE(cursor.batchAt)
+        if (end > data.length) break
+        if (cursor.offset >= log.startOffset) {
+          if (!this.send(cursor, data, from, end - from)) return -1
           sent++
         }
-        if (wanted) {
-          cursor.batchDone++
-          cursor.offset++
-        }
-        from += 4 + length
+        cursor.batchDone++
+        cursor.batchAt = end
+        cursor.offset++
       }
     }
     cursor.offset = batchFrom + records
     cursor.batchDone = 0
+    cursor.batchAt = 0
+    if (data !== undefined && data.length > keptBatchBytesMax) this.batch = undefined
     cursor.dataAt += batchHeaderBytes + size
     return sent
+  }
+
+  /** The bytes of the batch at `position`; those of the last one that was packed are kept. */
+  private unpacked(
+    { log }: ReadCursor,
+    position: number,
+    size: number,
+    codec: number,
+    plainSize: number,
+    limit: number,
+  ): Buffer | undefined {
+    const { window, batch } = this
+    if (batch?.fd === log.fd && batch.position === position) return batch.bytes
+    const at = window.find(log.fd, position + batchHeaderBytes, size, limit)
+    if (at < 0) return undefined
+    const bytes = unpackBatch(window.bytes.subarray(at, at + size), codec, plainSize)
+    // What is not packed lies in the window, which moves on.
+    if (codec === BatchCodec.none || bytes === undefined) return bytes
+    this.batch = { fd: log.fd, position, bytes }
+    return bytes
   }
 
   // HOT: once per message read
@@ -475,16 +543,6 @@ export class StreamReaders {
     words[index + 3] = highWord(next)
     out.ring.commit(caughtUpWords)
     return 'end'
-  }
-}
-
-function unpacked(bytes: Buffer, codec: number, plainSize: number): Buffer | undefined {
-  if (codec === BatchCodec.none) return bytes
-  if (codec !== BatchCodec.gzip || plainSize > unpackedBytesMax) return undefined
-  try {
-    return gunzipSync(bytes, { maxOutputLength: plainSize + 1 })
-  } catch {
-    return undefined
   }
 }
 

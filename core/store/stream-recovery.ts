@@ -3,7 +3,7 @@
 
 import { join } from 'node:path'
 import type { Disk } from './disk.ts'
-import { streamFolder, streamsFolder } from './layout.ts'
+import { asideFolder, streamFolder, streamsFolder } from './layout.ts'
 import type { StreamDesk } from './stream-desk.ts'
 import { scanStream } from './stream-scan.ts'
 
@@ -22,10 +22,15 @@ export function recoverStreams(
     known.add(String(id))
     const path = streamFolder(folder, id)
     disk.makeFolder(path)
-    const { end, first, tracking, damage } = scanStream(disk, path, verify)
+    const { end, first, tracking, damage } = scanStream(disk, path, verify, asideFolder(folder))
     if (damage !== undefined) {
-      const text = 'a stream ended in a write that was not finished: cut there'
-      onReport('warn', text, { stream: id, ...damage })
+      const { cut, ...where } = damage
+      if (cut) {
+        const text = 'a stream ended in a write that was not finished: cut there'
+        onReport('warn', text, { stream: id, ...where })
+      } else {
+        onReport('error', 'a stream is damaged: readers pass that part', { stream: id, ...where })
+      }
     }
     const sequences = new Map<string, number>()
     for (const [reference, sequence] of tracking.sequences) sequences.set(reference, sequence.id)

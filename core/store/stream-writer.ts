@@ -30,6 +30,16 @@ import type { StreamTracking } from './stream-tracking.ts'
 /** As RabbitMQ: an index beyond this would be slow to search. */
 const segmentChunksMax = 256_000
 
+/**
+ * A segment grows ahead of what is written, in zeros: to overwrite these costs a sync a fraction of
+ * what growing a file does. By as much as it holds, within these bounds.
+ */
+const growthBytesMin: number = 16 * 1024
+const growthBytesMax: number = 1024 * 1024
+/** A chunk that is larger grows the file itself: its sync is long anyway. */
+const overwrittenBytesMax: number = 64 * 1024
+const zeros: Buffer = Buffer.alloc(64 * 1024)
+
 /** What `fail` goes back to. */
 interface Durable {
   base: number
@@ -56,6 +66,8 @@ export class StreamWriter {
   private lastTimestamp: number
   private chunks: number
   private fd: number
+  /** Bytes of the segment's file, with the zeros behind what was written. */
+  private allocated: number
   private indexFd: number
   private unsynced: boolean
 
@@ -78,6 +90,7 @@ export class StreamWriter {
     this.lastTimestamp = state.lastTimestamp
     this.chunks = end.base < 0 ? 0 : indexRecordsOf(disk, folder, end.base)
     this.fd = -1
+    this.allocated = 0
     this.indexFd = -1
     this.unsynced = false
     this.durable = { ...end, chunks: this.chunks }
@@ -221,6 +234,7 @@ export class StreamWriter {
     writeIndexRecord(this.records, 0, header, this.position)
     this.unsynced = true
     this.disk.write(this.fd, bytes.subarray(at, at + size), size, this.position)
+    if (this.position + size > this.allocated) this.grow(size)
     const indexAt = fileHeaderBytes + this.chunks * indexRecordBytes
     this.disk.write(this.indexFd, this.records, indexRecordBytes, indexAt)
     this.position += size
@@ -243,7 +257,27 @@ export class StreamWriter {
     this.roll(now)
   }
 
+  /** Puts zeros behind a chunk of `size` bytes that was written over the end of the file. */
+  private grow(size: number): void {
+    const end = this.position + size
+    this.allocated = end
+    if (size > overwrittenBytesMax) return
+    const more = Math.min(growthBytesMax, Math.max(growthBytesMin, end))
+    const upTo = Math.min(end + more, this.settings.segmentBytesMax)
+    try {
+      for (let at = end; at < upTo; at = this.allocated) {
+        const some = Math.min(zeros.length, upTo - at)
+        this.disk.write(this.fd, zeros, some, at)
+        this.allocated = at + some
+      }
+    } catch {
+      // The chunk is written: on a disk that is nearly full the file grows chunk by chunk.
+    }
+  }
+
   private roll(now: number): void {
+    // Only the last segment may have zeros at its end.
+    if (this.allocated > this.position) this.disk.truncate(this.fd, this.position)
     this.disk.sync(this.fd)
     this.disk.sync(this.indexFd)
     this.unsynced = false
@@ -275,6 +309,7 @@ export class StreamWriter {
     disk.syncFolder(folder)
     this.base = base
     this.position = fileHeaderBytes
+    this.allocated = fileHeaderBytes
     this.chunks = 0
     this.segments.push({ base, size: fileHeaderBytes, lastTimestamp: this.lastTimestamp })
   }
@@ -282,6 +317,7 @@ export class StreamWriter {
   private openFiles(): void {
     const { disk, folder, base } = this
     this.fd = disk.open(segmentPath(folder, base), true)
+    this.allocated = disk.size(this.fd)
     this.indexFd = disk.open(indexPath(folder, base), true)
   }
 

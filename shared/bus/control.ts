@@ -151,9 +151,15 @@ export type ControlOp =
     }
   /**
    * [registry] Reply `{}` once the connection is the only one of its vhost that goes by `name`. Who
-   * did before hears `claimWanted` and gives it up by closing.
+   * did before hears `claimWanted` and gives it up by closing. `ifFree`: reply `{ claimed }` at once,
+   * and nobody has to give anything up.
    */
-  | { readonly op: 'claim'; readonly connection: number; readonly name: string }
+  | {
+      readonly op: 'claim'
+      readonly connection: number
+      readonly name: string
+      readonly ifFree?: boolean
+    }
   /** [any] Reply `{ refused }`: for each question a PeerError, or null where the user may. */
   | {
       readonly op: 'checkAccess'

@@ -44,7 +44,7 @@ export interface ChannelSink {
   onRefused?(event: Extract<ShardEvent, { event: 'publishRefused' }>): void
   /** A publish was refused: see ShardEvent channelError. */
   onError(event: Extract<ShardEvent, { event: 'channelError' }>): void
-  /** A delivery was held for longer than `timeoutMs`. A protocol without such a rule need not care. */
+  /** A delivery was held for longer than `timeoutMs`; a channel that consumes nothing need not care. */
   onTimeout?(timeoutMs: number): void
   /** The stream is gone that the channel publishes to. */
   onPublisherEnded?(): void

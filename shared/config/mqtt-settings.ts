@@ -58,10 +58,10 @@ export const mqttSettings = {
   },
   'mqtt.prefetch': {
     type: 'integer',
-    default: 1000,
+    default: 10,
     min: 1,
     max: 65535,
-    doc: 'Messages of QoS 1 and 2 that an MQTT client may have unacknowledged, if it allows as many. RabbitMQ takes 10, which makes every ten messages wait for a round trip.',
+    doc: 'Messages of QoS 1 and 2 that an MQTT client may have unacknowledged; a client of MQTT 5 may allow fewer. Devices that are to get many messages a second over a slow network want more.',
   },
   'mqtt.receive_maximum': {
     type: 'integer',

@@ -89,8 +89,13 @@ export class LogCursor {
       const last = this.base >= end.base
       if (last && this.position >= end.position) return 'end'
       const at = window.find(this.fd, this.position, chunkHeaderBytes, this.limit(end))
-      if (at >= 0 && this.header.read(window.bytes, at)) return 'chunk'
-      if (last || !this.nextSegment()) return 'damaged'
+      if (at >= 0 && this.header.read(window.bytes, at)) {
+        const isWhole = this.position + this.header.size() <= this.limit(end)
+        return isWhole ? 'chunk' : 'damaged'
+      }
+      // Zeros: the file grew ahead of what was written.
+      const isOver = at < 0 || window.bytes[at] === 0
+      if (last || !isOver || !this.nextSegment()) return 'damaged'
     }
   }
 
@@ -105,11 +110,19 @@ export class LogCursor {
   }
 
   /**
-   * The segment is gone, or damaged: goes on with the first chunk of the next segment that is there.
-   * False: there is none.
+   * What stands at `position` is no chunk, or not what was written: goes on with the next chunk that
+   * the index knows of, else with the next segment that is there. False: nothing is behind it yet.
    */
-  skipSegment(): boolean {
-    return this.nextSegment()
+  skipDamage(end: StreamEnd): boolean {
+    const index = this.openIndex(this.base)
+    const behind = index.search((record) => record.getUint32(24) <= this.position)
+    const found = behind < index.count ? index.record(behind).getUint32(24) : 0
+    index.close()
+    if (found > this.position && found < this.limit(end)) {
+      this.position = found
+      return true
+    }
+    return this.base < end.base && this.nextSegment()
   }
 
   close(): void {

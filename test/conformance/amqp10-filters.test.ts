@@ -113,6 +113,11 @@ describeBrokers('filters of AMQP 1.0 on streams', (use) => {
     const reply = await peer.attachReceiver(1, address, 10, { sndSettleMode: 1, source })
     const list = reply.source?.value
     expect(list?.type === 'list' ? list.value[7] : undefined).toEqual(map([first, wanted]))
+    const reasons = map([
+      [symbol('sql-filter'), utf8('a value expected at the end')],
+      [symbol('x'), utf8('no filter is described as some:filter')],
+    ])
+    expect(reply.properties).toEqual([[symbol('warren:ignored-filters'), reasons]])
     expect(await bodies(peer, 1)).toEqual(['m3'])
     peer.destroy()
   })

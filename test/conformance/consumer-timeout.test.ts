@@ -1,9 +1,16 @@
-// Consumers that hold deliveries for too long: their channel is closed, and what it held goes back.
+// Consumers that hold deliveries for too long: their channel (session, connection) is closed, and what it
+// held goes back.
 
-import { expect, it } from 'vitest'
-import { channelError, consume, getOne, send } from '../support/clients.ts'
+import type { EventContext } from 'rhea'
+import rhea from 'rhea'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Broker } from '../support/broker.ts'
+import { startWarren } from '../support/broker.ts'
+import { Clients, channelError, consume, getOne, send } from '../support/clients.ts'
+import { MqttClients } from '../support/mqtt-clients.ts'
 import { describeBrokers, PROFILES } from '../support/profiles.ts'
-import { eventually, pause } from '../support/wait.ts'
+import { StompClient } from '../support/stomp-client.ts'
+import { eventually, pause, within } from '../support/wait.ts'
 
 describeBrokers(
   'a consumer timeout',
@@ -67,3 +74,75 @@ describeBrokers(
   },
   { warrenOnly: true, profiles: PROFILES.slice(0, 2) },
 )
+
+describe('a consumer timeout of other protocols', () => {
+  let broker: Broker
+  let clients: Clients
+
+  beforeAll(async () => {
+    broker = await startWarren({ settings: ['shards=3'], listen: ['mqtt', 'stomp'], admin: true })
+    clients = new Clients(broker)
+  })
+
+  afterAll(async () => {
+    await clients.close()
+    await broker.stop()
+  })
+
+  async function held(): Promise<string> {
+    const queue = clients.name('q')
+    const channel = await clients.channel()
+    await channel.assertQueue(queue, { arguments: { 'x-consumer-timeout': 200 } })
+    send(channel, queue, 'held')
+    return queue
+  }
+
+  async function comesBack(queue: string): Promise<void> {
+    const channel = await clients.channel()
+    const again = await eventually('it comes back', () => getOne(channel, queue, { noAck: true }))
+    expect(again.fields.redelivered).toBe(true)
+  }
+
+  it('ends a STOMP connection', async () => {
+    const queue = await held()
+    const client = await StompClient.login(broker.portOf('stomp'))
+    client.send('SUBSCRIBE', { destination: `/amq/queue/${queue}`, id: '1', ack: 'client' })
+    await client.expect('MESSAGE')
+    const error = await client.expect('ERROR')
+    expect(error.body.toString()).toContain('delivery acknowledgement timed out')
+    await client.whenClosed()
+    await comesBack(queue)
+  })
+
+  it('ends an AMQP 1.0 session', async () => {
+    const queue = await held()
+    const { host, port } = broker
+    const login = { host, port, username: 'guest', password: 'guest', reconnect: false } as const
+    const connection = rhea.create_container().connect(login)
+    const error = new Promise<string | undefined>((resolve) => {
+      connection.on('session_error', ({ session }: EventContext) => {
+        resolve((session?.error as { condition?: string } | undefined)?.condition)
+      })
+    })
+    connection.open_receiver({ source: `/queues/${queue}`, autoaccept: false })
+    expect(await within('the session ends', error, 10_000)).toBe('amqp:precondition-failed')
+    await comesBack(queue)
+    connection.close()
+  })
+
+  it('ends an MQTT connection', async () => {
+    const definition = { 'consumer-timeout': 200 }
+    await broker.admin({ op: 'setPolicy', vhost: '/', name: 'p', pattern: '^mqtt-', definition })
+    const raw = await new MqttClients(broker).login(5, {
+      clean: false,
+      properties: { sessionExpiryInterval: 1000 },
+    })
+    raw.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'held/#', qos: 1 }] })
+    await raw.packet('suback')
+    const channel = await clients.channel()
+    channel.publish('amq.topic', 'held.a', Buffer.from('m'), { persistent: true })
+    await raw.packet('publish')
+    expect((await raw.packet('disconnect')).reasonCode).toBe(0x83)
+    await raw.untilClosed()
+  })
+})

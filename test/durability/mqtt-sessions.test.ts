@@ -4,8 +4,10 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connect as amqpConnect } from 'amqplib'
 import type { IPublishPacket, Packet } from 'mqtt-packet'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { sessionQueue } from '../../gateways/mqtt/mapping/topic.ts'
 import type { Broker } from '../support/broker.ts'
 import { freePort, startWarren } from '../support/broker.ts'
 import { connectPacket, idsByShard, MqttClients, RawMqtt } from '../support/mqtt-clients.ts'
@@ -177,10 +179,23 @@ test('sessions, their messages and retained messages are there after a kill', as
   await other.client.publishAsync('kept/1', 'one', { qos: 1, retain: true })
   await other.client.publishAsync('kept/2', 'two', { qos: 2, retain: true })
   await other.client.publishAsync('kept/2', '', { qos: 2, retain: true })
-  await clients.tidy()
+  const expiring = { clean: false, properties: { sessionExpiryInterval: 1 } }
+  const gone = ['left', 'crashed'].map((clientId) => ({ ...expiring, clientId }))
+  for (const each of gone) {
+    const raw = await clients.login(5, each)
+    raw.send({ cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'q', qos: 1 }] })
+    await raw.packet('suback')
+    if (each.clientId === 'left') raw.send({ cmd: 'disconnect' })
+  }
   await kill()
+  await clients.tidy()
   await start(1)
   const after = new MqttClients(await current())
+  for (const { clientId } of gone) {
+    await eventually('the session has ended with its queue', async () => {
+      return !(await queueExists(await current(), sessionQueue(clientId)))
+    })
+  }
   const second = await after.connect(session)
   expect(second.connack.sessionPresent).toBe(true)
   expect((await second.got(4)).sort()).toEqual(['a/x 1 1', 'a/x 2 1', 'a/x 3 1', 's shared 1'])
@@ -216,6 +231,18 @@ test('what a member of a shared subscription was sent with QoS 2 is its own afte
   expect([resent.payload.toString(), resent.messageId]).toEqual(['mine', sent.messageId])
   await after.tidy()
 }, 60_000)
+
+async function queueExists({ port }: Broker, queue: string): Promise<boolean> {
+  const amqp = await amqpConnect(`amqp://guest:guest@127.0.0.1:${port}`)
+  const channel = await amqp.createChannel()
+  channel.on('error', () => undefined)
+  const found = await channel.checkQueue(queue).then(
+    () => true,
+    () => false,
+  )
+  await amqp.close()
+  return found
+}
 
 async function current(): Promise<Broker> {
   if (broker === undefined) throw new Error('no broker runs')

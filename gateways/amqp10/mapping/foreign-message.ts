@@ -43,7 +43,7 @@ export function convertForeign(bytes: Uint8Array, at: number, size: number): For
     userId === undefined ? NULL : binary(Buffer.from(userId)),
     NULL,
     NULL,
-    replyTo === undefined ? NULL : utf8(replyAddress(replyTo)),
+    replyTo === undefined ? topicAddress(headers) : utf8(replyAddress(replyTo)),
     idOf(properties.correlationId) ?? longId(headers, 'x-correlation-id'),
     contentType === undefined ? NULL : symbol(contentType),
     contentEncoding === undefined ? NULL : symbol(contentEncoding),
@@ -158,7 +158,14 @@ function idOf(text: string | undefined): AmqpValue | undefined {
 function longId(headers: FieldTable, key: string): AmqpValue {
   const field = fieldOf(headers, key)
   if (field?.type === 'x') return binary(field.value)
-  return field?.type === 'S' && typeof field.value === 'string' ? utf8(field.value) : NULL
+  if (field?.type !== 'S') return NULL
+  return typeof field.value === 'string' ? utf8(field.value) : binary(field.value)
+}
+
+/** The response topic of an MQTT publisher, which is kept as a routing key. */
+function topicAddress(headers: FieldTable): AmqpValue {
+  const key = fieldText(fieldOf(headers, 'x-reply-to-topic'))
+  return key === undefined ? NULL : utf8(`/exchanges/amq.topic/${encodeURIComponent(key)}`)
 }
 
 function replyAddress(replyTo: string): string {

@@ -6,7 +6,8 @@ import { placeQueue } from '../../../shared/placement.ts'
 import { composite } from '../codec/composite.ts'
 import type { Composite, CompositeFields } from '../codec/spec.ts'
 import { Descriptor } from '../codec/spec.ts'
-import { integerOf, textOf, ulong, utf8 } from '../codec/value.ts'
+import type { AmqpMap } from '../codec/value.ts'
+import { integerOf, map, symbol, textOf, ulong, utf8 } from '../codec/value.ts'
 import { isVersion2, parseAddressV1, parseSource, queueAddress } from '../mapping/address.ts'
 import type { AmqpError } from '../mapping/conditions.ts'
 import { amqpError, Condition, fromPeerError, isAccessRefusal } from '../mapping/conditions.ts'
@@ -245,8 +246,15 @@ function describe(
       outcomes: OUTCOMES,
       capabilities: wanted.dynamic ? [temporaryQueue] : undefined,
     }
-    answer(session, frame, source, stream ? streamCapabilities : undefined)
+    const properties = stream && filter.faults.length > 0 ? ignored(filter) : undefined
+    answer(session, frame, source, stream ? streamCapabilities : undefined, properties)
   })
+}
+
+/** Tells why filters are not in place, where a client that misses them may look. */
+function ignored({ faults }: ParsedFilter): AmqpMap {
+  const reasons = faults.map(({ name, reason }) => [symbol(name), utf8(reason)] as const)
+  return [[symbol('warren:ignored-filters'), map(reasons)]]
 }
 
 function answer(
@@ -254,6 +262,7 @@ function answer(
   frame: Attach,
   source: CompositeFields<'source'>,
   offeredCapabilities: readonly string[] | undefined,
+  properties?: AmqpMap,
 ): void {
   const { name, handle, sndSettleMode, target } = frame
   const settled = sndSettleMode === SndSettleMode.settled
@@ -268,6 +277,7 @@ function answer(
     initialDeliveryCount: 0,
     maxMessageSize: frame.maxMessageSize,
     offeredCapabilities,
+    properties,
   })
 }
 

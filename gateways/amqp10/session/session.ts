@@ -5,6 +5,7 @@ import type { ShardEvent } from '../../../shared/bus/control.ts'
 import type { ChannelSink, GatewayLink } from '../../../shared/bus/gateway-port.ts'
 import { NodeWord } from '../../../shared/bus/link.ts'
 import { Outcome } from '../../../shared/bus/wire.ts'
+import { deliveryTimedOut } from '../../../shared/errors.ts'
 import { mixHash, placeQueue } from '../../../shared/placement.ts'
 import { composite } from '../codec/composite.ts'
 import type { FrameDecoder } from '../codec/frame.ts'
@@ -256,6 +257,11 @@ export class Amqp10Session implements ChannelSink, SessionState, PublishingSessi
 
   onError(event: Extract<ShardEvent, { event: 'channelError' }>): void {
     this.fail(fromPeerError(event.error))
+  }
+
+  /** What it holds goes back. */
+  onTimeout(timeoutMs: number): void {
+    this.fail(fromPeerError(deliveryTimedOut(timeoutMs)))
   }
 
   // No global prefetch here.

@@ -2,7 +2,8 @@
 //
 //   content type       content_type, where it is ASCII and a shortstr
 //   correlation data   correlation_id, where it is UTF-8 and a shortstr, else header x-correlation-id
-//   response topic     header x-reply-to-topic, as a routing key
+//   response topic     header x-reply-to-topic, as a routing key; from AMQP 1.0 also a reply-to that is
+//                      an address of amq.topic
 //   message expiry     expiration, in milliseconds
 //   user properties    headers, sorted, each name once
 
@@ -51,9 +52,9 @@ export function basicProperties(
 /** The MQTT 5 properties, without message expiry, of a message that another protocol published. */
 export function mqttProperties(properties: BasicProperties): Uint8Array {
   const writer = new Writer(64)
-  const { contentType, correlationId, headers = [] } = properties
+  const { contentType, correlationId, replyTo, headers = [] } = properties
   if (contentType !== undefined) writeText(writer, PropertyId.contentType, encodeUtf8(contentType))
-  const reply = textValue(headers.find(([key]) => key === replyHeader)?.[1])
+  const reply = textValue(headers.find(([key]) => key === replyHeader)?.[1]) ?? topicOf(replyTo)
   if (reply !== undefined && !/[#+*]/.test(reply)) {
     writeText(writer, PropertyId.responseTopic, encodeUtf8(unfoldTopic(reply)))
   }
@@ -74,6 +75,18 @@ export function mqttProperties(properties: BasicProperties): Uint8Array {
   }
   return writer.finish()
 }
+
+/** The routing key in an AMQP 1.0 address of the topic exchange. */
+function topicOf(replyTo: string | undefined): string | undefined {
+  if (replyTo?.startsWith(topicAddress) !== true) return undefined
+  try {
+    return decodeURIComponent(replyTo.slice(topicAddress.length))
+  } catch {
+    return undefined
+  }
+}
+
+const topicAddress = '/exchanges/amq.topic/'
 
 /** A topic from a routing key. */
 export function unfoldTopic(key: string): string {

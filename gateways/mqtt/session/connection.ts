@@ -9,6 +9,7 @@ import type { PeerError } from '../../../shared/bus/control.ts'
 import type { ChannelSink, GatewayLink } from '../../../shared/bus/gateway-port.ts'
 import { NodeWord } from '../../../shared/bus/link.ts'
 import { DecodeError } from '../../../shared/bytes/decode-error.ts'
+import { deliveryTimedOut } from '../../../shared/errors.ts'
 import type { Session, SessionHost } from '../../host/protocol.ts'
 import { PacketType, Reason } from '../codec/constants.ts'
 import { PacketDecoder } from '../codec/decoder.ts'
@@ -257,6 +258,11 @@ export class MqttConnection implements Session, LoginOwner, ChannelSink {
     this.disconnect(Reason.notAuthorized, error.text)
   }
 
+  /** What it has not acknowledged goes back to its queue. */
+  onTimeout(timeoutMs: number): void {
+    this.disconnect(Reason.implementationSpecific, deliveryTimedOut(timeoutMs).text)
+  }
+
   onWant(): void {
     // There is no global prefetch.
   }
@@ -374,6 +380,8 @@ export class MqttConnection implements Session, LoginOwner, ChannelSink {
     const { departures } = this.hub
     if (resumed !== undefined) departures.cancel(client, resumed.willAt, resumed.endAt)
     this.record = {
+      user: client.user,
+      vhost: client.vhost,
       expirySeconds: client.expirySeconds,
       leftAt: 0,
       willAt: 0,

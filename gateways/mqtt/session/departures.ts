@@ -5,10 +5,12 @@
 
 import { Buffer } from 'node:buffer'
 import type { Client } from './client.ts'
+import type { Deputy } from './deputy.ts'
 import { actFor } from './deputy.ts'
 import type { Hub } from './hub.ts'
-import type { SessionRecord } from './session-rows.ts'
-import { hasExpired, SessionRows } from './session-rows.ts'
+import { forEver } from './ops.ts'
+import type { SessionRecord, StoredSession } from './session-rows.ts'
+import { hasExpired, SessionRows, scanSessions } from './session-rows.ts'
 import type { Will } from './will.ts'
 import { decodeWill, encodeWill } from './will.ts'
 
@@ -32,10 +34,14 @@ export class Departures {
   private next: number
   private looking: boolean
 
+  /** Sessions that a crash has left are still looked for. */
+  private sweeping: boolean
+
   constructor(hub: Hub) {
     this.hub = hub
     this.next = 0
     this.looking = false
+    this.sweeping = true
   }
 
   deadline(): number {
@@ -45,6 +51,8 @@ export class Departures {
   onDeadline(now: number): void {
     this.next = now + lookMs
     if (!this.looking) this.look(now)
+    if (this.sweeping) this.sweep(null)
+    this.sweeping = false
   }
 
   /** The will is published at `at` (ms since 1970), unless `cancel` comes first. */
@@ -109,12 +117,59 @@ export class Departures {
         else deputy.publish(will, () => deputy.close())
         return
       }
-      const rows = new SessionRows(deputy.client)
+      this.endIfExpired(deputy)
+    })
+  }
+
+  /** Ends the session of a client that is gone, if it is time; of one whose end nobody saw, begins it. */
+  private endIfExpired(deputy: Deputy, done: () => void = () => undefined): void {
+    const { client } = deputy
+    const close = (): void => {
+      deputy.close()
+      done()
+    }
+    deputy.claim((claimed) => {
+      if (!claimed) return close()
+      const rows = new SessionRows(client)
       rows.load((record) => {
-        if (record === undefined || !hasExpired(record, this.hub.clock.wall()))
-          return deputy.close()
-        this.end(deputy.client, rows, record, () => deputy.close())
+        const now = this.hub.clock.wall()
+        if (record === undefined) return close()
+        if (hasExpired(record, now)) return this.end(client, rows, record, close)
+        if (record.leftAt !== 0) return close()
+        const endAt = now + record.expirySeconds * 1000
+        rows.save({ ...record, leftAt: now, endAt }, close)
+        this.addEnd(client, endAt)
       })
+    })
+  }
+
+  /**
+   * At the start: sessions that were connected when the node (or their gateway) crashed are left from
+   * now on; what else is overdue ends.
+   */
+  private sweep(after: Uint8Array | null): void {
+    scanSessions(this.hub.keyed, after, (sessions, next) => {
+      const now = this.hub.clock.wall() - lookMs
+      const stale = sessions.filter(
+        ({ record }) =>
+          hasExpired(record, now) || (record.leftAt === 0 && record.expirySeconds < forEver),
+      )
+      const goOn = (): void => {
+        const each = stale.pop()
+        if (each !== undefined) this.tend(each, goOn)
+        else if (next !== null) this.sweep(next)
+      }
+      goOn()
+    })
+  }
+
+  private tend({ clientId, record, vhostId }: StoredSession, done: () => void): void {
+    const { user, vhost } = record
+    const { hub } = this
+    const act = (deputy: Deputy): void => this.endIfExpired(deputy, done)
+    actFor(hub, { user, vhost, clientId }, act, () => {
+      // Its vhost or its user is gone; queues end with the vhost, or when nobody has used them.
+      new SessionRows({ hub, vhostId, clientId }).discard(done)
     })
   }
 

@@ -23,13 +23,20 @@ export interface Absent {
 
 export interface Deputy {
   readonly client: Client
+  /** Goes by the client's id from now on, if nobody does: only then `done(true)`. */
+  claim(done: (claimed: boolean) => void): void
   /** Publishes a will; `done` when it is on its way. */
   publish(will: Will, done: () => void): void
   close(): void
 }
 
-/** Opens a connection in the name of a client; `act` is not called if that may not be. */
-export function actFor(hub: Hub, absent: Absent, act: (deputy: Deputy) => void): void {
+/** Opens a connection in the name of a client; if that may not be, `refused` is called and not `act`. */
+export function actFor(
+  hub: Hub,
+  absent: Absent,
+  act: (deputy: Deputy) => void,
+  refused: () => void = () => undefined,
+): void {
   const { port } = hub
   const host = new NoHost(hub)
   const client: Client = new Client(host, hub, { disconnect: () => undefined }, () => {
@@ -64,6 +71,7 @@ export function actFor(hub: Hub, absent: Absent, act: (deputy: Deputy) => void):
         client_id: absent.clientId,
         reason: reply.error.text,
       })
+      refused()
       return
     }
     const id = reply['vhostId']
@@ -79,6 +87,15 @@ function deputyOf(client: Client): Deputy {
   const inbound = new Inbound(client, new Received(client, (done) => done()))
   return {
     client,
+    claim: (done) => {
+      const op = {
+        op: 'claim',
+        connection: client.slot,
+        name: client.clientId,
+        ifFree: true,
+      } as const
+      ask(client.port, registryShard, op, (reply) => done(reply['claimed'] === true))
+    },
     publish: (will, done) => {
       client.hub.untilDone(() => {
         if (!publishWill(client, inbound, will)) return false

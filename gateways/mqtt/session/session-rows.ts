@@ -16,6 +16,9 @@ import type { Subscription } from './subscription.ts'
 
 /** The row of a session. Times are milliseconds since 1970. */
 export interface SessionRecord {
+  /** Whose it is, and where. */
+  readonly user: string
+  readonly vhost: string
   readonly expirySeconds: number
   /** When its last connection ended; 0: there is one, or the node has crashed. */
   readonly leftAt: number
@@ -30,6 +33,13 @@ export interface SessionRecord {
   readonly received: boolean
   /** Shards on which it has a queue of what shared subscriptions have given it. */
   readonly given: readonly number[]
+}
+
+/** A row of a session, whoever's. */
+export interface StoredSession {
+  readonly vhostId: number
+  readonly clientId: string
+  readonly record: SessionRecord
 }
 
 export interface Mark {
@@ -53,6 +63,7 @@ const released = 'mqtt.released'
 const sent = 'mqtt.sent'
 /** QoS and subscription identifier in front of a message. */
 const sentHeadBytes = 5
+const pageBytes = 16 * 1024
 const nothing = (): void => undefined
 
 export class SessionRows implements Marks {
@@ -60,7 +71,7 @@ export class SessionRows implements Marks {
   private readonly key: Buffer
   private readonly prefix: Buffer
 
-  constructor(client: Client) {
+  constructor(client: Pick<Client, 'clientId' | 'hub' | 'vhostId'>) {
     this.keyed = client.hub.keyed
     this.key = Buffer.from(`${client.vhostId}\0${client.clientId}`)
     this.prefix = Buffer.from(`${client.vhostId}\0${client.clientId}\0`)
@@ -149,6 +160,28 @@ export class SessionRows implements Marks {
   }
 }
 
+/** A page of all sessions; `next` says where to go on. */
+export function scanSessions(
+  keyed: KeyedClient,
+  after: Uint8Array | null,
+  done: (records: readonly StoredSession[], next: Uint8Array | null) => void,
+): void {
+  keyed.scan(sessions, noBytes, null, after, pageBytes, (rows, next) => {
+    const found = rows.flatMap(([key, value]) => {
+      const record = readRecord(value)
+      const [vhostId, clientId] = splitKey(key)
+      return record === undefined || clientId === undefined ? [] : { vhostId, clientId, record }
+    })
+    done(found, next)
+  })
+}
+
+function splitKey(key: Uint8Array): readonly [vhostId: number, clientId: string | undefined] {
+  const text = Buffer.from(key).toString('utf8')
+  const zero = text.indexOf('\0')
+  return [Number(text.slice(0, zero)), zero < 0 ? undefined : text.slice(zero + 1)]
+}
+
 /** Whether a session that was left has expired by `now`. */
 export function hasExpired(record: SessionRecord, now: number): boolean {
   if (record.leftAt === 0 || record.expirySeconds === 0xffff_ffff) return false
@@ -159,6 +192,8 @@ function readRecord(value: Uint8Array | undefined): SessionRecord | undefined {
   const read = parse(value)
   if (read === undefined) return undefined
   return {
+    user: String(read['user'] ?? ''),
+    vhost: String(read['vhost'] ?? ''),
     expirySeconds: Number(read['expirySeconds'] ?? 0),
     leftAt: Number(read['leftAt'] ?? 0),
     willAt: Number(read['willAt'] ?? 0),

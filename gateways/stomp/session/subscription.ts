@@ -5,6 +5,7 @@ import type { ShardEvent } from '../../../shared/bus/control.ts'
 import type { ChannelSink, DeliverySink, GatewayLink } from '../../../shared/bus/gateway-port.ts'
 import { UnackedTags } from '../../../shared/bus/unacked-tags.ts'
 import { deliveryCost, EntryFlag } from '../../../shared/bus/wire.ts'
+import { deliveryTimedOut } from '../../../shared/errors.ts'
 import type { Destination } from '../mapping/destination.ts'
 import { refusal } from '../mapping/failure.ts'
 import type { StompContext } from './context.ts'
@@ -109,6 +110,10 @@ export class Subscription implements DeliverySink, ChannelSink {
 
   onError(event: Extract<ShardEvent, { event: 'channelError' }>): void {
     this.context.fail(refusal(event.error))
+  }
+
+  onTimeout(timeoutMs: number): void {
+    this.context.fail(refusal(deliveryTimedOut(timeoutMs)))
   }
 
   onConfirm(): void {

@@ -55,6 +55,8 @@ export class Subscription implements DeliverySink, Follower {
   private streams: FollowedStreams | undefined
   private stream: FollowedStream | undefined
   private cursor: LogCursor | undefined
+  /** Where something was found that is no chunk: told once. */
+  private damageAt: number
 
   constructor(options: SubscribeOptions, link: GatewayLink, owner: SubscriptionOwner) {
     this.options = options
@@ -68,6 +70,7 @@ export class Subscription implements DeliverySink, Follower {
     this.streams = undefined
     this.stream = undefined
     this.cursor = undefined
+    this.damageAt = -1
   }
 
   /** The shard has agreed. */
@@ -120,8 +123,8 @@ export class Subscription implements DeliverySink, Follower {
         const found = cursor.look(stream.end, streams.window)
         if (found === 'end') break
         if (found === 'damaged') {
-          owner.onDamage(this, `no chunk at ${cursor.position}`)
-          if (!cursor.skipSegment()) break
+          this.tellDamage(cursor.position)
+          if (!cursor.skipDamage(stream.end)) break
           continue
         }
         if (this.isWanted(cursor)) {
@@ -137,6 +140,12 @@ export class Subscription implements DeliverySink, Follower {
       this.attach({ kind: 'first' })
     }
     if (wrote) owner.out.touch()
+  }
+
+  private tellDamage(position: number): void {
+    if (this.damageAt === position) return
+    this.damageAt = position
+    this.owner.onDamage(this, `no chunk at ${position}`)
   }
 
   private attach(from: OffsetSpec): void {

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { StreamSettings } from '../../../core/log/stream-log.ts'
 import { nodeDisk } from '../../../core/store/disk.ts'
-import { scanStream } from '../../../core/store/stream-scan.ts'
+import { inspectSegment, scanStream } from '../../../core/store/stream-scan.ts'
 import { StreamWriter } from '../../../core/store/stream-writer.ts'
 import { chunkHeaderBytes } from '../../../shared/stream/chunk.ts'
 import type { LogFiles, OffsetSpec } from '../../../shared/stream/log-cursor.ts'
@@ -43,6 +43,13 @@ function segments(folder: string): string[] {
   return readdirSync(folder).filter((name) => name.endsWith('.segment'))
 }
 
+/** Turns bytes of a file over. */
+function flip(path: string, at: number, count: number): void {
+  const bytes = readFileSync(path)
+  for (let i = at; i < at + count; i++) bytes[i] = (bytes[i] ?? 0) ^ 0xff
+  writeFileSync(path, bytes)
+}
+
 function lastSegment(folder: string): string {
   return join(folder, segments(folder).at(-1) ?? '')
 }
@@ -56,7 +63,9 @@ function readFrom(folder: string, from: OffsetSpec): number[] {
   const cursor = new LogCursor(files, folder)
   cursor.attach(from, end)
   const found: number[] = []
-  while (cursor.look(end, window) === 'chunk') {
+  for (let at = cursor.look(end, window); at !== 'end'; at = cursor.look(end, window)) {
+    if (at === 'damaged' && !cursor.skipDamage(end)) break
+    if (at === 'damaged') continue
     found.push(cursor.header.firstOffset)
     cursor.pass()
   }
@@ -98,16 +107,23 @@ describe('recovery of a stream', () => {
     'the last chunk twice',
     'a segment that was only begun',
   ])
-  test.each(damages)('keeps all whole chunks: %s', (name, damage) => {
+  const rows = damages.flatMap(([name, damage]) => [
+    [name, 'as it is', damage] as const,
+    [name, 'in a file that had grown ahead', damage] as const,
+  ])
+  test.each(rows)('keeps all whole chunks: %s, %s', (name, where, damage) => {
     const folder = newFolder()
     write(folder, 10).close()
-    damage(lastSegment(folder))
+    const path = lastSegment(folder)
+    truncateSync(path, scanStream(nodeDisk, folder, false).end.position)
+    damage(path)
+    if (where !== 'as it is') writeFileSync(path, Buffer.alloc(700_000), { flag: 'a' })
     const { end, damage: told } = scanStream(nodeDisk, folder, true)
     const whole = lossless.has(name) ? 100 : 90
     expect(end.next).toBe(whole)
     expect(end.lastChunk).toBe(whole - 10)
     expect(told !== undefined).toBe(
-      !['nothing wrong', 'a segment that was only begun'].includes(name),
+      !['nothing wrong', 'zeros behind', 'a segment that was only begun'].includes(name),
     )
     // What follows is written where that ends.
     const writer = write(folder, 1)
@@ -115,6 +131,66 @@ describe('recovery of a stream', () => {
     writer.close()
     const offsets = readFrom(folder, { kind: 'first' })
     expect(offsets).toEqual(Array.from({ length: whole / 10 + 1 }, (_, i) => i * 10))
+  })
+
+  const middles: [string, number, number][] = [
+    ['its data', 500, 1],
+    ['its header', 0, 30],
+    ['its size', 37, 1],
+    ['the checksum', 32, 4],
+  ]
+  test.each(middles)('keeps what is behind a damaged chunk: %s', (_, at, count) => {
+    const folder = newFolder()
+    const settings = { ...unlimited, segmentBytesMax: 1_000_000 }
+    write(folder, 10, { settings, step: 5 }).close()
+    flip(lastSegment(folder), 8 + 4 * 1048 + at, count)
+    const { end, damage } = scanStream(nodeDisk, folder, true)
+    expect(end.next).toBe(100)
+    expect(damage).toMatchObject({ offset: 8 + 4 * 1048, size: 1048, cut: false })
+    write(folder, 1, { settings, now: 2000 }).close()
+    expect(scanStream(nodeDisk, folder, true).end.next).toBe(110)
+    // Where a reader can see that it is no chunk, it goes on behind it; data it has to check itself.
+    const others = [0, 10, 20, 30, 50, 60, 70, 80, 90, 100]
+    expect(readFrom(folder, { kind: 'first' }).filter((offset) => offset !== 40)).toEqual(others)
+  })
+
+  test('cuts off what may be of the commit that was not finished', () => {
+    const folder = newFolder()
+    const settings = { ...unlimited, segmentBytesMax: 1_000_000 }
+    write(folder, 6, { settings, step: 5 }).close()
+    // Four chunks of one commit, of which the disk wrote the first one last.
+    write(folder, 4, { settings, now: 2000 }).close()
+    flip(lastSegment(folder), 8 + 6 * 1048 + 500, 1)
+    const { end, damage } = scanStream(nodeDisk, folder, true)
+    expect(end.next).toBe(60)
+    expect(damage).toMatchObject({ offset: 8 + 6 * 1048, cut: true })
+  })
+
+  test.each([true, false])('keeps aside what it cuts off, verifying or not: %s', (verify) => {
+    const folder = newFolder()
+    const settings = { ...unlimited, segmentBytesMax: 1_000_000 }
+    write(folder, 5, { settings }).close()
+    const path = lastSegment(folder)
+    const at = 8 + 4 * 1048
+    flip(path, at, 30)
+    const before = readFileSync(path)
+    const { end, damage } = scanStream(nodeDisk, folder, verify, join(folder, 'damaged'))
+    expect(end.next).toBe(40)
+    expect(damage).toMatchObject({ offset: at, cut: true })
+    expect(readFileSync(damage?.savedAs ?? '').equals(before.subarray(at))).toBe(true)
+    expect(inspectSegment(nodeDisk, folder, 0)).toMatchObject({ next: 40, size: at, wholeTo: at })
+  })
+
+  test('is cut on a full disk too, where nothing can be kept aside', () => {
+    const folder = newFolder()
+    write(folder, 3).close()
+    writeFileSync(lastSegment(folder), randomBytes(300), { flag: 'a' })
+    const makeFolder = (): void => {
+      throw Object.assign(new Error('full'), { code: 'ENOSPC' })
+    }
+    const { end, damage } = scanStream({ ...nodeDisk, makeFolder }, folder, true, 'nowhere')
+    expect(end.next).toBe(30)
+    expect(damage).toMatchObject({ cut: true, savedAs: undefined })
   })
 
   test('writes a missing index anew', () => {

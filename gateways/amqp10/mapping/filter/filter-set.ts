@@ -4,6 +4,7 @@
 import type { FieldEntry, FieldValue } from '../../../../shared/message/value.ts'
 import type { AmqpMap, AmqpValue } from '../../codec/value.ts'
 import { integerOf, textOf } from '../../codec/value.ts'
+import { FilterFault } from './filter-fault.ts'
 import type { MessageFilter } from './message-filter.ts'
 import { allOf } from './message-filter.ts'
 import type { FilteredSection, PropertyFilter } from './property-filter.ts'
@@ -16,51 +17,88 @@ export interface ParsedFilter {
   readonly messages: MessageFilter | undefined
   /** The filters in place: the client compares them with those that it asked for. */
   readonly effective: AmqpMap | undefined
+  /** The others. */
+  readonly faults: readonly FilterProblem[]
+}
+
+export interface FilterProblem {
+  /** Its key in the set. */
+  readonly name: string
+  readonly reason: string
 }
 
 /**
- * Reads a filter set. Filters that are not understood are left out, not refused; so are a second one
- * of a section, and property filters beside an SQL expression: what is last in the map is taken.
+ * Reads a filter set. Filters that are not understood are left out, not refused (RabbitMQ: its clients
+ * look for them in the answer); so are a second one of a section, and property filters beside an SQL
+ * expression: what is last in the map is taken.
  */
 export function parseFilter(filter: AmqpMap | undefined): ParsedFilter {
-  const table: FieldEntry[] = []
+  const set = new FilterSet()
   const effective: (readonly [AmqpValue, AmqpValue])[] = []
-  const properties: PropertyFilter[] = []
-  let sql: MessageFilter | undefined
+  const faults: FilterProblem[] = []
   // From the end, as RabbitMQ goes through it.
   for (const entry of [...(filter ?? [])].reverse()) {
-    const [key, value] = entry
-    if (value.type !== 'described') continue
-    const argument = argumentOf(value.descriptor, value.value)
-    if (argument !== undefined) table.unshift(argument)
-    else if (textOf(key) === 'sql-filter') {
-      const found = sqlOf(value.descriptor, value.value)
-      if (found === undefined || sql !== undefined || properties.length > 0) continue
-      sql = found
-    } else {
-      const found = propertyFilterOf(value.descriptor, value.value)
-      if (found === undefined || sql !== undefined) continue
-      if (properties.some(({ section }) => section === found.section)) continue
-      properties.push(found)
+    try {
+      set.add(entry)
+      effective.unshift(entry)
+    } catch (error) {
+      if (!(error instanceof FilterFault)) throw error
+      faults.unshift({ name: String(entry[0].value), reason: error.message })
     }
-    effective.unshift(entry)
   }
   return {
-    arguments: table,
-    messages: sql ?? (properties.length > 0 ? allOf(properties) : undefined),
+    arguments: set.arguments,
+    messages: set.messages(),
     effective: filter === undefined ? undefined : effective,
+    faults,
   }
 }
 
-function sqlOf(descriptor: AmqpValue, value: AmqpValue): MessageFilter | undefined {
-  const known = textOf(descriptor) === 'amqp:sql-filter' || integerOf(descriptor) === 0x120
-  return known && value.type === 'utf8' ? parseSqlFilter(value.value) : undefined
+class FilterSet {
+  readonly arguments: FieldEntry[] = []
+  private sql: MessageFilter | undefined
+  private readonly properties: PropertyFilter[] = []
+
+  add([key, value]: AmqpMap[number]): void {
+    if (value.type !== 'described') throw new FilterFault('a filter is a described value')
+    const argument = argumentOf(value.descriptor, value.value)
+    if (argument !== undefined) this.arguments.unshift(argument)
+    else if (textOf(key) === 'sql-filter') this.addSql(value.descriptor, value.value)
+    else this.addProperties(value.descriptor, value.value)
+  }
+
+  messages(): MessageFilter | undefined {
+    return this.sql ?? (this.properties.length > 0 ? allOf(this.properties) : undefined)
+  }
+
+  private addSql(descriptor: AmqpValue, value: AmqpValue): void {
+    const known = textOf(descriptor) === 'amqp:sql-filter' || integerOf(descriptor) === 0x120
+    if (!known) throw new FilterFault('sql-filter is described as amqp:sql-filter')
+    if (value.type !== 'utf8') throw new FilterFault('an expression is a string')
+    const found = parseSqlFilter(value.value)
+    if (this.sql !== undefined || this.properties.length > 0) throw new FilterFault(together)
+    this.sql = found
+  }
+
+  private addProperties(descriptor: AmqpValue, value: AmqpValue): void {
+    const name = textOf(descriptor) ?? integerOf(descriptor) ?? ''
+    const section = SECTIONS.get(name)
+    if (section === undefined) throw new FilterFault(unknownFilter(name))
+    if (value.type !== 'map') throw new FilterFault('a filter of properties is a map')
+    const found = parsePropertyFilter(section, value.value)
+    if (this.sql !== undefined) throw new FilterFault(together)
+    if (this.properties.some((other) => other.section === section)) {
+      throw new FilterFault('there is another filter of the same section')
+    }
+    this.properties.push(found)
+  }
 }
 
-function propertyFilterOf(descriptor: AmqpValue, value: AmqpValue): PropertyFilter | undefined {
-  const section = SECTIONS.get(textOf(descriptor) ?? integerOf(descriptor) ?? '')
-  if (section === undefined || value.type !== 'map') return undefined
-  return parsePropertyFilter(section, value.value)
+const together = 'an SQL expression goes with no other filter of messages'
+
+function unknownFilter(name: string | number): string {
+  if (name === 'amqp:sql-filter' || name === 0x120) return "its name must be 'sql-filter'"
+  return `no filter is described as ${name}`
 }
 
 const SECTIONS: ReadonlyMap<string | number, FilteredSection> = new Map<
@@ -77,17 +115,22 @@ function argumentOf(descriptor: AmqpValue, value: AmqpValue): FieldEntry | undef
   switch (textOf(descriptor)) {
     case 'rabbitmq:stream-offset-spec': {
       const offset = offsetOf(value)
-      return offset === undefined ? undefined : ['x-stream-offset', offset]
+      if (offset === undefined) {
+        throw new FilterFault('an offset is first, last, next, an interval, a time or a number')
+      }
+      return ['x-stream-offset', offset]
     }
     case 'rabbitmq:stream-filter': {
       const values = value.type === 'list' || value.type === 'array' ? value.value : [value]
       const texts = values.map((each) => textOf(each))
-      if (texts.length === 0 || texts.includes(undefined)) return undefined
+      if (texts.length === 0 || texts.includes(undefined)) {
+        throw new FilterFault('values of a stream filter are strings')
+      }
       const fields = texts.map((each): FieldValue => ({ type: 'S', value: each ?? '' }))
       return ['x-stream-filter', { type: 'A', value: fields }]
     }
     case 'rabbitmq:stream-match-unfiltered':
-      if (value.type !== 'boolean') return undefined
+      if (value.type !== 'boolean') throw new FilterFault('match-unfiltered is true or false')
       return ['x-stream-match-unfiltered', { type: 't', value: value.value }]
     default:
       return undefined

@@ -29,14 +29,17 @@ export function parseLike(pattern: string, sign: string | undefined): LikePatter
 
 /**
  * Whether `subject` (FilterValue: UTF-8) is as the pattern says. Goes back to the last `%` only, so
- * that the work is the product of both lengths at most.
+ * that the work is the product of both lengths at most; undefined (unknown) for the few pairs where
+ * that is beyond all measure: a filter must not hold up its thread.
  */
-export function isLike(subject: string, pattern: LikePattern): boolean {
+export function isLike(subject: string, pattern: LikePattern): boolean | undefined {
+  let steps = stepsMin + subject.length * stepsPerByte
   let at = 0
   let to = 0
   let manyAt = -1
   let manyTo = 0
   while (at < subject.length) {
+    if (--steps < 0) return undefined
     const item = to < pattern.length ? (pattern[to] as number) : undefined
     if (item === anyMany) {
       manyAt = at
@@ -56,6 +59,10 @@ export function isLike(subject: string, pattern: LikePattern): boolean {
   while (to < pattern.length && pattern[to] === anyMany) to++
   return to === pattern.length
 }
+
+/** Comparisons: those that any subject may cost, and further ones for each of its bytes. */
+const stepsMin = 1_000_000
+const stepsPerByte = 2
 
 /** Not the first byte of a character. */
 function continues(subject: string, at: number): boolean {

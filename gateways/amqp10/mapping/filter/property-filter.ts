@@ -2,6 +2,7 @@
 // certain values.
 
 import type { AmqpMap, AmqpType, AmqpValue } from '../../codec/value.ts'
+import { FilterFault } from './filter-fault.ts'
 import type { FilterValue } from './filter-value.ts'
 import { equal, textBytes, toFilterValue } from './filter-value.ts'
 import type { FilteredMessage, MessageFilter } from './message-filter.ts'
@@ -13,17 +14,15 @@ export interface PropertyFilter extends MessageFilter {
   readonly section: FilteredSection
 }
 
-/** The filter that `fields` describe; undefined where that is none. */
-export function parsePropertyFilter(
-  section: FilteredSection,
-  fields: AmqpMap,
-): PropertyFilter | undefined {
-  if (fields.length === 0 || fields.length > fieldsMax) return undefined
+/** The filter that `fields` describe. Throws a FilterFault where that is none. */
+export function parsePropertyFilter(section: FilteredSection, fields: AmqpMap): PropertyFilter {
+  if (fields.length === 0 || fields.length > fieldsMax) {
+    throw new FilterFault(`a filter has 1 to ${fieldsMax} fields`)
+  }
   const tests = fields.map(([key, value]) =>
     section === 'properties' ? propertyTest(key, value) : applicationTest(key, value),
   )
-  if (tests.includes(undefined)) return undefined
-  return { section, matches: (message) => tests.every((test) => test?.(message)) }
+  return { section, matches: (message) => tests.every((test) => test(message)) }
 }
 
 type Test = (message: FilteredMessage) => boolean
@@ -34,43 +33,48 @@ type Reference =
   | { readonly kind: 'prefix' | 'suffix'; readonly text: string }
   | { readonly kind: 'equal'; readonly value: FilterValue }
 
-function propertyTest(key: AmqpValue, value: AmqpValue): Test | undefined {
-  if (key.type !== 'symbol') return undefined
+function propertyTest(key: AmqpValue, value: AmqpValue): Test {
+  if (key.type !== 'symbol') throw new FilterFault('names of properties are symbols')
   const place = PROPERTIES.findIndex(([name]) => name === key.value)
   const types = PROPERTIES[place]?.[1]
-  if (types === undefined || !(value.type === 'null' || types.includes(value.type)))
-    return undefined
-  const reference = referenceOf(value)
-  return reference && ((message) => holds(reference, message.property(place)))
+  if (types === undefined) throw new FilterFault(`there is no property '${key.value}'`)
+  if (value.type !== 'null' && !types.includes(value.type)) {
+    throw new FilterFault(`${key.value} cannot be ${value.type}, but ${types.join(' or ')}`)
+  }
+  const reference = referenceOf(key.value, value)
+  return (message) => holds(reference, message.property(place))
 }
 
-function applicationTest(key: AmqpValue, value: AmqpValue): Test | undefined {
-  if (key.type !== 'utf8') return undefined
+function applicationTest(key: AmqpValue, value: AmqpValue): Test {
+  if (key.type !== 'utf8') throw new FilterFault('names of application properties are strings')
   const name = textBytes(key.value)
-  const reference = referenceOf(value)
-  if (reference?.kind === 'any') return (message) => message.hasApplication(name)
-  return reference && ((message) => holds(reference, message.application(name)))
+  const reference = referenceOf(key.value, value)
+  if (reference.kind === 'any') return (message) => message.hasApplication(name)
+  return (message) => holds(reference, message.application(name))
 }
 
-function referenceOf(value: AmqpValue): Reference | undefined {
+function referenceOf(name: string, value: AmqpValue): Reference {
   if (value.type === 'null') return { kind: 'any' }
-  if (value.type === 'utf8') return textReference(value.value)
+  if (value.type === 'utf8') return textReference(name, value.value)
   const wanted = toFilterValue(value)
-  return wanted === undefined ? undefined : { kind: 'equal', value: wanted }
+  if (wanted === undefined) throw new FilterFault(`${name} cannot be compared to a ${value.type}`)
+  return { kind: 'equal', value: wanted }
 }
 
 /**
  * Text with a modifier in front (4.1.1 of the draft). `&` is the draft's sign; `$` that of its
  * revisions before, which some clients write: then only what is a modifier counts as one.
  */
-function textReference(text: string): Reference | undefined {
+function textReference(name: string, text: string): Reference {
   const rest = textBytes(text.slice(3))
   if (text.startsWith('&p:') || text.startsWith('$p:')) return { kind: 'prefix', text: rest }
   if (text.startsWith('&s:') || text.startsWith('$s:')) return { kind: 'suffix', text: rest }
   if (text.startsWith('&&') || text.startsWith('$$')) {
     return { kind: 'equal', value: textBytes(text.slice(1)) }
   }
-  return text.startsWith('&') ? undefined : { kind: 'equal', value: textBytes(text) }
+  if (text.startsWith('&'))
+    throw new FilterFault(`${name}: no modifier begins '${text.slice(0, 3)}'`)
+  return { kind: 'equal', value: textBytes(text) }
 }
 
 function holds(reference: Reference, value: FilterValue): boolean {

@@ -9,11 +9,10 @@ import { readSql } from './sql-lexer.ts'
 import type { SqlNode } from './sql-parser.ts'
 import { parseSql } from './sql-parser.ts'
 
-/** The filter of an expression; undefined where it is none. */
-export function parseSqlFilter(expression: string): MessageFilter | undefined {
-  const tokens = readSql(expression)
-  const node = tokens && parseSql(tokens)
-  return node && { matches: (message) => evaluate(node, message) === true }
+/** The filter of an expression. Throws a FilterFault where it is none. */
+export function parseSqlFilter(expression: string): MessageFilter {
+  const node = parseSql(readSql(expression))
+  return { matches: (message) => evaluate(node, message) === true }
 }
 
 // As deep as there are tokens.

@@ -1,6 +1,7 @@
 // Words of SQL filter expressions (AMQP Filter Expressions 1.0, section 6), in the part of the
 // language that RabbitMQ 4.2 understands.
 
+import { FilterFault } from './filter-fault.ts'
 import type { FilterValue } from './filter-value.ts'
 import { textBytes } from './filter-value.ts'
 import { isControl } from './like-pattern.ts'
@@ -17,21 +18,37 @@ export type SqlToken =
   /** In bytes, as FilteredMessage wants it. */
   | { readonly type: 'application'; readonly name: string }
 
-/** The tokens of an expression; undefined where it has something that is none, or too many. */
-export function readSql(expression: string): readonly SqlToken[] | undefined {
-  if ([...expression].length > charactersMax) return undefined
+export interface SqlTokens {
+  readonly tokens: readonly SqlToken[]
+  /** Where each begins in the expression. */
+  readonly places: readonly number[]
+}
+
+/** The tokens of an expression. Throws a FilterFault for something that is none, and for too many. */
+export function readSql(expression: string): SqlTokens {
+  if ([...expression].length > charactersMax) {
+    throw new FilterFault(`an expression has at most ${charactersMax} characters`)
+  }
   const tokens: SqlToken[] = []
+  const places: number[] = []
   const pattern = new RegExp(TOKEN)
   while (pattern.lastIndex < expression.length) {
+    const at = pattern.lastIndex
     const found = pattern.exec(expression)
-    if (found === null) return undefined
+    if (found === null) throw new FilterFault(`nothing known at character ${at + 1}`)
     const groups = found.groups ?? {}
     if (groups['space'] !== undefined) continue
     const token = tokenOf(found[0], groups)
-    if (token === undefined || tokens.length === tokensMax) return undefined
+    if (token === undefined) {
+      throw new FilterFault(`'${found[0]}' at character ${at + 1} is no field, name or number`)
+    }
+    if (tokens.length === tokensMax) {
+      throw new FilterFault(`an expression has at most ${tokensMax} words and signs`)
+    }
     tokens.push(token)
+    places.push(at)
   }
-  return tokens
+  return { tokens, places }
 }
 
 function tokenOf(
@@ -57,9 +74,10 @@ function tokenOf(
 }
 
 function nameToken(text: string): SqlToken | undefined {
-  if (KEYWORDS.includes(text)) return { type: 'word', text }
-  if (text === 'TRUE' || text === 'FALSE') return { type: 'literal', value: text === 'TRUE' }
-  return RESERVED.includes(text.toLowerCase()) ? undefined : { type: 'application', name: text }
+  const upper = text.toUpperCase()
+  if (KEYWORDS.includes(upper)) return { type: 'word', text: upper }
+  if (upper === 'TRUE' || upper === 'FALSE') return { type: 'literal', value: upper === 'TRUE' }
+  return RESERVED.includes(upper) ? undefined : { type: 'application', name: text }
 }
 
 function sectionField(text: string): SqlToken | undefined {
@@ -88,7 +106,8 @@ function delimitedName(text: string): SqlToken | undefined {
   return { type: 'application', name: textBytes(name) }
 }
 
-// The longest token counts, so the order of the alternatives matters. Keywords are of capitals.
+// The longest token counts, so the order of the alternatives matters. No alternative can match the same
+// bytes in two ways, so that an expression is read in linear time.
 const TOKEN = new RegExp(
   [
     String.raw`(?<space>[ \t\f\n\r]+)`,
@@ -104,13 +123,13 @@ const TOKEN = new RegExp(
   'y',
 )
 
+/** In whatever case, as in RabbitMQ 4.2. */
 const KEYWORDS: readonly string[] = 'AND OR NOT LIKE IN IS NULL ESCAPE UTC'.split(' ')
 
-/** Words of the whole language: not names, in whatever case. */
-const RESERVED: readonly string[] = (
-  'and or not like in is null escape true false exists nan inf lower upper left right substring ' +
-  'utc date'
-).split(' ')
+/** Further words of the whole language: not names either. */
+const RESERVED: readonly string[] = 'EXISTS NAN INF LOWER UPPER LEFT RIGHT SUBSTRING DATE'.split(
+  ' ',
+)
 
 /** RabbitMQ's limits. */
 const charactersMax = 4096

@@ -1,11 +1,12 @@
 // SQL filter expressions (AMQP Filter Expressions 1.0, section 6): from tokens to a tree, by recursive
 // descent. What is loosest comes first: OR, AND, NOT, comparison, + and -, * / %, sign.
 
+import { FilterFault } from './filter-fault.ts'
 import type { FilterValue } from './filter-value.ts'
 import { textBytes } from './filter-value.ts'
 import type { LikePattern } from './like-pattern.ts'
 import { parseLike } from './like-pattern.ts'
-import type { SqlToken } from './sql-lexer.ts'
+import type { SqlToken, SqlTokens } from './sql-lexer.ts'
 
 export type SqlNode =
   | { readonly kind: 'literal'; readonly value: FilterValue }
@@ -22,31 +23,27 @@ export type SqlNode =
   | { readonly kind: 'in'; readonly of: SqlNode; readonly list: readonly SqlNode[] }
   | { readonly kind: 'like'; readonly of: SqlNode; readonly pattern: LikePattern }
 
-/** The tree of an expression; undefined where the tokens are none. */
-export function parseSql(tokens: readonly SqlToken[]): SqlNode | undefined {
-  try {
-    const parser = new Parser(tokens)
-    const node = parser.disjunction()
-    return parser.done() ? node : undefined
-  } catch (error) {
-    if (error instanceof NoExpression) return undefined
-    throw error
-  }
+/** The tree of an expression. Throws a FilterFault where the tokens are none. */
+export function parseSql(read: SqlTokens): SqlNode {
+  const parser = new Parser(read)
+  const node = parser.disjunction()
+  parser.end()
+  return node
 }
-
-class NoExpression extends Error {}
 
 class Parser {
   private readonly tokens: readonly SqlToken[]
+  private readonly places: readonly number[]
   private at: number
 
-  constructor(tokens: readonly SqlToken[]) {
+  constructor({ tokens, places }: SqlTokens) {
     this.tokens = tokens
+    this.places = places
     this.at = 0
   }
 
-  done(): boolean {
-    return this.at === this.tokens.length
+  end(): void {
+    if (this.at < this.tokens.length) this.fail('an operator or the end')
   }
 
   disjunction(): SqlNode {
@@ -76,7 +73,7 @@ class Parser {
     if (operator !== undefined) return { kind: 'compare', operator, left, right: this.sum() }
     if (this.took('IS')) {
       // Of a field, not of an expression.
-      if (this.at !== from + 2 || !isField(left)) throw new NoExpression()
+      if (this.at !== from + 2 || !isField(left)) this.fail('a field alone before IS', from)
       const not = this.took('NOT')
       this.expect('NULL')
       return negated(not, { kind: 'isNull', of: left })
@@ -84,16 +81,17 @@ class Parser {
     const not = this.took('NOT')
     if (this.took('LIKE')) return negated(not, this.like(left))
     if (this.took('IN')) return negated(not, this.in(left))
-    if (not) throw new NoExpression()
+    if (not) this.fail('LIKE or IN')
     return left
   }
 
   private like(of: SqlNode): SqlNode {
     const text = this.string()
     const sign = this.took('ESCAPE') ? this.string() : undefined
-    if (sign !== undefined && [...sign].length !== 1) throw new NoExpression()
+    if (sign !== undefined && [...sign].length !== 1) this.fail('one character', this.at - 1)
     const pattern = parseLike(text, sign)
-    if (pattern === undefined) throw new NoExpression()
+    if (pattern === undefined)
+      this.fail('a pattern without control characters or a sign at its end')
     return { kind: 'like', of, pattern }
   }
 
@@ -151,13 +149,13 @@ class Parser {
       case 'application':
         return { kind: 'application', name: token.name }
       default:
-        throw new NoExpression()
+        return this.fail('a value', this.at - 1)
     }
   }
 
   private string(): string {
     const token = this.tokens[this.at++]
-    if (token?.type !== 'string') throw new NoExpression()
+    if (token?.type !== 'string') return this.fail('a string', this.at - 1)
     return token.text
   }
 
@@ -173,7 +171,13 @@ class Parser {
   }
 
   private expect(word: string): void {
-    if (!this.took(word)) throw new NoExpression()
+    if (!this.took(word)) this.fail(word)
+  }
+
+  private fail(what: string, at = this.at): never {
+    const place = this.places[at]
+    const where = place === undefined ? 'at the end' : `at character ${place + 1}`
+    throw new FilterFault(`${what} expected ${where}`)
   }
 }
 

@@ -175,7 +175,9 @@ describe('property filters', () => {
       [symbol('plain'), utf8('x')],
     ]
     for (const each of wrong) {
-      expect(parseFilter([each])).toEqual({ arguments: [], messages: undefined, effective: [] })
+      const { faults, ...found } = parseFilter([each])
+      expect(found).toEqual({ arguments: [], messages: undefined, effective: [] })
+      expect(faults).toEqual([{ name: String(each[0].value), reason: expect.any(String) }])
     }
   })
 })

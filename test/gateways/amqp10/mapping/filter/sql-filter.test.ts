@@ -2,6 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, it, test } from 'vitest'
+import { FilterFault } from '../../../../../gateways/amqp10/mapping/filter/filter-fault.ts'
 import type { FilterValue } from '../../../../../gateways/amqp10/mapping/filter/filter-value.ts'
 import { isLike, parseLike } from '../../../../../gateways/amqp10/mapping/filter/like-pattern.ts'
 import type { FilteredMessage } from '../../../../../gateways/amqp10/mapping/filter/message-filter.ts'
@@ -66,6 +67,7 @@ describe('a message passes', () => {
     "application_properties.text = 'warren' AND a.five = 5",
     '[a b] = 1 AND [[[x]]] = 1',
     'UTC() = 1800000000000',
+    "text like 'war%' and not (false or text In ('x')) And TRUE",
     '1=1AND(five=5)',
     '\tfive\n=\r5\f',
   ])('%s', (expression) => {
@@ -115,8 +117,8 @@ describe('no expression', () => {
     'five 5',
     '(five = 5',
     'five = 5)',
-    'five and five',
-    'true',
+    'five or',
+    'like',
     'five IS',
     'five IS 5',
     '(five) IS NULL',
@@ -149,16 +151,26 @@ describe('no expression', () => {
     '- - 5 = 5',
     'five ; 5',
   ])('%j', (expression) => {
-    expect(parseSqlFilter(expression)).toBeUndefined()
+    expect(() => parseSqlFilter(expression)).toThrow(FilterFault)
+  })
+
+  it.each([
+    ['five =', 'a value expected at the end'],
+    ['five = 5 5', 'an operator or the end expected at character 10'],
+    ['p.none = 1', "'p.none' at character 1 is no field, name or number"],
+    ['a = 1 AND $', 'nothing known at character 11'],
+    ['a IN (1', ') expected at the end'],
+  ])('%s: %s', (expression, reason) => {
+    expect(() => parseSqlFilter(expression)).toThrow(reason)
   })
 })
 
 it('limits the length and the tokens of an expression', () => {
   const sum = (terms: number): string => `1${' + 1'.repeat(terms - 1)} > 0`
   expect(parseSqlFilter(sum(99))).toBeDefined()
-  expect(parseSqlFilter(sum(100))).toBeUndefined()
+  expect(() => parseSqlFilter(sum(100))).toThrow('at most 200')
   expect(parseSqlFilter(`text = '${'x'.repeat(4087)}'`)).toBeDefined()
-  expect(parseSqlFilter(`text = '${'x'.repeat(4088)}'`)).toBeUndefined()
+  expect(() => parseSqlFilter(`text = '${'x'.repeat(4088)}'`)).toThrow('at most 4096')
   expect(parseSqlFilter(`${'('.repeat(99)}yes${')'.repeat(99)}`)?.matches(message)).toBe(true)
 })
 
@@ -181,5 +193,8 @@ test('LIKE has no pattern that takes long', () => {
   const pattern = parseLike(`${'%a'.repeat(2000)}b`, undefined)
   const from = performance.now()
   expect(pattern && isLike('a'.repeat(20_000), pattern)).toBe(false)
+  const late = parseLike(`%${'a'.repeat(2000)}b%`, undefined)
+  expect(late && isLike('a'.repeat(10_000_000), late)).toBeUndefined()
+  expect(late && isLike(`${'a'.repeat(2000)}b`, late)).toBe(true)
   expect(performance.now() - from).toBeLessThan(5000)
 })

@@ -1,0 +1,56 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { ExpiryRuns } from '../../../core/queue/expiry-runs.ts'
+
+const step = fc.record({
+  /** Later than the one before by so much; negative: earlier. */
+  later: fc.oneof({ weight: 5, arbitrary: fc.constant(0) }, fc.integer({ min: -3, max: 9 })),
+  count: fc.integer({ min: 1, max: 4 }),
+  /** Of those that there are, which are gone then. */
+  gone: fc.array(fc.nat(), { maxLength: 4 }),
+})
+
+test('knows the time of each message that came in order, and of no other', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 120 }), (program) => {
+      const runs = new ExpiryRuns()
+      runs.start()
+      const times = new Map<number, number>()
+      let position = 0
+      let last = -1
+      for (const { later, count, gone } of program) {
+        const at = (last < 0 ? 100 : last) + later
+        for (let i = 0; i < count; i++) {
+          const taken = runs.add(position, at)
+          expect(taken).toBe(at >= last)
+          if (taken) times.set(position, at)
+          position++
+        }
+        last = Math.max(last, at)
+        for (const which of gone) {
+          const dead = [...times.keys()][which % Math.max(1, times.size)]
+          if (dead === undefined) continue
+          times.delete(dead)
+          runs.gone(dead)
+        }
+        for (const [place, time] of times) {
+          expect(runs.at(place)).toBe(time)
+          expect([runs.isDue(place, time - 1), runs.isDue(place, time)]).toEqual([false, true])
+        }
+      }
+    }),
+    { numRuns: 200 },
+  )
+})
+
+test('has no time for what came after it was closed, until it begins again', () => {
+  const runs = new ExpiryRuns()
+  runs.start()
+  runs.add(7, 100)
+  runs.close(8)
+  expect(runs.add(9, 200)).toBe(false)
+  expect([runs.isDue(7, 300), runs.isDue(9, 300)]).toEqual([true, false])
+  runs.start()
+  expect(runs.add(10, 50)).toBe(true)
+  expect([runs.isDue(10, 49), runs.isDue(10, 50)]).toEqual([false, true])
+})
