@@ -23,6 +23,7 @@ import { notThere, removedOnDisk } from './waiting-list.ts'
 
 /** The queue, as its bounds see it. */
 export interface BoundedQueue {
+  readonly settings: QueueSettings
   readonly ready: WaitingList
   /** Of the messages in `ready`, those of the lowest level. */
   readonly lowest: ReadyList
@@ -269,6 +270,7 @@ export class Bounds implements ExpiryOwner, TimerOwner {
     const { ready } = queue
     while (limit.isOver(ready.size())) {
       if (!ready.take()) {
+        if (this.dropStored(limit)) continue
         queue.fetch()
         return
       }
@@ -276,6 +278,20 @@ export class Bounds implements ExpiryOwner, TimerOwner {
       const late = this.isLate(ready.takenPosition)
       queue.die(ready.takenRow, ready.takenPosition, late ? 'expired' : 'maxlen')
     }
+  }
+
+  /** Drops the first message, which is on disk only. False where it has to be read for that. */
+  private dropStored(limit: LengthLimit): boolean {
+    const { queue } = this
+    // Bytes have to be known to count, and a body to be dead-lettered.
+    if (limit.countsBytes || queue.settings.deadLetterExchange !== undefined) return false
+    if (queue.ready !== queue.lowest) return false
+    const { stored } = queue.lowest
+    const position = this.nextStored(stored.diskFrom)
+    if (position >= stored.to || queue.lowest.remove(position, true) !== removedOnDisk) return false
+    stored.skipTo(position + 1)
+    queue.dieOnDisk(position)
+    return true
   }
 
   /** ExpiryOwner. */
