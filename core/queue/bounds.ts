@@ -81,7 +81,7 @@ export class Bounds implements ExpiryOwner, TimerOwner {
     this.queue = queue
     this.context = context
     this.expiry = new ExpiryIndex(context.clock, context.timers, this)
-    this.runs = new ExpiryRuns()
+    this.runs = new ExpiryRuns(context.clock)
     this.at = new Float64Array(1)
     this.limit = undefined
     this.ttlMs = never
@@ -146,10 +146,8 @@ export class Bounds implements ExpiryOwner, TimerOwner {
   // HOT: once per message that waits in a bounded queue
   /** The message of `row`, which was looked at, waits now. */
   queued(row: number, position: number): void {
-    const at = this.at[0] as number
-    if (at !== 0) {
-      if (!this.keepTime(position, at, true) && at < this.runsDue) this.armRuns(at)
-    } else if (this.runs.isOpen()) this.timeless(position)
+    if ((this.at[0] as number) !== 0) this.keepTime(position, true)
+    else if (this.runs.isOpen()) this.timeless(position)
     const { limit } = this
     if (limit === undefined) return
     if (limit.countsBytes) limit.bytes += this.context.messages.bodySize[row] as number
@@ -159,16 +157,15 @@ export class Bounds implements ExpiryOwner, TimerOwner {
   // HOT: once per message that goes straight to a consumer
   /** The message at `position`, which was looked at, was delivered, and may come back. */
   passed(position: number): void {
-    const at = this.at[0] as number
-    if (at !== 0) this.keepTime(position, at, false)
+    if ((this.at[0] as number) !== 0) this.keepTime(position, false)
     else if (this.runs.isOpen()) this.timeless(position)
   }
 
-  /** True when the time has gone to the index. */
-  private keepTime(position: number, at: number, waiting: boolean): boolean {
-    if (position < levelSpan && this.runs.add(position, at)) return false
-    this.expiry.set(position, at, waiting)
-    return true
+  private keepTime(position: number, waiting: boolean): void {
+    const at = this.at[0] as number
+    if (position >= levelSpan || !this.runs.add(position, this.at)) {
+      this.expiry.set(position, at, waiting)
+    } else if (waiting && at < this.runsDue) this.armRuns(at)
   }
 
   /** A message that never expires comes: those behind it may be the first to expire. */
@@ -180,15 +177,15 @@ export class Bounds implements ExpiryOwner, TimerOwner {
   /** A message was taken out of those that wait. True when its time has come: then it must die. */
   taken(row: number, position: number): boolean {
     this.left(row)
-    const { now } = this.context.clock
     if (this.expiry.count > 0) {
+      const { now } = this.context.clock
       const at = this.expiry.at(position)
       if (at !== 0) {
         if (at > now) this.expiry.hide(position)
         return at <= now
       }
     }
-    return position < levelSpan && this.runs.isDue(position, now)
+    return position < levelSpan && this.runs.isDue(position)
   }
 
   /** A message has come back. True when it is too late: then it must die; else it waits again. */

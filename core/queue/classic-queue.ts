@@ -271,8 +271,9 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
       if (ready.levelToRead() >= 0) this.fetch()
       // What comes next is on its way from the disk.
       if (!ready.take()) return
-      if (this.isLate(ready.takenRow, ready.takenPosition)) continue
-      this.sendRow(c, ready.takenRow, ready.takenPosition, ready.takenReturned)
+      const position = ready.takenPosition
+      if (this.isLate(ready.takenRow, position)) continue
+      this.sendRow(c, ready.takenRow, position, ready.takenReturned)
       this.consumers.served(c)
     }
   }
