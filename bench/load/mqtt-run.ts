@@ -12,7 +12,7 @@ import { usageNow } from './result.ts'
 
 /** Messages that are written at once. */
 const BATCH = 500
-/** QoS 0 messages on their way, per publisher. */
+/** QoS 0 messages on their way, per publisher, where `confirm` says nothing else. */
 const DIRECT_WINDOW = 20_000
 /** QoS 1 messages without a PUBACK, where `confirm` says nothing else. */
 const ACK_WINDOW = 1000
@@ -98,8 +98,8 @@ class Publishing {
     this.#size = one.length
     this.#batch = Buffer.concat(Array.from({ length: batch }, () => one))
     this.#idAt = packetIdAt(one, topic)
-    this.#window =
-      options.qos === 0 ? DIRECT_WINDOW : options.confirm > 0 ? options.confirm : ACK_WINDOW
+    const preset = options.qos === 0 ? DIRECT_WINDOW : ACK_WINDOW
+    this.#window = options.confirm > 0 ? options.confirm : preset
     this.published = 0
     this.#given = 0
     this.#movedAt = 0

@@ -47,7 +47,7 @@ export type LoadOptions = {
   /** 'auto', 'single', or how many deliveries one `multiple` ack covers. */
   readonly ack: string
   readonly prefetch: number
-  /** Unconfirmed publishes allowed per producer; 0: no confirms. */
+  /** Unconfirmed publishes allowed per producer; 0: no confirms. Of mode `mqtt`: its window. */
   readonly confirm: number
   /** Over all producers; 0: as fast as the broker takes them. */
   readonly rate: number

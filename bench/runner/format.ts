@@ -9,6 +9,7 @@ export function formatValue(value: number | undefined, unit: Unit): string {
     return value < 1000 ? `${Math.round(value)} us` : `${significant(value / 1000)} ms`
   }
   if (unit === 'MB') return `${Math.round(value)} MB`
+  if (unit === 'KB') return `${significant(value)} KB`
   if (unit === 's') return `${significant(value)} s`
   if (unit === 'x') return `${significant(value)} x`
   if (value >= 1e6) return `${significant(value / 1e6)} M ${unit}`

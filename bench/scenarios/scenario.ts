@@ -14,7 +14,7 @@ export type Metric = {
   readonly target?: Target
 }
 
-export type Unit = 'MB' | 'msg/s' | 'rounds/s' | 'us' | 's' | 'x'
+export type Unit = 'KB' | 'MB' | 'msg/s' | 'rounds/s' | 'us' | 's' | 'x'
 
 /** A promise about the first broker's value, or about its ratio to the second one's. */
 export type Target = {

@@ -43,6 +43,13 @@ export interface Disk {
   freeBytes(path: string): number
 }
 
+/** The disk is full, or so is our share of it: what was refused may be taken later. */
+export function isNoSpace(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && noSpaceCodes.has(String(error.code))
+}
+
+const noSpaceCodes: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT'])
+
 /** O_RDWR | O_CREAT, without truncation. */
 const createFlags: number = constants.O_RDWR | constants.O_CREAT
 

@@ -9,6 +9,7 @@ import { pack, unpack } from '../../shared/bus/control.ts'
 import { Doorbell } from '../../shared/bus/doorbell.ts'
 import { NodeWord } from '../../shared/bus/link.ts'
 import type { ThreadReport } from '../../shared/bus/mail.ts'
+import { nodeDisk } from './disk.ts'
 import { Keyed } from './keyed.ts'
 import { Metadata, MetadataError } from './metadata.ts'
 import type {
@@ -21,6 +22,8 @@ import type {
 } from './metadata-mail.ts'
 import { changesPerPart } from './metadata-mail.ts'
 
+/** A write that stopped short has left less than this. */
+const shortWriteBytes: number = 1024 * 1024
 /** A full disk is tried again this often. */
 const retryMs = 1000
 
@@ -155,11 +158,15 @@ function readKeyed({ request, op: packed }: KeyedRead): void {
 
 /**
  * Nothing was written. A full or read-only disk may be written to again; after any other error, like
- * that of a sync, no write can be trusted.
+ * that of a sync, no write can be trusted. LMDB calls a write that a full disk took a part of an input or
+ * output error: what was committed before is on other pages, so that is a full disk too.
  */
 function onFailure(opened: Metadata, error: unknown): void {
   const text = error instanceof Error ? error.message : String(error)
-  if (!/no space left|quota exceeded|read-only file system/i.test(text)) {
+  const isRefusal =
+    /no space left|quota exceeded|read-only file system/i.test(text) ||
+    (/input\/output error/i.test(text) && nodeDisk.freeBytes(dataDir) < shortWriteBytes)
+  if (!isRefusal) {
     report({ report: 'failed', text: `the metadata in ${dataDir} cannot be written: ${text}` })
     return
   }

@@ -8,7 +8,9 @@
 
 import { randomInt } from 'node:crypto'
 import {
+  accessSync,
   closeSync,
+  constants,
   existsSync,
   fsyncSync,
   openSync,
@@ -18,7 +20,7 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { warrenVersion } from '../../shared/version.ts'
 import { lockDirectory } from './directory-lock.ts'
 import { makeFolder, syncFolder } from './disk.ts'
@@ -96,7 +98,7 @@ export async function openDataDirectory(
   } catch (error) {
     release()
     if (error instanceof DataDirectoryError) throw error
-    throw new DataDirectoryError(`data directory ${path} cannot be used: ${textOf(error)}`)
+    throw new DataDirectoryError(`data directory ${path} cannot be used: ${causeOf(path, error)}`)
   }
 }
 
@@ -181,6 +183,28 @@ function writeFile(folder: string, name: string, text: string): void {
   }
   renameSync(aside, join(folder, name))
   syncFolder(folder)
+}
+
+/** What errors of a disk mean that is not written to; of others, what they say. */
+function causeOf(path: string, error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  // Node says ENOENT of a folder that it cannot make on a read-only file system.
+  const found = code === 'ENOENT' ? refusalAbove(path) : code
+  if (found === 'EROFS') return 'its file system is read-only'
+  if (found === 'EACCES') return 'it may not be written to by this user'
+  return textOf(error)
+}
+
+/** Why nothing can be made in the nearest folder above `path` that there is. */
+function refusalAbove(path: string): unknown {
+  let at = path
+  while (!existsSync(at) && dirname(at) !== at) at = dirname(at)
+  try {
+    accessSync(at, constants.W_OK)
+    return undefined
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code
+  }
 }
 
 function textOf(error: unknown): string {

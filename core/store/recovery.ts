@@ -23,6 +23,7 @@
 import { join } from 'node:path'
 import { BlockReader } from './block-reader.ts'
 import type { Disk } from './disk.ts'
+import { isNoSpace } from './disk.ts'
 import type { Replay } from './replay.ts'
 import { hasBegun } from './wal.ts'
 import {
@@ -258,17 +259,24 @@ export class WalRecovery {
     }
   }
 
+  /** Where the bytes are kept; undefined where a full disk has no room for them, which stops no start. */
   private save(file: number, offset: number, bytes: Buffer): string | undefined {
     const { disk, aside } = this.place
     if (aside === undefined) return undefined
     const path = join(aside, `${walFileName(file)}-${offset}`)
-    disk.makeFolder(aside)
-    const fd = disk.open(path, true)
     try {
-      disk.write(fd, bytes, bytes.length, 0)
-      disk.sync(fd)
-    } finally {
-      disk.close(fd)
+      disk.makeFolder(aside)
+      const fd = disk.open(path, true)
+      try {
+        disk.write(fd, bytes, bytes.length, 0)
+        disk.sync(fd)
+      } finally {
+        disk.close(fd)
+      }
+    } catch (error) {
+      if (!isNoSpace(error)) throw error
+      disk.remove(path)
+      return undefined
     }
     return path
   }

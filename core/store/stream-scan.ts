@@ -30,6 +30,7 @@ import {
   writeU64,
 } from '../../shared/stream/chunk.ts'
 import type { Disk } from './disk.ts'
+import { isNoSpace } from './disk.ts'
 import { StreamTracking } from './stream-tracking.ts'
 
 /** One segment, as retention judges it. */
@@ -184,8 +185,22 @@ function eachIndexRecord(
   }
 }
 
-/** Copies the bytes [from, to) of `fd` to a file at `path`, and syncs it. */
-function copyRest(disk: Disk, fd: number, from: number, to: number, path: string): void {
+/**
+ * Copies the bytes [from, to) of `fd` to a file at `path`, and syncs it. False where a full disk has no
+ * room for it, which stops no start.
+ */
+function copyRest(disk: Disk, fd: number, from: number, to: number, path: string): boolean {
+  try {
+    copyBytes(disk, fd, from, to, path)
+    return true
+  } catch (error) {
+    if (!isNoSpace(error)) throw error
+    disk.remove(path)
+    return false
+  }
+}
+
+function copyBytes(disk: Disk, fd: number, from: number, to: number, path: string): void {
   disk.makeFolder(dirname(path))
   const piece = Buffer.allocUnsafeSlow(Math.min(to - from, windowBytes))
   const copy = disk.open(path, true)
@@ -305,9 +320,10 @@ class SegmentScan {
       try {
         if (!this.isZero(fd, size)) {
           const name = `stream-${basename(folder)}-${basename(path)}-${position}`
-          const savedAs = aside === undefined ? undefined : join(aside, name)
           // Chunks that were whole may lie behind one that is not.
-          if (savedAs !== undefined) copyRest(disk, fd, position, size, savedAs)
+          const kept = aside === undefined ? undefined : join(aside, name)
+          const isKept = kept !== undefined && copyRest(disk, fd, position, size, kept)
+          const savedAs = isKept ? kept : undefined
           this.damage = { path, offset: position, size: size - position, cut: true, savedAs }
         }
         disk.truncate(fd, position)

@@ -74,6 +74,14 @@ stream_go() {
   (cd "$here/go-stream" && go build -o "$work/go-stream" . && "$work/go-stream")
 }
 
+stream_java() {
+  stream_port
+  (cd "$here/java-stream" &&
+    mvn --quiet --batch-mode "-Dbuild.dir=$work/java-stream" package dependency:build-classpath \
+      "-Dmdep.outputFile=$work/java-stream.classpath" &&
+    java -cp "$work/java-stream/stream-check-1.jar:$(cat "$work/java-stream.classpath")" StreamCheck)
+}
+
 mqtt_port() {
   if [ -z "${MQTT_PORT:-}" ]; then
     MQTT_PORT=$(sed -n 's/.*listening: mqtt on .*:\([0-9]*\)$/\1/p' "$work/broker.log" 2>/dev/null)
@@ -183,7 +191,7 @@ clients=("$@")
 if [ ${#clients[@]} = 0 ]; then
   clients=(pika aio_pika dead_letters stomp_py stream_py tutorials go_client java_client c_client)
   clients+=(proton go_amqp10 java_amqp10)
-  clients+=(stream_go)
+  clients+=(stream_go stream_java)
   clients+=(paho_py paho_go paho_c mosquitto_tools)
 fi
 for client in "${clients[@]}"; do

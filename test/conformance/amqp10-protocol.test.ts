@@ -248,6 +248,14 @@ describeBrokers('AMQP 1.0', (use) => {
     })
   })
 
+  it('a receiver that would settle second is told that it settles first', async () => {
+    const { peer, address } = await withQueue()
+    const reply = await peer.attachReceiver(1, address, 0, { rcvSettleMode: 1 })
+    expect(reply.rcvSettleMode).toBe(0)
+    expect(reply.source).toBeDefined()
+    peer.destroy()
+  })
+
   describe('publishing', () => {
     it('accepts what is routed, in one disposition for many', async () => {
       const { peer, address } = await withQueue()
@@ -615,13 +623,13 @@ describeBrokers('AMQP 1.0', (use) => {
 describeBrokers(
   'AMQP 1.0, what takes its time',
   (use) => {
-    it('refuses a wrong password with an outcome, after a while', async () => {
+    it.concurrent('refuses a wrong password with an outcome, after a while', async () => {
       const peer = new Amqp10Peer(use().broker)
       await expect(peer.login({ password: 'wrong' })).rejects.toThrow('sasl-outcome 1')
       await peer.gone()
     })
 
-    it('keeps a connection alive that asks for it', async () => {
+    it.concurrent('keeps a connection alive that asks for it', async () => {
       const peer = await Amqp10Peer.open(use().broker, { open: { idleTimeOut: 1000 } })
       await eventually('an empty frame', () => peer.heartbeats > 0)
       peer.destroy()

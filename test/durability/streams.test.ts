@@ -1,6 +1,7 @@
 // A broker with streams is killed under load and started again: what was confirmed is there, in order,
 // once per publishing id, and progress that was stored is known.
 
+import { readdirSync, statSync } from 'node:fs'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -74,6 +75,54 @@ it('leaves out what is damaged, says so, and gives all the rest', async () => {
     await rm(dataDir, { recursive: true, force: true })
   }
 })
+
+it('keeps to its limit under load, and all within it', { timeout: 60_000 }, async () => {
+  const dataDir = await mkdtemp(join(tmpdir(), 'warren-streams-'))
+  const broker = await start(dataDir, 0)
+  try {
+    const [limit, segment] = [200_000, 40_000]
+    const connection = await connectAmqp(`amqp://127.0.0.1:${broker.port}`)
+    const channel = await connection.createConfirmChannel()
+    await channel.assertQueue('limited', {
+      arguments: {
+        'x-queue-type': 'stream',
+        'x-max-length-bytes': limit,
+        'x-stream-max-segment-size-bytes': segment,
+      },
+    })
+    const body = Buffer.alloc(200, 'x')
+    const count = 5000
+    let most = 0
+    for (let i = 0; i < count; i++) {
+      body.writeUInt32BE(i)
+      channel.sendToQueue('limited', Buffer.from(body))
+      if (i % 50 < 49) continue
+      // 50 messages are the largest chunk.
+      await channel.waitForConfirms()
+      if (i % 250 === 249) most = Math.max(most, sizeOfSegments(dataDir))
+    }
+    expect(most).toBeLessThanOrEqual(limit + segment)
+    expect(most).toBeGreaterThan(limit)
+    const { messageCount } = await channel.checkQueue('limited')
+    const bodies = await bodiesOf(broker, 'limited', messageCount)
+    const numbers = bodies.map((text) => Buffer.from(text, 'latin1').readUInt32BE(0))
+    const first = count - messageCount
+    expect(numbers).toEqual(Array.from({ length: messageCount }, (_, i) => first + i))
+    expect(messageCount * 200).toBeGreaterThan(limit / 2)
+    await connection.close()
+  } finally {
+    await broker.stop()
+    await rm(dataDir, { recursive: true, force: true })
+  }
+})
+
+function sizeOfSegments(dataDir: string): number {
+  const files = readdirSync(dataDir, { recursive: true, encoding: 'utf8' })
+  const segments = files.filter((name) => name.endsWith('.segment') && name.includes('streams'))
+  // One may go between the look at the folder and that at its size.
+  const sizes = segments.map((name) => statSync(join(dataDir, name), { throwIfNoEntry: false }))
+  return sizes.reduce((sum, stat) => sum + (stat?.size ?? 0), 0)
+}
 
 /** The one segment of the one stream. */
 async function segmentOf(dataDir: string): Promise<string> {
@@ -163,7 +212,7 @@ async function bodiesOf(broker: Broker, queue: string, count: number): Promise<s
   const bodies: string[] = []
   const take = (message: Parameters<Parameters<typeof channel.consume>[1]>[0]): void => {
     if (message === null) return
-    bodies.push(message.content.toString())
+    bodies.push(message.content.toString('latin1'))
     channel.ack(message)
   }
   await channel.consume(queue, take, { arguments: { 'x-stream-offset': 'first' } })

@@ -52,7 +52,8 @@ function checkAttach(frame: Attach): AmqpError | undefined {
   if ((unsettled ?? []).length > 0 || frame.incompleteUnsettled === true) {
     return amqpError(Condition.notImplemented, 'Link recovery not supported')
   }
-  if (frame.rcvSettleMode === 1 && sndSettleMode !== 1) {
+  // A receiver that asks for it is answered `first` (RabbitMQ 4.3).
+  if (!role && frame.rcvSettleMode === 1 && sndSettleMode !== 1) {
     return amqpError(Condition.notImplemented, 'rcv-settle-mode second not supported')
   }
   if (!role && initialDeliveryCount === undefined) {

@@ -23,13 +23,15 @@ interface Delivery {
 
 /** Messages that a member takes over and has not completed, at most. */
 const openMax = 20
+const noQueues: readonly string[] = []
 
 export class Handover {
   private readonly client: Client
   private readonly owner: HandoverOwner
-  private readonly queues: readonly string[]
+  /** By shard; empty before the first is needed. */
+  private queues: readonly string[]
   /** Shards whose queue is declared and consumed. */
-  private readonly opened: Set<number>
+  private readonly opened: number[]
   /** Not taken over yet. */
   private readonly waiting: Delivery[]
   private open: number
@@ -37,19 +39,23 @@ export class Handover {
   constructor(client: Client, owner: HandoverOwner) {
     this.client = client
     this.owner = owner
-    this.queues = givenQueues(client.vhost, client.clientId, client.port.shardCount)
-    this.opened = new Set()
+    this.queues = noQueues
+    this.opened = []
     this.waiting = []
     this.open = 0
   }
 
   /** Makes ready for a shared subscription whose queue is on `shard`. */
   prepare(shard: number, done: (error: PeerError | undefined) => void): void {
-    if (this.opened.has(shard)) return done(undefined)
+    const { client } = this
+    if (this.opened.includes(shard)) return done(undefined)
+    if (this.queues.length === 0) {
+      this.queues = givenQueues(client.vhost, client.clientId, client.port.shardCount)
+    }
     const queue = this.queues[shard] as string
-    declareQueue(this.client, queue, true, 'classic', ({ error }) => {
+    declareQueue(client, queue, true, 'classic', ({ error }) => {
       if (error !== undefined) return done(error)
-      this.opened.add(shard)
+      this.opened.push(shard)
       this.owner.onGiven(shard, () => {
         this.owner.consumeGiven(queue, shard, () => done(undefined))
       })

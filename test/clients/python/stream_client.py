@@ -9,7 +9,9 @@ from rstream import (
     CompressionType,
     Consumer,
     ConsumerOffsetSpecification,
+    FilterConfiguration,
     OffsetNotFound,
+    OffsetSpecification,
     OffsetType,
     Producer,
     SuperStreamConsumer,
@@ -85,6 +87,73 @@ async def stores_offsets(stream):
     await consumer.close()
 
 
+async def begins_at_offsets(stream):
+    for at in (0, 123, 499):
+        offset = ConsumerOffsetSpecification(OffsetType.OFFSET, at)
+        expected = [f"m{i}" for i in range(at, 500)]
+        assert await read(stream, offset, 500 - at) == expected, at
+
+
+async def takes_each_id_once(stream):
+    async with Producer(**LOGIN) as producer:
+        await producer.create_stream(stream, exists_ok=True)
+        for i in [1, 2, 3, 2, 3, 4]:
+            body = message(f"m{i}")
+            body.publishing_id = i
+            await producer.send_wait(stream, body, publisher_name="writer")
+    first = ConsumerOffsetSpecification(OffsetType.FIRST)
+    assert await read(stream, first, 4) == ["m1", "m2", "m3", "m4"]
+
+
+async def filters(stream):
+    async def value(got):
+        return got.application_properties["fruit"]
+
+    async with Producer(**LOGIN, filter_value_extractor=value) as producer:
+        await producer.create_stream(stream, exists_ok=True)
+        for fruit in ("apple", "pear", "apple"):
+            body = AMQPMessage(body=bytes(fruit, "utf-8"), application_properties={"fruit": fruit})
+            # Confirmed one by one, each is a chunk of its own.
+            await producer.send_wait(stream, body)
+    first = ConsumerOffsetSpecification(OffsetType.FIRST)
+    wanted = FilterConfiguration(values_to_filter=["apple"], match_unfiltered=False)
+    assert await read(stream, first, 2, filter_input=wanted) == ["apple", "apple"]
+
+
+async def one_is_active(stream):
+    """Of two consumers of a name the second one is served when the first one has gone."""
+    bodies = {0: [], 1: []}
+    consumers = []
+
+    async def begin(is_active, context):
+        return OffsetSpecification(OffsetType.OFFSET, 490)
+
+    for i in range(2):
+        consumer = Consumer(**LOGIN)
+        await consumer.start()
+        await consumer.subscribe(
+            stream=stream,
+            callback=lambda got, context, i=i: bodies[i].append(got.body),
+            decoder=amqp_decoder,
+            properties={"single-active-consumer": "true", "name": "group", "super-stream": ""},
+            consumer_update_listener=begin,
+        )
+        consumers.append(consumer)
+        await until(lambda: len(bodies[0]) == 10)
+    assert bodies[1] == [], "two consumers were active"
+    await consumers[0].close()
+    await until(lambda: len(bodies[1]) == 10)
+    await consumers[1].close()
+
+
+async def until(condition):
+    for _ in range(1000):
+        if condition():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("not in time")
+
+
 async def has_super_streams(name):
     async def key(got):
         return got.application_properties["id"]
@@ -127,7 +196,11 @@ def creation():
 async def main():
     run = uuid.uuid4().hex[:8]
     await publishes_and_reads(f"py-{run}")
+    await begins_at_offsets(f"py-{run}")
     await stores_offsets(f"py-{run}")
+    await one_is_active(f"py-{run}")
+    await takes_each_id_once(f"py-once-{run}")
+    await filters(f"py-filters-{run}")
     await takes_batches(f"py-batches-{run}")
     await has_super_streams(f"py-super-{run}")
     print("rstream: all well")

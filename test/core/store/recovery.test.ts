@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { afterEach, describe, expect, test } from 'vitest'
 import { BlockBuilder } from '../../../core/store/block-builder.ts'
+import type { Disk } from '../../../core/store/disk.ts'
+import { nodeDisk } from '../../../core/store/disk.ts'
 import { blockHeaderBytes, crcFrom } from '../../../core/store/wal-format.ts'
 import { Outcome } from '../../../shared/bus/wire.ts'
 import {
@@ -30,6 +32,14 @@ function publishEach(store: StoreBench, queue: number, bodies: readonly string[]
 /** A store whose log keeps everything, so that there is something to damage. */
 function keeping(folder: string): StoreBench {
   return new StoreBench(folder, [1, 2], { retires: false })
+}
+
+/** Works on paths but those that end in `name`, for which there is no space. */
+function fullFor(name: string, work: (path: string) => void): (path: string) => void {
+  return (path) => {
+    if (path.endsWith(name)) throw Object.assign(new Error('full'), { code: 'ENOSPC' })
+    work(path)
+  }
 }
 
 function firstFile(folder: string): string {
@@ -186,6 +196,19 @@ describe('recovery finds', () => {
       expect(found.length).toBeGreaterThanOrEqual(atLeast)
       expect(found.length).toBeLessThanOrEqual(atLeast + 1)
     }
+  })
+
+  test('a torn tail on a full disk: the start goes on, and what is cut is told', () => {
+    const folder = newFolder()
+    publishEach(keeping(folder), 1, ['a', 'b'])
+    const file = firstFile(folder)
+    damage(file, (bytes) => {
+      bytes[(blockOffsets(file).at(-1) ?? 0) + 60] = 77
+    })
+    const disk: Disk = { ...nodeDisk, makeFolder: fullFor('damaged', nodeDisk.makeFolder) }
+    const after = new StoreBench(folder, [1], { retires: false, disk })
+    expect(after.drain(1)).toEqual(['a'])
+    expect(after.reports[0]).toMatchObject({ level: 'warn', fields: { savedAs: undefined } })
   })
 
   test('damage in the middle: only the damaged block is lost, and it is moved aside', () => {

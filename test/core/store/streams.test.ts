@@ -181,6 +181,18 @@ describe('recovery of a stream', () => {
     expect(inspectSegment(nodeDisk, folder, 0)).toMatchObject({ next: 40, size: at, wholeTo: at })
   })
 
+  test('is cut on a full disk too, where nothing can be kept aside', () => {
+    const folder = newFolder()
+    write(folder, 3).close()
+    writeFileSync(lastSegment(folder), randomBytes(300), { flag: 'a' })
+    const makeFolder = (): void => {
+      throw Object.assign(new Error('full'), { code: 'ENOSPC' })
+    }
+    const { end, damage } = scanStream({ ...nodeDisk, makeFolder }, folder, true, 'nowhere')
+    expect(end.next).toBe(30)
+    expect(damage).toMatchObject({ cut: true, savedAs: undefined })
+  })
+
   test('writes a missing index anew', () => {
     const folder = newFolder()
     write(folder, 10).close()

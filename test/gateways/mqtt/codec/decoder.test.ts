@@ -14,7 +14,7 @@ import { DecodeError } from '../../../../shared/bytes/decode-error.ts'
 type Read = Readonly<Record<string, unknown>>
 
 /** What our decoder makes of `chunks`. */
-function decode(chunks: readonly Buffer[], version: 4 | 5, sizeMax = 1 << 28): Read[] {
+function decode(chunks: readonly Buffer[], version: 3 | 4 | 5, sizeMax = 1 << 28): Read[] {
   const decoder = new PacketDecoder(sizeMax)
   const scan = new PropertyScan()
   const found: Read[] = []
@@ -53,7 +53,7 @@ function readPacket(decoder: PacketDecoder, type: number, scan: PropertyScan): R
 }
 
 /** What mqtt-packet makes of a PUBLISH or an acknowledgement. */
-function reference(bytes: Buffer, version: 4 | 5): Read {
+function reference(bytes: Buffer, version: 3 | 4 | 5): Read {
   const parsing = parser({ protocolVersion: version })
   let read: Read = {}
   parsing.on('packet', (packet) => {
@@ -88,7 +88,7 @@ const text = fc.string({ unit: 'binary', maxLength: 20 }).filter((each) => {
 })
 const packetId = fc.integer({ min: 1, max: 65535 })
 
-function publishes(version: 4 | 5): fc.Arbitrary<Packet> {
+function publishes(version: 3 | 4 | 5): fc.Arbitrary<Packet> {
   return fc
     .record({
       cmd: fc.constant('publish' as const),
@@ -118,7 +118,7 @@ function publishes(version: 4 | 5): fc.Arbitrary<Packet> {
     })) as unknown as fc.Arbitrary<Packet>
 }
 
-function acknowledgements(version: 4 | 5): fc.Arbitrary<Packet> {
+function acknowledgements(version: 3 | 4 | 5): fc.Arbitrary<Packet> {
   return fc
     .record({
       cmd: fc.constantFrom('puback', 'pubrec', 'pubrel', 'pubcomp'),
@@ -131,7 +131,107 @@ function acknowledgements(version: 4 | 5): fc.Arbitrary<Packet> {
     }) as unknown as fc.Arbitrary<Packet>
 }
 
-describe.each([4, 5] as const)('version %i', (version) => {
+/** A packet of every type that a client can send. */
+function packetsOf(protocolVersion: 3 | 4 | 5): Packet[] {
+  return [
+    {
+      cmd: 'connect',
+      protocolId: protocolVersion === 3 ? 'MQIsdp' : 'MQTT',
+      protocolVersion,
+      clean: true,
+      clientId: 'client',
+      keepalive: 10,
+      username: 'u',
+      password: Buffer.from('p'),
+      will: { topic: 'w', payload: Buffer.from('x'), qos: 1, retain: true },
+    },
+    { cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'a/#', qos: 1 }] },
+    { cmd: 'unsubscribe', messageId: 1, unsubscriptions: ['a', 'b/+'] },
+    { cmd: 'disconnect' },
+    { cmd: 'pingreq' },
+    { cmd: 'publish', topic: 't', payload: 'x', qos: 2, messageId: 3, dup: true, retain: false },
+    { cmd: 'puback', messageId: 3 },
+    { cmd: 'pubrec', messageId: 3 },
+    { cmd: 'pubrel', messageId: 3 },
+    { cmd: 'pubcomp', messageId: 3 },
+  ]
+}
+
+const userProperties = { a: 'b', c: ['d', 'e'] }
+const reason = { reasonCode: 0x92, properties: { reasonString: 'why', userProperties } }
+/** Those of MQTT 5 with all that they can have. */
+const packetsOf5: Packet[] = [
+  {
+    cmd: 'connect',
+    protocolId: 'MQTT',
+    protocolVersion: 5,
+    clean: false,
+    clientId: 'client',
+    keepalive: 10,
+    properties: {
+      sessionExpiryInterval: 100,
+      receiveMaximum: 10,
+      maximumPacketSize: 1000,
+      topicAliasMaximum: 5,
+      requestResponseInformation: true,
+      requestProblemInformation: false,
+      userProperties,
+      authenticationMethod: 'm',
+      authenticationData: Buffer.from('data'),
+    },
+    will: {
+      topic: 'w',
+      payload: Buffer.from('x'),
+      qos: 2,
+      retain: false,
+      properties: {
+        willDelayInterval: 5,
+        payloadFormatIndicator: true,
+        messageExpiryInterval: 10,
+        contentType: 'text',
+        responseTopic: 'r',
+        correlationData: Buffer.from('c'),
+        userProperties,
+      },
+    },
+  },
+  {
+    cmd: 'subscribe',
+    messageId: 1,
+    subscriptions: [{ topic: '$share/g/a', qos: 2, nl: false, rap: true, rh: 2 }],
+    properties: { subscriptionIdentifier: 200, userProperties },
+  },
+  { cmd: 'unsubscribe', messageId: 1, unsubscriptions: ['a'], properties: { userProperties } },
+  {
+    cmd: 'disconnect',
+    reasonCode: 4,
+    properties: { sessionExpiryInterval: 5, reasonString: 'bye', userProperties },
+  },
+  {
+    cmd: 'auth',
+    reasonCode: 0x18,
+    properties: { authenticationMethod: 'm', authenticationData: Buffer.from('d') },
+  },
+  { cmd: 'puback', messageId: 3, ...reason, reasonCode: 0x10 },
+  { cmd: 'pubrec', messageId: 3, ...reason, reasonCode: 0x10 },
+  { cmd: 'pubrel', messageId: 3, ...reason },
+  { cmd: 'pubcomp', messageId: 3, ...reason },
+]
+
+test.each([3, 4, 5] as const)(
+  'every packet of version %i is read as mqtt-packet reads it',
+  (version) => {
+    for (const packet of [...packetsOf(version), ...(version === 5 ? packetsOf5 : [])]) {
+      const bytes = generate(packet, { protocolVersion: version })
+      const [read] = decode([bytes], version)
+      expect(read?.['type']).toBe((bytes[0] as number) >> 4)
+      if (read?.['cmd'] !== undefined) expect(read['cmd']).toBe(packet.cmd)
+      else expect(read).toMatchObject(reference(bytes, version))
+    }
+  },
+)
+
+describe.each([3, 4, 5] as const)('version %i', (version) => {
   test('the hot packets are what mqtt-packet reads, however they are split', () => {
     const packets = fc.array(fc.oneof(publishes(version), acknowledgements(version)), {
       maxLength: 5,
@@ -201,24 +301,7 @@ describe.each([4, 5] as const)('version %i', (version) => {
   })
 
   test('well-formed packets with a byte changed end in packets or a DecodeError', () => {
-    const bases: Packet[] = [
-      {
-        cmd: 'connect',
-        protocolId: 'MQTT',
-        protocolVersion: version,
-        clean: true,
-        clientId: 'client',
-        keepalive: 10,
-        username: 'u',
-        password: Buffer.from('p'),
-        will: { topic: 'w', payload: Buffer.from('x'), qos: 1, retain: true },
-      },
-      { cmd: 'subscribe', messageId: 1, subscriptions: [{ topic: 'a/#', qos: 1 }] },
-      { cmd: 'unsubscribe', messageId: 1, unsubscriptions: ['a', 'b/+'] },
-      { cmd: 'disconnect' },
-      { cmd: 'pingreq' },
-      { cmd: 'publish', topic: 't', payload: 'x', qos: 2, messageId: 3, dup: true, retain: false },
-    ]
+    const bases = [...packetsOf(version), ...(version === 5 ? packetsOf5 : [])]
     const changed = fc.tuple(
       fc.constantFrom(...bases),
       fc.nat(200),
@@ -234,7 +317,7 @@ describe.each([4, 5] as const)('version %i', (version) => {
           if (!(error instanceof DecodeError)) throw error
         }
       }),
-      { numRuns: 4000 },
+      { numRuns: 6000 },
     )
   })
 })
