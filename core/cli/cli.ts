@@ -1,6 +1,7 @@
 // Commands and flags. Exit codes: 0 done, 1 the broker could not start or run, 2 a mistake in the
 // command line or the configuration, 70 a shard crashed. `check-data` has its own (see its help).
 
+import { readFileSync, writeFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { warrenVersion } from '../../shared/version.ts'
 import type { ConfigSources, LoadedConfig } from '../config/load.ts'
@@ -100,7 +101,6 @@ async function docs({ write: file }: { readonly write?: string }): Promise<void>
     process.stdout.write(`${renderDocs()}\n`)
     return
   }
-  const { readFileSync, writeFileSync } = await import('node:fs')
   const text = insertDocs(readFileSync(file, 'utf8'))
   if (text !== undefined) writeFileSync(file, text)
   else program().error(`${file}: no ${docsMarkers.start} and ${docsMarkers.end}`)

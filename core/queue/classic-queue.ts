@@ -514,18 +514,12 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
       this.drop(row, position)
       return
     }
-    if (this.atLeastOnce() && this.shelve(row, position, reason)) return
+    if (this.atLeastOnce() && position !== nowhere) {
+      this.counts?.setDying(position, reason)
+      if (this.dyingCount >= dyingMax && this.levels.shelve(row, position)) return
+    }
     this.dyingCount++
     this.context.deaths.add(this, row, position, reason)
-  }
-
-  /** Notes that a message is dying. True when too many are: it stays, out of memory if need be, until fewer are. */
-  private shelve(row: number, position: number, reason: DeathReason): boolean {
-    if (position === nowhere) return false
-    this.counts?.setDying(position, reason)
-    if (this.dyingCount < dyingMax || !this.isLogged(position)) return false
-    this.levels.at(position)?.shelf.put(row, position)
-    return true
   }
 
   /** RabbitMQ: only where publishers are refused rather than messages dropped. */

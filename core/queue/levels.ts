@@ -74,6 +74,13 @@ export class Levels {
     this.at(position)?.shelf.lapse(position)
   }
 
+  /** Too many are dying: the message stays, out of memory if need be, until fewer are. False for one that is not logged. */
+  shelve(row: number, position: number): boolean {
+    if (!this.isLogged(position)) return false
+    this.at(position)?.shelf.put(row, position)
+    return true
+  }
+
   /** The level of a position. */
   at(position: number): Backlog | undefined {
     return this.backlogs[levelOf(position)]

@@ -5,6 +5,7 @@ import type { RegistrySettings } from '../topology/decision.ts'
 import { compilePattern } from '../topology/name-matcher.ts'
 import type { AdminOp } from '../topology/registry-op.ts'
 import type { Topology } from '../topology/topology.ts'
+import { vhostDefaults } from './configured-defaults.ts'
 import type { RegistryDesk } from './registry-desk.ts'
 
 type DefaultUser = Config['default_users'][number]
@@ -27,6 +28,8 @@ export function registrySettings(
     connectionCountMax: finite(config.max_connections),
     queueCountMax: finite(config.cluster_queue_limit),
     exchangeCountMax: finite(config.cluster_exchange_limit),
+    vhostCountMax: finite(config.vhost_max),
+    vhostDefaults: vhostDefaults(config),
     // Such names are answered by their own shard, before the registry is asked (see ControlDesk).
     replyQueueExists: () => false,
   }

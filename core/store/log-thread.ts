@@ -118,12 +118,13 @@ export class LogThread {
   turn(): 'busy' | 'idle' | 'waiting' | 'failed' {
     const { background, streams } = this.parts
     let any = false
+    let committed = false
     let waits = false
     try {
       if (this.ring.look()) {
         waits = this.canWait()
         if (!waits) this.commit()
-        any = !waits
+        committed = !waits
       }
     } catch (error) {
       this.recoverFrom(error)
@@ -137,10 +138,12 @@ export class LogThread {
     if (streams.announce()) any = true
     if (this.wal !== undefined && background.step(this.wal, this.written)) any = true
     if (background.failure !== undefined) this.tell(background.failure)
-    else if (any && this.troubled) {
+    else if ((any || committed) && this.troubled) {
       this.troubled = false
       this.parts.onRelief()
     }
+    // Of a commit the shard knows: each ring may wake it.
+    if (committed && !any) return 'busy'
     if (!any) {
       if (this.wal?.prepare() === true) return 'busy'
       return waits ? 'waiting' : 'idle'

@@ -11,6 +11,7 @@ import type { UserRecord } from './records.ts'
 import { noSuch, preconditionFailed } from './refusals.ts'
 import type { AccessOp, Authenticate, OpenChannel, OpenConnection } from './registry-op.ts'
 import type { TopologyChange } from './topology-change.ts'
+import { defaultsFor } from './vhost-defaults.ts'
 
 type Admin<K extends AccessOp['op']> = Extract<AccessOp, { readonly op: K }>
 
@@ -63,6 +64,11 @@ export function openUserChannel(context: RegistryContext, op: OpenChannel): Deci
 export function addVhost(context: RegistryContext, op: Admin<'addVhost'>): Decision {
   if (op.name === '') return refused(preconditionFailed('a vhost needs a name'))
   if (context.topology.vhosts.has(op.name)) return unchanged()
+  const { vhostCountMax, vhostDefaults } = context.settings
+  if (vhostCountMax !== undefined && context.topology.vhosts.size >= vhostCountMax) {
+    const limit = `vhost limit of ${vhostCountMax} is reached`
+    return refused(preconditionFailed(`cannot create vhost '${op.name}': ${limit}`))
+  }
   const id = context.nextId()
   const changes: TopologyChange[] = [
     {
@@ -87,7 +93,7 @@ export function addVhost(context: RegistryContext, op: Admin<'addVhost'>): Decis
       arguments: [],
     })
   }
-  return decided(changes)
+  return decided([...changes, ...defaultsFor(vhostDefaults, id, op.name)])
 }
 
 export function changeVhost(context: RegistryContext, op: Admin<'changeVhost'>): Decision {

@@ -4,6 +4,7 @@ import type { PeerError } from '../../shared/errors.ts'
 import type { QueueRecord, QueueTypeName } from './records.ts'
 import type { Topology } from './topology.ts'
 import type { TopologyChange } from './topology-change.ts'
+import type { VhostDefaults } from './vhost-defaults.ts'
 
 /** The fields of an answer, as the op's comment in shared/bus/control.ts names them. */
 export type Reply = Readonly<Record<string, unknown>>
@@ -46,6 +47,9 @@ export interface RegistrySettings {
   /** `cluster_queue_limit`, `cluster_exchange_limit`; undefined: no limit. */
   readonly queueCountMax: number | undefined
   readonly exchangeCountMax: number | undefined
+  /** `vhost_max`; undefined: no limit. */
+  readonly vhostCountMax?: number | undefined
+  readonly vhostDefaults?: VhostDefaults
 }
 
 /** What each decision sees. */

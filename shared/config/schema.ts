@@ -6,6 +6,7 @@
 import { mqttSettings } from './mqtt-settings.ts'
 import type { SettingTable, SettingValue } from './setting.ts'
 import { streamSettings } from './stream-settings.ts'
+import { vhostSettings } from './vhost-settings.ts'
 
 const ownSettings = {
   'listeners.tcp': {
@@ -657,8 +658,12 @@ const ownSettings = {
 } as const
 
 /** The table, with literal types. */
-export const settings: typeof ownSettings & typeof mqttSettings & typeof streamSettings = {
+export const settings: typeof ownSettings &
+  typeof vhostSettings &
+  typeof mqttSettings &
+  typeof streamSettings = {
   ...ownSettings,
+  ...vhostSettings,
   ...mqttSettings,
   ...streamSettings,
 }

@@ -139,6 +139,8 @@ aio_pika() { python_ready && "$work/python/bin/python" "$here/python/aio_pika_cl
 
 dead_letters() { python_ready && "$work/python/bin/python" "$here/python/dead_letters.py"; }
 
+queue_features() { python_ready && "$work/python/bin/python" "$here/python/queue_features.py"; }
+
 tutorials() {
   python_ready && "$work/python/bin/python" "$root/test/tutorials/python/run_all.py"
 }
@@ -189,7 +191,7 @@ passed=0
 failed=0
 clients=("$@")
 if [ ${#clients[@]} = 0 ]; then
-  clients=(pika aio_pika dead_letters stomp_py stream_py tutorials go_client java_client c_client)
+  clients=(pika aio_pika dead_letters queue_features stomp_py stream_py tutorials go_client java_client c_client)
   clients+=(proton go_amqp10 java_amqp10)
   clients+=(stream_go stream_java)
   clients+=(paho_py paho_go paho_c mosquitto_tools)

@@ -1,8 +1,13 @@
 // Who may do what by MQTT, where a client gets its vhost from, and what keeps clients in bounds.
 
+import { connect as connectTls } from 'node:tls'
+import { connect as amqpConnect } from 'amqplib'
+import type { IClientOptions } from 'mqtt'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { AdminCommand, Broker } from '../support/broker.ts'
 import { startWarren } from '../support/broker.ts'
+import type { Certificates } from '../support/certificates.ts'
+import { makeCertificates } from '../support/certificates.ts'
 import { connectPacket, MqttClients, name } from '../support/mqtt-clients.ts'
 import { eventually } from '../support/wait.ts'
 
@@ -204,15 +209,12 @@ describe('with limits', () => {
     expect((await raw.packet('suback')).granted).toEqual([0x87, 0, 0x87, 1])
   })
 
-  test('without credentials there is no way in', async () => {
+  test('without credentials there is no way in, and who says nothing is not waited for', async () => {
     const raw = await clients.raw(5)
+    const silent = await clients.raw(5)
     raw.send(connectPacket(5, { username: undefined, password: undefined }))
+    await silent.untilClosed()
     expect((await raw.packet('connack')).reasonCode).toBe(0x86)
-  })
-
-  test('a client that says nothing is not waited for', async () => {
-    const raw = await clients.raw(5)
-    await raw.untilClosed()
   })
 
   test('messages for a client that does not read are dropped, and it still works', async () => {
@@ -236,25 +238,105 @@ describe('with limits', () => {
   })
 })
 
-test('an address that sends malformed packets is refused for a while', async () => {
-  const settings = ['shards=1', 'mqtt.ban_after=2', 'mqtt.ban_time=1000']
-  const broker = await startWarren({ listen: ['mqtt'], settings })
-  const clients = new MqttClients(broker)
-  for (let i = 0; i < 2; i++) {
-    const raw = await clients.raw()
-    raw.write(Buffer.from([0x10, 2, 0, 0]))
-    await raw.untilClosed()
-  }
-  const refused = await clients.raw()
-  await refused.untilClosed()
-  await eventually('the ban ends', async () => {
-    const raw = await clients.raw()
-    raw.send(connectPacket(4))
-    return await raw.packet('connack').then(
-      () => true,
-      () => false,
-    )
+describe('over TLS, strictly', () => {
+  let certificates: Certificates
+  let broker: Broker
+  let clients: MqttClients
+  beforeAll(async () => {
+    certificates = makeCertificates('device')
+    const settings = [
+      'shards=1',
+      'mqtt.ban_after=2',
+      'mqtt.ban_time=1000',
+      'mqtt.slow_consumer_limit=64KiB',
+      'mqtt.slow_consumer_policy=disconnect',
+      `ssl_options.cacertfile=${certificates.caFile}`,
+      `ssl_options.certfile=${certificates.serverCertFile}`,
+      `ssl_options.keyfile=${certificates.serverKeyFile}`,
+      'ssl_options.verify=verify_peer',
+      'ssl_options.fail_if_no_peer_cert=false',
+      'ssl_cert_login_from=common_name',
+      'mqtt.ssl_cert_login=true',
+      'mqtt.ssl_cert_client_id_from=distinguished_name',
+    ]
+    broker = await startWarren({ listen: ['mqtt/ssl'], admin: true, settings })
+    clients = new MqttClients(broker)
+    await addUser(broker, 'device', '.*', '.*')
+    await must(broker, { op: 'addVhost', name: 'fleet' })
+    const all = { configure: '.*', write: '.*', read: '.*' }
+    for (const user of ['device', 'guest']) {
+      await must(broker, { op: 'setPermissions', user, vhost: 'fleet', ...all })
+    }
+    const value = { device: 'fleet' }
+    await must(broker, { op: 'setGlobalParameter', name: 'mqtt_default_vhosts', value })
+  }, 30_000)
+  afterEach(() => clients.tidy())
+  afterAll(async () => {
+    await broker.stop()
+    certificates.remove()
   })
-  await clients.tidy()
-  await broker.stop()
-}, 30_000)
+
+  const url = (): string => `mqtts://127.0.0.1:${broker.portOf('mqtt/ssl')}`
+  const withCertificate = (clientId: string): IClientOptions => {
+    const { ca, clientCert: cert, clientKey: key } = certificates
+    const nobody = { username: undefined, password: undefined } as object
+    return { protocolVersion: 5, clientId, ca, cert, key, ...nobody }
+  }
+
+  test('a certificate says the user, the vhost and the client id', async () => {
+    const device = await clients.connect(withCertificate('CN=device,O=test'), url())
+    await device.client.subscribeAsync('w', { qos: 1 })
+    const amqp = await amqpConnect(`amqp://guest:guest@127.0.0.1:${broker.port}/fleet`)
+    const channel = await amqp.createConfirmChannel()
+    channel.publish('amq.topic', 'w', Buffer.from('in its vhost'), { persistent: true })
+    await channel.waitForConfirms()
+    await amqp.close()
+    expect(await device.got(1)).toEqual(['w in its vhost 1'])
+    await expect(clients.connect(withCertificate('another'), url())).rejects.toThrow(/Not auth/)
+  })
+
+  test('a client that does not read is disconnected, where the policy says so', async () => {
+    const slow = await clients.connect(withCertificate('CN=device,O=test'), url())
+    await slow.client.subscribeAsync('slow')
+    slow.client.stream.pause()
+    let closed = false
+    slow.client.on('close', () => {
+      closed = true
+    })
+    const amqp = await amqpConnect(`amqp://guest:guest@127.0.0.1:${broker.port}/fleet`)
+    const channel = await amqp.createConfirmChannel()
+    const body = Buffer.alloc(60_000, 1)
+    await eventually('it is disconnected', async () => {
+      for (let i = 0; i < 50; i++) channel.publish('amq.topic', 'slow', body)
+      await channel.waitForConfirms()
+      return broker.process?.output().includes('the client reads too slowly') === true
+    })
+    await amqp.close()
+    slow.client.stream.resume()
+    await eventually('its connection is closed', () => closed)
+  })
+
+  test('an address that sends malformed packets is refused for a while', async () => {
+    const { ca } = certificates
+    const attempt = (bytes: Uint8Array): Promise<string> => {
+      return new Promise((resolve) => {
+        const socket = connectTls({ port: broker.portOf('mqtt/ssl'), host: '127.0.0.1', ca })
+        let got = ''
+        socket.on('secureConnect', () => socket.write(bytes))
+        socket.on('data', (data: Buffer) => {
+          got = data.toString('hex')
+          socket.destroy()
+        })
+        socket.on('error', () => undefined)
+        socket.on('close', () => resolve(got))
+      })
+    }
+    const malformed = Buffer.from([0x10, 2, 0, 0])
+    const unnamed = Buffer.from([0x10, 12, 0, 4, 77, 81, 84, 84, 4, 0, 0, 0, 0, 0])
+    // What is well-formed has an answer.
+    expect(await attempt(unnamed)).toBe('20020002')
+    for (let i = 0; i < 2; i++) expect(await attempt(malformed)).toBe('')
+    expect(await attempt(unnamed)).toBe('')
+    await eventually('the ban ends', async () => (await attempt(unnamed)) === '20020002')
+  })
+})

@@ -16,11 +16,13 @@ interface Node {
 }
 
 let dataDir = ''
+/** Among settings: the broker takes operators' commands. */
+const withAdmin = 'cluster_name=admin'
 const running: Broker[] = []
 
 async function start(...settings: readonly string[]): Promise<Node> {
   if (dataDir === '') dataDir = mkdtempSync(join(tmpdir(), 'warren-durability-'))
-  const broker = await startWarren({ dataDir, settings })
+  const broker = await startWarren({ dataDir, settings, admin: settings.includes(withAdmin) })
   running.push(broker)
   return { broker, clients: new Clients(broker) }
 }
@@ -135,6 +137,48 @@ describe.each([
     await third.clients.connect({ user: 'late', password: 'secret', vhost: 'two' })
   })
 })
+
+test('a paused queue stays paused, and a new vhost has what the configuration says, after kill -9', async () => {
+  const settings = [
+    withAdmin,
+    'vhost_max=3',
+    'default_limits.vhosts.few.pattern=^small',
+    'default_limits.vhosts.few.max_queues=1',
+    'default_policies.operator.ttl.vhost_pattern=^small',
+    'default_policies.operator.ttl.queue_pattern=^t',
+    'default_policies.operator.ttl.message_ttl=60000',
+  ]
+  const first = await start(...settings)
+  const channel = await first.clients.confirmChannel()
+  await channel.assertQueue('paused')
+  channel.sendToQueue('paused', Buffer.from('m'), { persistent: true })
+  await channel.waitForConfirms()
+  await first.broker.admin({ op: 'pauseQueue', vhost: '/', queue: 'paused' })
+  for (const name of ['small', 'large']) await first.broker.admin({ op: 'addVhost', name })
+  const full = await first.broker.admin({ op: 'addVhost', name: 'another' })
+  expect(full.error?.text).toContain('vhost limit of 3 is reached')
+  await kill(first)
+  const { broker, clients } = await start(...settings)
+  const status = await broker.admin({ op: 'queueStatus', vhost: '/', queue: 'paused' })
+  expect(status).toMatchObject({ paused: true, messages: 1 })
+  expect(await getOne(await clients.channel(), 'paused')).toBeUndefined()
+  await broker.admin({ op: 'resumeQueue', vhost: '/', queue: 'paused' })
+  const got = await eventually('it goes on', async () => getOne(await clients.channel(), 'paused'))
+  expect(got.content.toString()).toBe('m')
+  const policies = await broker.admin({ op: 'listPolicies', operator: true })
+  expect(policies['items']).toEqual([
+    {
+      vhost: 'small',
+      name: 'ttl',
+      pattern: '^t',
+      'apply-to': 'queues',
+      definition: { 'message-ttl': 60_000 },
+      priority: 0,
+    },
+  ])
+  const limits = await broker.admin({ op: 'listVhostLimits' })
+  expect(limits['items']).toEqual([{ vhost: 'small', value: { 'max-queues': 1 } }])
+}, 60_000)
 
 test('kill -9 right after declare-ok, bind-ok and delete-ok takes nothing back', async () => {
   for (let round = 0; round < 3; round++) {

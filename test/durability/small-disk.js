@@ -1,5 +1,6 @@
 // Preloaded into a broker (node --import): the disk is as the file WARREN_SMALL_DISK says: 'roomy'
-// (what it is), 'low' (1 MB is free), or 'full' (nothing is, and the files of shards take no writes).
+// (what it is), 'low' (1 MB is free), or 'refusing' (the files of shards take no writes, as beyond a
+// quota, which does not show in what is free).
 
 import fs from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
@@ -18,8 +19,7 @@ function refuse() {
 
 async function statfs(path, options) {
   const found = await real.statfs(path, options)
-  if (how() === 'roomy') return found
-  return { ...found, bavail: how() === 'low' ? Math.floor(1e6 / found.bsize) : 0 }
+  return how() === 'low' ? { ...found, bavail: Math.floor(1e6 / found.bsize) } : found
 }
 
 function openSync(path, flags, mode) {
@@ -30,7 +30,7 @@ function openSync(path, flags, mode) {
 }
 
 function writeSync(fd, ...rest) {
-  if (shardFiles.has(fd) && how() === 'full') refuse()
+  if (shardFiles.has(fd) && how() === 'refusing') refuse()
   return real.writeSync(fd, ...rest)
 }
 

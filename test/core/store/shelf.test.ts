@@ -78,8 +78,8 @@ describe('at-least-once without a place to go', () => {
         store.pass(25)
       }
       expect(dying.length).toBe(dyingMax)
-      // What one piece of a file brings may wait beside those.
-      expect(store.state.messages.count).toBeLessThan(dyingMax + 700)
+      // Beside those, what one piece of a file brings may wait, and what is in the log only.
+      expect(store.state.messages.count).toBeLessThan(dyingMax + 1500)
       expect(queue.readyCount()).toBe(0)
       expect(store.state.timers.count).toBe(0)
       const buried = bury(store, dying)
