@@ -1,5 +1,5 @@
 /**
- * Streams. Mode `log`: one stream, published and read at once by the stream protocol. Mode `replay`: a
+ * Streams. Mode `log`: a stream, published and read at once by the stream protocol, or several. Mode `replay`: a
  * stream of `messages` messages is filled by that protocol, then read from its beginning by AMQP
  * 0-9-1; what counts is the reading.
  */
@@ -29,36 +29,53 @@ type Counters = {
   readonly bytesRead: number
 }
 
-/** Publishes and reads for a while. */
+/** Publishes and reads for a while; with `queues` above 1, to as many streams, each with its publisher. */
 export async function runLog(options: LoadOptions): Promise<LoadResult> {
   const startedAt = performance.now()
-  const stream = options.run
-  const publisher = await openLogClient(options)
-  await publisher.ask(LogKey.create, [text(stream), u32(0)])
+  const streams = Array.from({ length: options.queues }, (_, i) =>
+    i === 0 ? options.run : `${options.run}-${i}`,
+  )
+  const publishers: LogClient[] = []
+  for (const stream of streams) {
+    const publisher = await openLogClient(options)
+    await publisher.ask(LogKey.create, [text(stream), u32(0)])
+    publishers.push(publisher)
+  }
   const consumers: LogClient[] = []
   for (let i = 0; i < options.consumers; i++) {
     const consumer = await openLogClient(options)
-    await consumer.subscribe(stream, 'next', CREDIT)
+    await consumer.subscribe(options.run, 'next', CREDIT)
     consumers.push(consumer)
   }
-  const filling = await startFilling(publisher, options, stream, Number.POSITIVE_INFINITY)
+  const fillings: Filling[] = []
+  for (const [i, publisher] of publishers.entries()) {
+    const stream = streams[i] ?? options.run
+    fillings.push(await startFilling(publisher, options, stream, Number.POSITIVE_INFINITY))
+  }
   const setupSeconds = (performance.now() - startedAt) / 1000
   const counters = (): Counters => ({
     usage: usageNow(),
-    delivered: consumers.reduce((sum, { scanner }) => sum + scanner.delivered, 0),
-    published: filling.published(),
-    confirmed: publisher.scanner.confirmed,
-    bytesRead: consumers.reduce((sum, { bytesRead }) => sum + bytesRead, 0),
+    delivered: sum(consumers, ({ scanner }) => scanner.delivered),
+    published: sum(fillings, (filling) => filling.published()),
+    confirmed: sum(publishers, ({ scanner }) => scanner.confirmed),
+    bytesRead: sum(consumers, ({ bytesRead }) => bytesRead),
   })
   await sleep(options.warmup * 1000)
   const before = counters()
   await sleep(options.seconds * 1000)
   const after = counters()
-  filling.stop()
-  const failure = [publisher, ...consumers].find((client) => client.failure !== undefined)?.failure
+  for (const filling of fillings) filling.stop()
+  const failure = [...publishers, ...consumers].find((client) => client.failure)?.failure
+  const refused = sum(publishers, ({ scanner }) => scanner.refused)
   for (const consumer of consumers) consumer.end()
-  await deleteStream(publisher, stream)
-  return result('log', before, after, setupSeconds, failure, publisher.scanner.refused)
+  for (const [i, publisher] of publishers.entries()) {
+    await deleteStream(publisher, streams[i] ?? options.run)
+  }
+  return result('log', before, after, setupSeconds, failure, refused)
+}
+
+function sum<T>(all: readonly T[], of: (one: T) => number): number {
+  return all.reduce((total, one) => total + of(one), 0)
 }
 
 /** Fills a stream, then reads it by AMQP. */

@@ -23,6 +23,23 @@ const replay: Scenario = {
   },
 }
 
+/** What a sync for each stream costs: a frame of 100 messages is under way to each of fifty. */
+const many: Scenario = {
+  name: 'stream-many',
+  metrics: [
+    {
+      id: 'rate',
+      title: '50 streams, 16 B, 100 unconfirmed messages to each',
+      unit: 'msg/s',
+      better: 'more',
+    },
+  ],
+  run: async (context) => {
+    const load = { mode: 'log', size: 16, queues: 50, confirm: 100, consumers: 0 } as const
+    return { rate: (await context.load(load)).confirmedPerS }
+  },
+}
+
 export const streamScenarios: readonly Scenario[] = [
   throughputScenario(
     'stream-16b',
@@ -34,5 +51,6 @@ export const streamScenarios: readonly Scenario[] = [
     mode: 'log',
     size: 1024,
   }),
+  many,
   replay,
 ]

@@ -12,7 +12,7 @@ const usageExitCode = 2
 interface ConfigOptions {
   readonly config?: string
   readonly dataDir?: string
-  readonly set: readonly string[]
+  readonly set?: readonly string[]
 }
 
 /** Runs one `warren` command line; sets the process's exit code. `start` returns once it is ready. */
@@ -32,7 +32,9 @@ function program(): Command {
     .helpOption('-h, --help', 'print this help')
     .showHelpAfterError('(warren --help shows the commands)')
     .exitOverride()
-  withConfigOptions(root.command('start').description('run the broker')).action(start)
+  withConfigOptions(root.command('start').description('run the broker'))
+    .addHelpText('after', startExample)
+    .action(start)
   root
     .command('check-data')
     .description('read a whole data directory that no broker uses, and say what it finds')
@@ -54,11 +56,11 @@ function program(): Command {
 }
 
 function withConfigOptions(command: Command): Command {
-  const collect = (value: string, before: readonly string[]): string[] => [...before, value]
+  const collect = (value: string, before: readonly string[] = []): string[] => [...before, value]
   return command
     .option('-c, --config <file>', 'configuration file in the syntax of rabbitmq.conf')
     .option('-d, --data-dir <dir>', 'folder for everything kept on disk (setting data_dir)')
-    .option('-s, --set <key=value>', 'any setting; may be given many times', collect, [])
+    .option('-s, --set <key=value>', 'any setting; may be given many times', collect)
 }
 
 async function start(options: ConfigOptions): Promise<void> {
@@ -67,6 +69,11 @@ async function start(options: ConfigOptions): Promise<void> {
   const { runNode } = await import('../supervisor/node.ts')
   await runNode(loaded)
 }
+
+const startExample = `
+Without options: AMQP on 5672, MQTT, STOMP and streams on their usual ports, user guest with password
+guest. Another port: warren start --set listeners.tcp.default=5673
+All settings: warren config show`
 
 const checkDataExitCodes = `
 Exit codes:
@@ -110,7 +117,7 @@ async function docs({ write: file }: { readonly write?: string }): Promise<void>
 async function load(options: ConfigOptions): Promise<LoadedConfig | undefined> {
   const { loadConfig } = await import('../config/load.ts')
   const { ConfigError } = await import('../config/resolution.ts')
-  const { config: file, dataDir, set } = options
+  const { config: file, dataDir, set = [] } = options
   const sources: ConfigSources = { file, dataDir, set, env: process.env }
   try {
     return loadConfig(sources)

@@ -68,6 +68,15 @@ it('leaves out what is damaged, says so, and gives all the rest', async () => {
     try {
       expect(await bodiesOf(second, 'damaged', 2)).toEqual(['message 0', 'message 3'])
       expect(second.process?.output()).toContain('a part of a stream cannot be read')
+      // Data goes to these as it is: they have its checksum.
+      const streams = await client(second)
+      const bodies: string[] = []
+      await streams.declareConsumer({ stream: 'damaged', offset: Offset.first() }, (message) => {
+        bodies.push(message.content.toString())
+      })
+      await eventually('the last one has come', () => bodies.at(-1) === 'message 3')
+      expect([bodies.length, bodies[0]]).toEqual([3, 'message 0'])
+      await streams.close()
     } finally {
       await second.stop()
     }

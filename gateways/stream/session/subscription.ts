@@ -128,7 +128,11 @@ export class Subscription implements DeliverySink, Follower {
           continue
         }
         if (this.isWanted(cursor)) {
-          this.send(cursor, stream, streams)
+          if (!this.send(cursor, stream, streams)) {
+            this.tellDamage(cursor.position)
+            if (!cursor.skipDamage(stream.end)) break
+            continue
+          }
           wrote = true
           this.credit--
         }
@@ -137,7 +141,8 @@ export class Subscription implements DeliverySink, Follower {
     } catch (error) {
       // Retention took the segment: goes on with what is there now.
       owner.onDamage(this, error instanceof Error ? error.message : String(error))
-      this.attach({ kind: 'first' })
+      const value = Math.max(cursor.header.firstOffset, cursor.startOffset)
+      this.attach({ kind: 'offset', value })
     }
     if (wrote) owner.out.touch()
   }
@@ -177,14 +182,21 @@ export class Subscription implements DeliverySink, Follower {
   }
 
   // HOT: once per chunk
+  /** Sends the chunk at the cursor. False when it is not all there: nothing is sent then. */
   private send(
     cursor: LogCursor,
     stream: FollowedStream,
     { window, files }: FollowedStreams,
-  ): void {
+  ): boolean {
     const { out, deliverVersion } = this.owner
     const { header, fd, position } = cursor
     const { dataSize, bloomSize } = header
+    const dataFrom = chunkHeaderBytes + bloomSize
+    const isSmall = dataSize <= copyBytesMax
+    const wanted = isSmall ? dataFrom + dataSize : chunkHeaderBytes
+    const at = window.find(fd, position, wanted, cursor.limit(stream.end))
+    const large = isSmall ? undefined : readLarge(stream, files, fd, position + dataFrom, dataSize)
+    if (at < 0 || (!isSmall && large === undefined)) return false
     const head = deliverVersion === 2 ? deliverHeadBytes2 : deliverHeadBytes
     out.reserve(head + chunkHeaderBytes)
     const view = viewOf(out.bytes)
@@ -193,28 +205,32 @@ export class Subscription implements DeliverySink, Follower {
     view.setUint16(out.at + 6, deliverVersion)
     view.setUint8(out.at + 8, this.options.id)
     if (deliverVersion === 2) writeU64(view, out.at + 9, Math.max(0, stream.end.lastChunk))
-    const headerAt = window.find(fd, position, chunkHeaderBytes, Number.MAX_SAFE_INTEGER)
-    window.bytes.copy(out.bytes, out.at + head, headerAt, headerAt + chunkHeaderBytes)
+    window.bytes.copy(out.bytes, out.at + head, at, at + chunkHeaderBytes)
     out.at += head + chunkHeaderBytes
-    const dataAt = position + chunkHeaderBytes + bloomSize
-    if (dataSize <= copyBytesMax) {
-      const limit = cursor.limit(stream.end)
-      const at = window.find(fd, dataAt, dataSize, limit)
+    if (large === undefined) {
       out.reserve(dataSize)
-      window.bytes.copy(out.bytes, out.at, at, at + dataSize)
+      window.bytes.copy(out.bytes, out.at, at + dataFrom, at + dataFrom + dataSize)
       out.at += dataSize
-    } else {
-      let { chunk } = stream
-      if (chunk?.fd !== fd || chunk.position !== dataAt) {
-        const bytes = Buffer.allocUnsafeSlow(dataSize)
-        files.read(fd, bytes, 0, dataSize, dataAt)
-        chunk = { fd, position: dataAt, bytes }
-        stream.chunk = chunk
-      }
-      out.view(chunk.bytes, nothing)
-    }
+    } else out.view(large, nothing)
     this.owner.wrote(head + chunkHeaderBytes + dataSize)
+    return true
   }
+}
+
+/** The data of a large chunk, which subscriptions at the same place share; undefined: not all there. */
+function readLarge(
+  stream: FollowedStream,
+  files: FollowedStreams['files'],
+  fd: number,
+  position: number,
+  size: number,
+): Buffer | undefined {
+  const { chunk } = stream
+  if (chunk?.fd === fd && chunk.position === position) return chunk.bytes
+  const bytes = Buffer.allocUnsafeSlow(size)
+  if (files.read(fd, bytes, 0, size, position) < size) return undefined
+  stream.chunk = { fd, position, bytes }
+  return bytes
 }
 
 function nothing(): void {}
