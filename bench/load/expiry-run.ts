@@ -1,7 +1,8 @@
 /**
  * Messages that expire at random times: published to a queue nobody consumes, dead-lettered to one that
  * is consumed. Bodies carry the time at which their message is to expire, so what arrives tells how
- * late it is. With `rate` 0 there is no dead-letter queue: the broker just has to let go of them.
+ * late it is. With `rate` 0 there is no dead-letter queue: the broker just has to let go of them. With
+ * `spread` 0 all expire at once, and `deliveredPerS` is how fast they are dead-lettered.
  */
 
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -43,13 +44,16 @@ export async function runExpiry(options: LoadOptions): Promise<LoadResult> {
   const consumer = await openConnection(options, true)
   await consumer.openChannel(1)
   const lag = new Histogram()
+  let lastAt = 0
   consumer.events.onStamp = (stamp) => {
+    lastAt = performance.now()
     // What wraps around came early: less than half of the range is late.
     const delta = stampDelta(stamp, stampNow())
     lag.record(delta < 2 ** 31 ? delta : 0)
   }
   await startConsumer(consumer, dead, 'auto', 0)
   const before = usageNow()
+  const startedAt = performance.now()
   const producer = await openConnection(options)
   await producer.openChannel(1)
   const seconds = await publishAll(producer, options, queue)
@@ -59,6 +63,7 @@ export async function runExpiry(options: LoadOptions): Promise<LoadResult> {
   }
   const after = usageNow()
   const expired = consumer.scanner.deliveries
+  const dueAt = startedAt + Math.max(expiryLead(options.messages), seconds) * 1000
   for (const name of [queue, dead]) {
     const remove = methodFrame(1, MethodId.queueDelete, u16(0), short(name), u8(0))
     await control.request(1, remove, MethodId.queueDeleteOk)
@@ -68,7 +73,8 @@ export async function runExpiry(options: LoadOptions): Promise<LoadResult> {
   return {
     mode: options.mode,
     seconds: total,
-    deliveredPerS: expired / options.spread,
+    deliveredPerS:
+      options.spread > 0 ? expired / options.spread : (expired * 1000) / (lastAt - dueAt),
     publishedPerS: options.messages / seconds,
     confirmedPerS: 0,
     roundsPerS: 0,

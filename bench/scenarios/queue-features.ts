@@ -5,8 +5,11 @@ import { expiryLead } from '../load/expiry-run.ts'
 import type { LoadOptions } from '../load/options.ts'
 import type { Metric, Scenario } from './scenario.ts'
 
-/** Acknowledged deliveries, so that what a queue remembers of them counts too. */
-const shape: Partial<LoadOptions> = { size: 16, ack: '100', prefetch: 1000 }
+/**
+ * Acknowledged deliveries, so that what a queue remembers of them counts too; confirms, so that the
+ * producer leaves the consumer its share.
+ */
+const shape: Partial<LoadOptions> = { size: 16, ack: '100', prefetch: 5000, confirm: 1000 }
 
 /** None of them comes into effect: it is the bookkeeping that is measured. */
 const features: Readonly<Record<string, Partial<LoadOptions>>> = {
@@ -20,7 +23,7 @@ const features: Readonly<Record<string, Partial<LoadOptions>>> = {
 function metricOf(id: string): Metric {
   return {
     id,
-    title: `16 B, 1:1, acks, with ${id}, to plain`,
+    title: `16 B, 1:1, confirms and acks, with ${id}, to plain`,
     unit: 'x',
     better: 'more',
     target: { of: 'value', atLeast: 0.85 },
@@ -41,6 +44,23 @@ export const queueFeatureScenarios: readonly Scenario[] = [
         measured[id] = (2 * used.deliveredPerS) / (before.deliveredPerS + after.deliveredPerS)
       }
       return measured
+    },
+  },
+  {
+    name: 'dead-letters',
+    metrics: [
+      {
+        id: 'per-s',
+        title: '16 B messages that expire at once, dead-lettered to another queue',
+        unit: 'msg/s',
+        better: 'more',
+      },
+    ],
+    run: async ({ load, quick }) => {
+      const messages = quick ? 5000 : 200_000
+      const died = await load({ mode: 'expiry', messages, size: 16, spread: 0, rate: 1 })
+      if (died.backlog !== 0) throw new Error(`${died.backlog} messages were not dead-lettered`)
+      return { 'per-s': died.deliveredPerS }
     },
   },
   {

@@ -23,6 +23,7 @@ import { notThere, removedOnDisk } from './waiting-list.ts'
 
 /** The queue, as its bounds see it. */
 export interface BoundedQueue {
+  readonly settings: QueueSettings
   readonly ready: WaitingList
   /** Of the messages in `ready`, those of the lowest level. */
   readonly lowest: ReadyList
@@ -80,7 +81,7 @@ export class Bounds implements ExpiryOwner, TimerOwner {
     this.queue = queue
     this.context = context
     this.expiry = new ExpiryIndex(context.clock, context.timers, this)
-    this.runs = new ExpiryRuns()
+    this.runs = new ExpiryRuns(context.clock)
     this.at = new Float64Array(1)
     this.limit = undefined
     this.ttlMs = never
@@ -145,10 +146,8 @@ export class Bounds implements ExpiryOwner, TimerOwner {
   // HOT: once per message that waits in a bounded queue
   /** The message of `row`, which was looked at, waits now. */
   queued(row: number, position: number): void {
-    const at = this.at[0] as number
-    if (at !== 0) {
-      if (!this.keepTime(position, at, true) && at < this.runsDue) this.armRuns(at)
-    } else if (this.runs.isOpen()) this.timeless(position)
+    if ((this.at[0] as number) !== 0) this.keepTime(position, true)
+    else if (this.runs.isOpen()) this.timeless(position)
     const { limit } = this
     if (limit === undefined) return
     if (limit.countsBytes) limit.bytes += this.context.messages.bodySize[row] as number
@@ -158,16 +157,15 @@ export class Bounds implements ExpiryOwner, TimerOwner {
   // HOT: once per message that goes straight to a consumer
   /** The message at `position`, which was looked at, was delivered, and may come back. */
   passed(position: number): void {
-    const at = this.at[0] as number
-    if (at !== 0) this.keepTime(position, at, false)
+    if ((this.at[0] as number) !== 0) this.keepTime(position, false)
     else if (this.runs.isOpen()) this.timeless(position)
   }
 
-  /** True when the time has gone to the index. */
-  private keepTime(position: number, at: number, waiting: boolean): boolean {
-    if (position < levelSpan && this.runs.add(position, at)) return false
-    this.expiry.set(position, at, waiting)
-    return true
+  private keepTime(position: number, waiting: boolean): void {
+    const at = this.at[0] as number
+    if (position >= levelSpan || !this.runs.add(position, this.at)) {
+      this.expiry.set(position, at, waiting)
+    } else if (waiting && at < this.runsDue) this.armRuns(at)
   }
 
   /** A message that never expires comes: those behind it may be the first to expire. */
@@ -179,15 +177,15 @@ export class Bounds implements ExpiryOwner, TimerOwner {
   /** A message was taken out of those that wait. True when its time has come: then it must die. */
   taken(row: number, position: number): boolean {
     this.left(row)
-    const { now } = this.context.clock
     if (this.expiry.count > 0) {
+      const { now } = this.context.clock
       const at = this.expiry.at(position)
       if (at !== 0) {
         if (at > now) this.expiry.hide(position)
         return at <= now
       }
     }
-    return position < levelSpan && this.runs.isDue(position, now)
+    return position < levelSpan && this.runs.isDue(position)
   }
 
   /** A message has come back. True when it is too late: then it must die; else it waits again. */
@@ -269,6 +267,7 @@ export class Bounds implements ExpiryOwner, TimerOwner {
     const { ready } = queue
     while (limit.isOver(ready.size())) {
       if (!ready.take()) {
+        if (this.dropStored(limit)) continue
         queue.fetch()
         return
       }
@@ -276,6 +275,20 @@ export class Bounds implements ExpiryOwner, TimerOwner {
       const late = this.isLate(ready.takenPosition)
       queue.die(ready.takenRow, ready.takenPosition, late ? 'expired' : 'maxlen')
     }
+  }
+
+  /** Drops the first message, which is on disk only. False where it has to be read for that. */
+  private dropStored(limit: LengthLimit): boolean {
+    const { queue } = this
+    // Bytes have to be known to count, and a body to be dead-lettered.
+    if (limit.countsBytes || queue.settings.deadLetterExchange !== undefined) return false
+    if (queue.ready !== queue.lowest) return false
+    const { stored } = queue.lowest
+    const position = this.nextStored(stored.diskFrom)
+    if (position >= stored.to || queue.lowest.remove(position, true) !== removedOnDisk) return false
+    stored.skipTo(position + 1)
+    queue.dieOnDisk(position)
+    return true
   }
 
   /** ExpiryOwner. */

@@ -271,8 +271,9 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
       if (ready.levelToRead() >= 0) this.fetch()
       // What comes next is on its way from the disk.
       if (!ready.take()) return
-      if (this.isLate(ready.takenRow, ready.takenPosition)) continue
-      this.sendRow(c, ready.takenRow, ready.takenPosition, ready.takenReturned)
+      const position = ready.takenPosition
+      if (this.isLate(ready.takenRow, position)) continue
+      this.sendRow(c, ready.takenRow, position, ready.takenReturned)
       this.consumers.served(c)
     }
   }
@@ -319,17 +320,15 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
     this.used()
     if (this.consumers.paused) return 'empty'
     this.bounds?.expireHead()
-    const first = this.ready.first()
-    if (this.ready.levelToRead() >= 0) this.fetch()
-    if (first < 0) return this.ready.size() === 0 ? 'empty' : 'full'
-    if (!this.sender.hasRoomForGot(channel, first)) return 'full'
     const { ready } = this
+    const first = ready.first()
+    if (ready.levelToRead() >= 0) this.fetch()
+    if (first < 0) return ready.size() === 0 ? 'empty' : 'full'
+    if (!this.sender.hasRoomForGot(channel, first)) return 'full'
     ready.take()
     const position = ready.takenPosition
     this.bounds?.taken(first, position)
-    const flags =
-      (ready.takenReturned ? EntryFlag.redelivered : 0) |
-      (this.counts === undefined ? 0 : this.counts.flagsOf(position))
+    const flags = this.flagsOf(position, ready.takenReturned)
     const id = noAck ? 0 : channel.unacked.push(first, position, getter.slot)
     this.sender.sendGot(channel, request, first, id, flags, ready.size())
     if (this.owed.count > 0) this.context.wake(this)
@@ -631,11 +630,8 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
     this.counts?.forget(position)
     this.bounds?.gone(position)
     this.ids?.gone(position)
-    if (
-      this.log !== undefined &&
-      position !== nowhere &&
-      ((this.context.messages.flags[row] as number) & EntryFlag.persistent) !== 0
-    ) {
+    const persistent = ((this.context.messages.flags[row] as number) & EntryFlag.persistent) !== 0
+    if (this.log !== undefined && position !== nowhere && persistent) {
       const log = this.levels.logOf(position) as QueueLog
       this.context.log.settle(log, position, 1)
     }
@@ -662,12 +658,15 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
   // HOT: once per delivery
   /** Sends a kept message; the sender has said that it can. */
   private sendRow(c: Consumer, row: number, position: number, returned: boolean): void {
-    const flags =
-      (returned ? EntryFlag.redelivered : 0) |
-      (this.counts === undefined ? 0 : this.counts.flagsOf(position))
-    this.sender.sendRow(c, row, position, flags)
+    this.sender.sendRow(c, row, position, this.flagsOf(position, returned))
     if (c.noAck) this.drop(row, position)
     else this.unackedCount++
+  }
+
+  /** Of a delivery. */
+  private flagsOf(position: number, returned: boolean): number {
+    const counted = this.counts === undefined ? 0 : this.counts.flagsOf(position)
+    return returned ? counted | EntryFlag.redelivered : counted
   }
 
   /** The level of a fresh message with these flags. */

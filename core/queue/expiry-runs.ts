@@ -9,6 +9,7 @@ const open = 1
 const closed = 2
 
 export class ExpiryRuns {
+  private readonly clock: { readonly now: number }
   private state: number
   /** Runs are at [first, end) of the columns: first position, time, messages that are not gone. */
   private first: number
@@ -19,7 +20,8 @@ export class ExpiryRuns {
   /** The run that was looked at last. */
   private near: number
 
-  constructor() {
+  constructor(clock: { readonly now: number }) {
+    this.clock = clock
     this.state = none
     this.first = 0
     this.end = 0
@@ -54,9 +56,13 @@ export class ExpiryRuns {
   }
 
   // HOT: once per message that expires in its order
-  /** The message at `position`, the highest so far, expires at `at`. False, and nothing happens, where an earlier one expires later. */
-  add(position: number, at: number): boolean {
+  /**
+   * The message at `position`, the highest so far, expires at `time[0]` (a number of its own would be an
+   * object). False, and nothing happens, where an earlier one expires later.
+   */
+  add(position: number, time: Float64Array): boolean {
     if (this.state !== open) return false
+    const at = time[0] as number
     const last = this.end - 1
     if (last < this.first || at > (this.times[last] as number)) this.append(position, at, 1)
     else if (at === this.times[last]) this.alive[last] = (this.alive[last] as number) + 1
@@ -65,8 +71,9 @@ export class ExpiryRuns {
   }
 
   // HOT: once per delivery of a queue whose messages expire in their order
-  /** Whether the message at `position` has a time that is not later than `now`. */
-  isDue(position: number, now: number): boolean {
+  /** Whether the message at `position` has a time that has come. */
+  isDue(position: number): boolean {
+    const { now } = this.clock
     if (this.end === this.first || (this.times[this.first] as number) > now) return false
     const run = this.find(position)
     return run >= 0 && (this.times[run] as number) <= now

@@ -221,6 +221,26 @@ test('a limit of bytes knows what a restart finds on disk only', () => {
   expect(after.queue(1).readyCount()).toBe(2000)
 })
 
+test('a limit of messages drops what is on disk only, at once and unread', () => {
+  const folder = newFolder()
+  const store = new StoreBench(folder, [1], small)
+  for (let i = 0; i < 3000; i++) {
+    store.publish(1, `${i}`)
+    if (i % 50 === 49) store.commit()
+  }
+  store.commit()
+  const kept = store.state.messages.count
+  expect(kept).toBeLessThan(1000)
+  const settings = { ...plainSettings, lengthMax: 2500 }
+  store.queue(1).configure(settings)
+  expect(store.queue(1).readyCount()).toBe(2500)
+  store.publish(1, '3000')
+  expect(store.queue(1).readyCount()).toBe(2500)
+  store.commit()
+  const after = new StoreBench(folder, [1], { ...small, settings })
+  expect(after.drain(1)).toEqual(Array.from({ length: 2500 }, (_, i) => `${i + 501}`))
+})
+
 describe('random programs', () => {
   const step = fc.oneof(
     {
