@@ -76,7 +76,8 @@ export class AliveSet {
 
   /** Takes out all positions from `from` up to, not including, `to`. */
   removeRange(from: number, to: number): void {
-    for (let p = this.firstAlive(from); p < to; p = this.firstAlive(p + 1)) this.remove(p)
+    // Not looked for behind `to`: what is alive there may be far, for each of many small ranges.
+    for (let p = this.scan(from, 0, to); p < to; p = this.scan(p + 1, 0, to)) this.remove(p)
   }
 
   /** Later positions start at `position` at least. */
@@ -109,9 +110,12 @@ export class AliveSet {
     return found
   }
 
-  /** Finds the first bit that differs from those of `skip` (0 or -1: words of dead or alive positions). */
-  private scan(from: number, skip: number): number {
-    const end = (this.firstPage + this.pages.length) * pagePositions
+  /**
+   * Finds the first bit that differs from those of `skip` (0 or -1: words of dead or alive positions).
+   * One at `limit` or behind it may be found or not.
+   */
+  private scan(from: number, skip: number, limit: number = Number.POSITIVE_INFINITY): number {
+    const end = Math.min(limit, (this.firstPage + this.pages.length) * pagePositions)
     let at = Math.max(from, skip === 0 ? this.firstPage * pagePositions : 0)
     while (at < end) {
       const page = this.find(at)
