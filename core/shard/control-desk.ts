@@ -98,7 +98,7 @@ export class ControlDesk {
     let any = false
     if (this.desk?.turn() === true) any = true
     if (this.keyed?.turn() === true) any = true
-    if (this.syncs.length > 0 && this.answerSyncs()) any = true
+    if (this.answerSyncs()) any = true
     if (this.gets.length > 0) {
       const waiting = this.gets
       this.gets = []
@@ -434,8 +434,9 @@ export class ControlDesk {
     this.claims.claim(connection, op.name, () => this.state.reply(end, request, {}))
   }
 
-  /** True when one was answered, or has found room. */
-  private answerSyncs(): boolean {
+  /** After the log has come further, too. True when one was answered. */
+  answerSyncs(): boolean {
+    if (this.syncs.length === 0) return false
     const { log } = this.state
     const waiting = this.syncs
     this.syncs = []

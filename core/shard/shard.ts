@@ -328,6 +328,7 @@ export class Shard {
         state.confirmed(channel)
       }
       this.waitingForLog = []
+      this.control.answerSyncs()
     }
     if (state.dirtyChannels.length > 0) this.confirmChannels()
     state.streamClients.announce()
