@@ -11,8 +11,8 @@ const BYTES_PER_OP_MAX = 4
 
 // Positions of levels are above 2^31: between functions that V8 does not inline each is a heap number.
 const LEVEL_BYTES_PER_OP_MAX = 72
-// So is the time that the log is told.
-const TIME_BYTES_PER_OP_MAX = 24
+// So is the time of expiry that the queue and the log are told.
+const TIME_BYTES_PER_OP_MAX = 40
 
 function bytesPerOp(micro: Micro): number {
   // A rerun: a function that is optimised late allocates until then.
