@@ -22,11 +22,12 @@ export function formatRatio(ratio: number | undefined): string {
   return formatValue(ratio, 'x')
 }
 
-/** `ratio >= 25`, `<= 1.5 x`. */
-export function formatTarget(target: Target | undefined): string {
+/** `ratio >= 25`, or in the unit of the value: `<= 1.50 x`. */
+export function formatTarget(target: Target | undefined, unit: Unit): string {
   if (target === undefined) return ''
-  const bound = target.atLeast === undefined ? `<= ${target.atMost}` : `>= ${target.atLeast}`
-  return target.of === 'ratio' ? `ratio ${bound}` : bound
+  const sign = target.atLeast === undefined ? '<=' : '>='
+  const bound = target.atLeast ?? target.atMost
+  return target.of === 'ratio' ? `ratio ${sign} ${bound}` : `${sign} ${formatValue(bound, unit)}`
 }
 
 function significant(value: number): string {

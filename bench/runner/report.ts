@@ -23,7 +23,7 @@ export function renderTable(
       formatValue(row.first, row.metric.unit),
       formatValue(row.second, row.metric.unit),
       formatRatio(row.ratio),
-      formatTarget(row.metric.target),
+      formatTarget(row.metric.target, row.metric.unit),
       row.met === undefined ? '' : row.met ? 'met' : 'MISSED',
       `${Math.round(row.generatorCpuShare * 100)} %`,
     ]

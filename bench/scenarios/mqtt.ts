@@ -44,7 +44,9 @@ export const mqttScenarios: readonly Scenario[] = [
     run: async (context) => {
       const consumers = context.quick ? 500 : 10_000
       // Few at a time: a device is sent the next message when all have the last ones.
-      const options = { mode: 'mqtt', size: 64, qos: 0, consumers, confirm: 4 } as const
+      // Long enough for many of them.
+      const seconds = context.quick ? 1 : 10
+      const options = { mode: 'mqtt', size: 64, qos: 0, consumers, confirm: 4, seconds } as const
       const { peak, result } = await watched(context, options)
       return { rate: result.deliveredPerS, memory: peak }
     },
