@@ -2,7 +2,7 @@
 
 import { Arena, spareSlabs } from './arena.ts'
 import { BytesAhead } from './bytes-ahead.ts'
-import type { ControlOp, ControlReply, ShardEvent } from './control.ts'
+import type { ControlOp, ControlReply, PeerError, ShardEvent } from './control.ts'
 import { pack, unpack } from './control.ts'
 import { Doorbell } from './doorbell.ts'
 import { ControlAssembler, Lane } from './lane.ts'
@@ -345,6 +345,23 @@ export class GatewayPort {
   request(shard: number, op: ControlOp, sink: RequestSink): void {
     const request = this.requests.add(sink)
     this.link(shard).out.control(Record.control, request, pack(op))
+  }
+
+  /** Sends `op` to every shard; `next` gets the first refusal, if there is one, once all have answered. */
+  requestAll(op: ControlOp, next: (error: PeerError | undefined) => void): void {
+    let left = this.shardCount
+    let error: PeerError | undefined
+    const onReply = (reply: ControlReply): void => {
+      left--
+      error ??= reply.error
+      if (left === 0) next(error)
+    }
+    for (let shard = 0; shard < this.shardCount; shard++) this.request(shard, op, { onReply })
+  }
+
+  /** Sends `op` to every shard, without an answer. */
+  notifyAll(op: ControlOp): void {
+    for (let shard = 0; shard < this.shardCount; shard++) this.notify(shard, op)
   }
 
   /** Sends `op` without an answer. */

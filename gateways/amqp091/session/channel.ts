@@ -21,7 +21,7 @@ import { ContentAssembly } from './content.ts'
 import { writeReturn } from './delivery.ts'
 import { GlobalPrefetch } from './global-prefetch.ts'
 import type { OperatingChannel } from './operation.ts'
-import { requestAll, Traffic } from './operation.ts'
+import { Traffic } from './operation.ts'
 import { Transaction } from './transaction.ts'
 
 export class Channel
@@ -194,7 +194,7 @@ export class Channel
   /** Closes the channel on all shards; `onClosed` is called when its messages are back. */
   close(onClosed: () => void): void {
     this.shut()
-    requestAll(this.context.port, { op: 'closeChannel', channel: this.slot }, () => {
+    this.context.port.requestAll({ op: 'closeChannel', channel: this.slot }, () => {
       this.release()
       onClosed()
     })

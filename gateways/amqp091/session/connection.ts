@@ -28,7 +28,7 @@ import { FrameReader } from './frame-reader.ts'
 import type { HandshakeOwner } from './handshake.ts'
 import { Handshake } from './handshake.ts'
 import { Heartbeat } from './heartbeat.ts'
-import { fence, requestAll } from './operation.ts'
+import { fence } from './operation.ts'
 
 type Phase = 'handshake' | 'running' | 'closing' | 'leaving' | 'ended'
 
@@ -239,7 +239,7 @@ export class AmqpConnection implements Session, HandshakeOwner, FrameOwner {
   private recheckAccess(): void {
     const { context } = this
     context.await(this)
-    requestAll(this.host.port, { op: 'recheckAccess', connection: context.slot }, (error) => {
+    this.host.port.requestAll({ op: 'recheckAccess', connection: context.slot }, (error) => {
       if (!context.answered(this) || this.phase !== 'running') return
       if (error === undefined) context.send(0, { kind: 'connection.update-secret-ok' })
       else this.refuseSecret(error)
@@ -304,7 +304,7 @@ export class AmqpConnection implements Session, HandshakeOwner, FrameOwner {
     }
     // From now on nothing goes out under this number.
     context.slot = 0
-    requestAll(port, { op: 'closeConnection', connection: slot }, () => {
+    port.requestAll({ op: 'closeConnection', connection: slot }, () => {
       for (const channel of channels) channel.release()
       port.connections.remove(slot)
       next()

@@ -4,7 +4,7 @@
 // than the channel's messages and settlements went, these are fenced first: a fence is answered when
 // what came before it on that ring has arrived where it was routed.
 
-import type { ControlOp, ControlReply, PeerError } from '../../../shared/bus/control.ts'
+import type { ControlOp, ControlReply } from '../../../shared/bus/control.ts'
 import type { GatewayLink, GatewayPort, RequestSink } from '../../../shared/bus/gateway-port.ts'
 import type { ConnectionContext } from './connection-context.ts'
 
@@ -88,28 +88,6 @@ export function fence(
     },
   }
   for (const shard of fences) port.request(shard, { op: 'fence', channel: channel.slot }, sink)
-}
-
-/** Called when every shard has answered, with the first refusal. */
-type AllAnswered = (error: PeerError | undefined) => void
-
-/** Sends `op` to every shard and calls `next` when all have answered. */
-export function requestAll(port: GatewayPort, op: ControlOp, next: AllAnswered): void {
-  let left = port.shardCount
-  let error: PeerError | undefined
-  const sink: RequestSink = {
-    onReply: (reply) => {
-      left--
-      error ??= reply.error
-      if (left === 0) next(error)
-    },
-  }
-  for (let shard = 0; shard < port.shardCount; shard++) port.request(shard, op, sink)
-}
-
-/** Sends `op` to every shard, without an answer. */
-export function notifyAll(port: GatewayPort, op: ControlOp): void {
-  for (let shard = 0; shard < port.shardCount; shard++) port.notify(shard, op)
 }
 
 // Ends the wait, then hands on.

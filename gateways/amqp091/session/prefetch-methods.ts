@@ -4,7 +4,6 @@ import type { PeerError } from '../../../shared/errors.ts'
 import type { MethodOf } from '../codec/method.ts'
 import { notImplemented } from '../mapping/refusals.ts'
 import type { Channel } from './channel.ts'
-import { notifyAll } from './operation.ts'
 
 /** Sets the prefetch of consumers to come, or with `global` one for the whole channel. */
 export function setPrefetch(
@@ -17,7 +16,7 @@ export function setPrefetch(
   // Where global prefetch is turned off RabbitMQ takes it as the other kind, without a word.
   if (method.global && context.settings.globalQosPermitted) {
     if (prefetchCount !== 0 || channel.globalPrefetch.limit !== 0) {
-      notifyAll(context.port, {
+      context.port.notifyAll({
         op: 'globalPrefetch',
         channel: channel.slot,
         limit: prefetchCount,

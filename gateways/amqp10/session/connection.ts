@@ -19,7 +19,7 @@ import { FrameReader } from './frame-reader.ts'
 import type { HandshakeOwner } from './handshake.ts'
 import { Handshake } from './handshake.ts'
 import { IdleTimer } from './idle-timer.ts'
-import { fence, requestAll } from './operation.ts'
+import { fence } from './operation.ts'
 import { Amqp10Session } from './session.ts'
 
 type Phase = 'handshake' | 'running' | 'closing' | 'leaving' | 'ended'
@@ -295,7 +295,7 @@ export class Amqp10Connection implements Session, HandshakeOwner, FrameOwner {
     }
     // From now on nothing goes out under this number.
     context.slot = 0
-    requestAll(port, { op: 'closeConnection', connection: slot }, () => {
+    port.requestAll({ op: 'closeConnection', connection: slot }, () => {
       for (const session of sessions) session.release()
       port.connections.remove(slot)
       next()

@@ -27,7 +27,7 @@ import type { ManagementRequest, ManagementResponse } from '../mapping/managemen
 import { failure } from '../mapping/management-message.ts'
 import { nodeName } from '../mapping/server-properties.ts'
 import type { Operator } from './operation.ts'
-import { perform, registryShard, requestAll } from './operation.ts'
+import { perform, registryShard } from './operation.ts'
 
 /** The session that a request came on. */
 export interface ManagedSession extends Operator {
@@ -331,7 +331,7 @@ function putToken(session: ManagedSession, request: ManagementRequest, done: Don
   const { context } = session
   if (request.body.type !== 'binary') return done(failure(400, 'expected a binary token'))
   context.await(session)
-  requestAll(context.port, { op: 'recheckAccess', connection: context.slot }, (error) => {
+  context.port.requestAll({ op: 'recheckAccess', connection: context.slot }, (error) => {
     context.answered(session)
     if (error === undefined) done(noContent)
     else context.fail(fromPeerError(error))

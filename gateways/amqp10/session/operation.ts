@@ -4,8 +4,7 @@
 // settlements that went to another shard, these are fenced first: a fence is answered when what came
 // before it on that ring has arrived where it was routed.
 
-import type { ControlOp, ControlReply, PeerError } from '../../../shared/bus/control.ts'
-import type { GatewayPort } from '../../../shared/bus/gateway-port.ts'
+import type { ControlOp, ControlReply } from '../../../shared/bus/control.ts'
 import type { ConnectionContext } from './connection-context.ts'
 
 /** The shard of the registry, where everything is declared. */
@@ -95,25 +94,4 @@ export function fence({ context, slot, traffic }: Operator, next: () => void): v
   }
   for (const shard of fences)
     context.port.request(shard, { op: 'fence', channel: slot }, { onReply })
-}
-
-/** Sends `op` to every shard; `next` gets the first refusal once all have answered. */
-export function requestAll(
-  port: GatewayPort,
-  op: ControlOp,
-  next: (error: PeerError | undefined) => void,
-): void {
-  let left = port.shardCount
-  let error: PeerError | undefined
-  const onReply = (reply: ControlReply): void => {
-    left--
-    error ??= reply.error
-    if (left === 0) next(error)
-  }
-  for (let shard = 0; shard < port.shardCount; shard++) port.request(shard, op, { onReply })
-}
-
-/** Sends `op` to every shard, without an answer. */
-export function notifyAll(port: GatewayPort, op: ControlOp): void {
-  for (let shard = 0; shard < port.shardCount; shard++) port.notify(shard, op)
 }

@@ -30,7 +30,7 @@ import { Taken } from './incoming-link.ts'
 import { IncomingWindow } from './incoming-window.ts'
 import type { ManagementPairs } from './management-link.ts'
 import { newManagementPairs } from './management-link.ts'
-import { fence, notifyAll, requestAll, Traffic } from './operation.ts'
+import { fence, Traffic } from './operation.ts'
 import type { OutgoingLink } from './outgoing-link.ts'
 import { OutgoingTransfers } from './outgoing-transfers.ts'
 import type { PublishingSession } from './publishing.ts'
@@ -98,7 +98,7 @@ export class Amqp10Session implements ChannelSink, SessionState, PublishingSessi
     this.doomed = []
     this.link = undefined
     this.released = false
-    notifyAll(port, { op: 'openChannel', connection: context.slot, channel: this.slot })
+    port.notifyAll({ op: 'openChannel', connection: context.slot, channel: this.slot })
     context.send(channel, 'begin', {
       remoteChannel: channel,
       nextOutgoingId: 0,
@@ -184,7 +184,7 @@ export class Amqp10Session implements ChannelSink, SessionState, PublishingSessi
     context.await(this)
     fence(this, () => {
       this.shut()
-      requestAll(context.port, { op: 'closeChannel', channel: this.slot }, () => {
+      context.port.requestAll({ op: 'closeChannel', channel: this.slot }, () => {
         context.answered(this)
         this.release()
         if (context.slot !== 0) context.send(this.channel, 'end', {})
@@ -358,7 +358,7 @@ export class Amqp10Session implements ChannelSink, SessionState, PublishingSessi
     this.shut()
     this.context.answered(this)
     this.context.send(this.channel, 'end', { error: toComposite(error) })
-    requestAll(this.context.port, { op: 'closeChannel', channel: this.slot }, () => this.release())
+    this.context.port.requestAll({ op: 'closeChannel', channel: this.slot }, () => this.release())
   }
 
   /** The client's view of the session ends: nothing more is sent or taken. */

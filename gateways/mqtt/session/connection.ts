@@ -595,9 +595,7 @@ export class MqttConnection implements Session, LoginOwner, ChannelSink {
     const { client } = this
     const { port } = this.host
     const channel = port.channels.add(this)
-    for (let shard = 0; shard < port.shardCount; shard++) {
-      port.notify(shard, { op: 'openChannel', connection: client.slot, channel })
-    }
+    port.notifyAll({ op: 'openChannel', connection: client.slot, channel })
     return channel
   }
 

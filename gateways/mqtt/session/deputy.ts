@@ -9,7 +9,7 @@ import { publisherHash } from '../mapping/native-form.ts'
 import { Client } from './client.ts'
 import type { Hub } from './hub.ts'
 import { Inbound } from './inbound.ts'
-import { ask, askAll, registryShard } from './ops.ts'
+import { ask, registryShard } from './ops.ts'
 import { Received } from './received.ts'
 import type { Will } from './will.ts'
 import { publishWill } from './will-publish.ts'
@@ -47,9 +47,7 @@ export function actFor(
       onWant: () => undefined,
       onUnused: () => undefined,
     })
-    for (let shard = 0; shard < port.shardCount; shard++) {
-      port.notify(shard, { op: 'openChannel', connection: client.slot, channel: slot })
-    }
+    port.notifyAll({ op: 'openChannel', connection: client.slot, channel: slot })
     return slot
   })
   client.user = absent.user
@@ -105,7 +103,7 @@ function deputyOf(client: Client): Deputy {
     },
     close: () => {
       const { port, slot } = client
-      askAll(port, { op: 'closeConnection', connection: slot }, () => {
+      port.requestAll({ op: 'closeConnection', connection: slot }, () => {
         port.connections.remove(slot)
         if (client.channel !== 0) port.channels.remove(client.channel)
       })

@@ -18,16 +18,6 @@ export function ask(port: GatewayPort, shard: number, op: ControlOp, done: Done)
   port.request(shard, op, { onReply: done })
 }
 
-/** Asks every shard; `done` when all have answered. */
-export function askAll(port: GatewayPort, op: ControlOp, done: () => void): void {
-  let left = port.shardCount
-  const onReply = (): void => {
-    left--
-    if (left === 0) done()
-  }
-  for (let shard = 0; shard < port.shardCount; shard++) port.request(shard, op, { onReply })
-}
-
 /**
  * Declares a queue for what a client subscribes. That of a session which ends with its connection is
  * exclusive and goes with it. Another expires when it was not used for as long as sessions may last:

@@ -410,7 +410,7 @@ export class StompConnection implements Session, LoginOwner {
     }
     // From now on nothing goes out under this number.
     context.slot = 0
-    context.askAll({ op: 'closeConnection', connection: slot }, () => {
+    context.port.requestAll({ op: 'closeConnection', connection: slot }, () => {
       publisher.release()
       subscriptions.release()
       context.port.connections.remove(slot)

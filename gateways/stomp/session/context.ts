@@ -104,22 +104,6 @@ export class StompContext {
     })
   }
 
-  /** Sends `op` to every shard and calls `next` when all have answered. */
-  askAll(op: ControlOp, next: () => void): void {
-    let left = this.port.shardCount
-    const onReply = (): void => {
-      left--
-      if (left === 0) next()
-    }
-    for (let shard = 0; shard < this.port.shardCount; shard++)
-      this.port.request(shard, op, { onReply })
-  }
-
-  /** Sends `op` to every shard, without an answer. */
-  tellAll(op: ControlOp): void {
-    for (let shard = 0; shard < this.port.shardCount; shard++) this.port.notify(shard, op)
-  }
-
   /** Writes a frame. */
   send(command: string, headers: readonly HeaderLine[], body: string): void {
     const bytes = encodeFrame(command, headers, body, this.settings.trailingLineFeed)

@@ -188,7 +188,7 @@ export class Publisher implements ChannelSink, Unsent {
     const { context } = this
     const { port, vhost } = context
     this.slot = port.channels.add(this)
-    context.tellAll({ op: 'openChannel', connection: context.slot, channel: this.slot })
+    context.port.notifyAll({ op: 'openChannel', connection: context.slot, channel: this.slot })
     const shard =
       route.exchange === ''
         ? placeQueue(vhost, route.key, port.shardCount)

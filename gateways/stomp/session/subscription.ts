@@ -65,7 +65,7 @@ export class Subscription implements DeliverySink, ChannelSink {
     this.channel = context.port.channels.add(this)
     this.consumer = context.port.consumers.add(this)
     this.cancelling = false
-    context.tellAll({ op: 'openChannel', connection: context.slot, channel: this.channel })
+    context.port.notifyAll({ op: 'openChannel', connection: context.slot, channel: this.channel })
   }
 
   // HOT: once per delivery
@@ -144,7 +144,9 @@ export class Subscription implements DeliverySink, ChannelSink {
     if (channel === 0) return
     this.channel = 0
     context.settles.drop(channel)
-    context.askAll({ op: 'closeChannel', channel }, () => context.port.channels.remove(channel))
+    context.port.requestAll({ op: 'closeChannel', channel }, () =>
+      context.port.channels.remove(channel),
+    )
   }
 
   /** The shards have forgotten the connection. */

@@ -17,7 +17,6 @@ import type { StreamProtocolSettings } from '../mapping/settings.ts'
 import { Commands } from './commands.ts'
 import { Handshake } from './handshake.ts'
 import { Heartbeat } from './heartbeat.ts'
-import { requestAll } from './operation.ts'
 import { Publishers } from './publishers.ts'
 import { Subscriptions } from './subscriptions.ts'
 import { SuperStreams } from './super-streams.ts'
@@ -315,7 +314,7 @@ export class StreamConnection implements Session {
       return
     }
     this.slot = 0
-    requestAll(port, { op: 'closeConnection', connection: slot }, () => {
+    port.requestAll({ op: 'closeConnection', connection: slot }, () => {
       port.connections.remove(slot)
       this.publishers.release()
       this.subscriptions.release()

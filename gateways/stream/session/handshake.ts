@@ -7,7 +7,6 @@ import { ReplyCode } from '../../../shared/errors.ts'
 import { Code, Key, responseBit } from '../codec/commands.ts'
 import { offeredMechanisms, readCredentials } from '../mapping/sasl.ts'
 import type { StreamConnection } from './connection.ts'
-import { requestAll } from './operation.ts'
 
 /** The shard that decides on users and vhosts. */
 const registryShard = 0
@@ -121,7 +120,7 @@ export class Handshake {
     const { connection } = this
     connection.await()
     const op = { op: 'recheckAccess', connection: connection.slot } as const
-    requestAll(connection.host.port, op, (error) => {
+    connection.host.port.requestAll(op, (error) => {
       if (!connection.answered() || error === undefined) return
       connection.close(Code.vhostAccessFailure, error.text)
     })
@@ -183,9 +182,7 @@ export class Handshake {
         }
         for (let shard = 1; shard < port.shardCount; shard++) port.notify(shard, op)
         if (!isWanted) {
-          for (let shard = 0; shard < port.shardCount; shard++) {
-            port.notify(shard, { op: 'closeConnection', connection: slot })
-          }
+          port.notifyAll({ op: 'closeConnection', connection: slot })
           port.connections.remove(slot)
           return
         }
