@@ -5,8 +5,8 @@ import { Amqp10Client } from './amqp10-client.ts'
 import { TransferBlock } from './amqp10-wire.ts'
 import { openConnection } from './connection.ts'
 import type { LoadOptions } from './options.ts'
-import type { LoadResult, Usage } from './result.ts'
-import { usageNow } from './result.ts'
+import type { Counters, LoadResult } from './result.ts'
+import { resultBetween, usageNow } from './result.ts'
 import { declareTopology, deleteTopology, planTopology } from './topology.ts'
 
 /** Credit of each consumer where the options name no prefetch. */
@@ -54,15 +54,11 @@ export async function runAmqp10(options: LoadOptions): Promise<LoadResult> {
   for (const client of clients) client.end()
   await deleteTopology(control, topology)
   await control.close(5000)
-  return result(before, after, setupSeconds, refused, failure)
-}
-
-type Counters = {
-  readonly usage: Usage
-  readonly delivered: number
-  readonly published: number
-  readonly confirmed: number
-  readonly bytesRead: number
+  return {
+    ...resultBetween('amqp10', before, after, setupSeconds, failure),
+    nacked: refused,
+    backlog: after.published - after.delivered,
+  }
 }
 
 async function openClient(
@@ -134,34 +130,6 @@ function produce(client: Amqp10Client, options: LoadOptions, settled: boolean): 
   schedule()
   return () => {
     running = false
-  }
-}
-
-function result(
-  before: Counters,
-  after: Counters,
-  setupSeconds: number,
-  nacked: number,
-  failure: Error | undefined,
-): LoadResult {
-  const seconds = (after.usage.atMs - before.usage.atMs) / 1000
-  const cpuUs = after.usage.cpuUs - before.usage.cpuUs
-  const delivered = after.delivered - before.delivered
-  return {
-    mode: 'amqp10',
-    seconds,
-    deliveredPerS: delivered / seconds,
-    publishedPerS: (after.published - before.published) / seconds,
-    confirmedPerS: (after.confirmed - before.confirmed) / seconds,
-    roundsPerS: 0,
-    megabytesPerS: (after.bytesRead - before.bytesRead) / 1e6 / seconds,
-    setupSeconds,
-    generatorCpuShare: cpuUs / 1e6 / seconds,
-    generatorUsPerMessage: delivered > 0 ? cpuUs / delivered : 0,
-    nacked,
-    backlog: after.published - after.delivered,
-    saturated: false,
-    ...(failure === undefined ? {} : { error: failure.message }),
   }
 }
 

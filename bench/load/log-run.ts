@@ -11,8 +11,8 @@ import type { LogClient } from './log-client.ts'
 import { openLogClient } from './log-client.ts'
 import { LogKey, publishFrame, text, u8, u32 } from './log-wire.ts'
 import type { LoadOptions } from './options.ts'
-import type { LoadResult, Usage } from './result.ts'
-import { usageNow } from './result.ts'
+import type { Counters, LoadResult } from './result.ts'
+import { resultBetween, usageNow } from './result.ts'
 
 /** Messages of one publish frame, as clients gather them. */
 const FRAME_MESSAGES = 100
@@ -20,14 +20,6 @@ const FRAME_MESSAGES = 100
 const WINDOW = 20_000
 const CREDIT = 10
 const CLOSE_TIMEOUT_MS = 10_000
-
-type Counters = {
-  readonly usage: Usage
-  readonly delivered: number
-  readonly published: number
-  readonly confirmed: number
-  readonly bytesRead: number
-}
 
 /** Publishes and reads for a while; with `queues` above 1, to as many streams, each with its publisher. */
 export async function runLog(options: LoadOptions): Promise<LoadResult> {
@@ -71,7 +63,7 @@ export async function runLog(options: LoadOptions): Promise<LoadResult> {
   for (const [i, publisher] of publishers.entries()) {
     await deleteStream(publisher, streams[i] ?? options.run)
   }
-  return result('log', before, after, setupSeconds, failure, refused)
+  return { ...resultBetween('log', before, after, setupSeconds, failure), nacked: refused }
 }
 
 function sum<T>(all: readonly T[], of: (one: T) => number): number {
@@ -107,7 +99,7 @@ export async function runReplay(options: LoadOptions): Promise<LoadResult> {
   const after = counters()
   await reader.close(CLOSE_TIMEOUT_MS)
   await deleteStream(publisher, stream)
-  return result('replay', before, after, setupSeconds, undefined, 0)
+  return resultBetween('replay', before, after, setupSeconds, undefined)
 }
 
 async function deleteStream(publisher: LogClient, stream: string): Promise<void> {
@@ -155,34 +147,5 @@ async function startFilling(
     stop: () => {
       running = false
     },
-  }
-}
-
-function result(
-  mode: string,
-  before: Counters,
-  after: Counters,
-  setupSeconds: number,
-  failure: Error | undefined,
-  nacked: number,
-): LoadResult {
-  const seconds = (after.usage.atMs - before.usage.atMs) / 1000
-  const cpuUs = after.usage.cpuUs - before.usage.cpuUs
-  const delivered = after.delivered - before.delivered
-  return {
-    mode,
-    seconds,
-    deliveredPerS: delivered / seconds,
-    publishedPerS: (after.published - before.published) / seconds,
-    confirmedPerS: (after.confirmed - before.confirmed) / seconds,
-    roundsPerS: 0,
-    megabytesPerS: (after.bytesRead - before.bytesRead) / 1e6 / seconds,
-    setupSeconds,
-    generatorCpuShare: cpuUs / 1e6 / seconds,
-    generatorUsPerMessage: delivered > 0 ? cpuUs / delivered : 0,
-    nacked,
-    backlog: 0,
-    saturated: false,
-    ...(failure === undefined ? {} : { error: failure.message }),
   }
 }

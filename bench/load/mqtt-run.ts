@@ -7,8 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { MqttLoad } from './mqtt-client.ts'
 import { connectPacket, packetIdAt, publishPacket, subscribePacket } from './mqtt-wire.ts'
 import type { LoadOptions } from './options.ts'
-import type { LoadResult, Usage } from './result.ts'
-import { usageNow } from './result.ts'
+import type { Counters, LoadResult } from './result.ts'
+import { resultBetween, usageNow } from './result.ts'
 
 /** Messages that are written at once. */
 const BATCH = 500
@@ -50,15 +50,10 @@ export async function runMqtt(options: LoadOptions): Promise<LoadResult> {
   const all = [...consumers, ...producers, ...idle]
   const failure = all.find((client) => client.failure !== undefined)?.failure
   for (const client of all) client.end()
-  return result(options, before, after, setupSeconds, failure)
-}
-
-type Counters = {
-  readonly usage: Usage
-  readonly delivered: number
-  readonly published: number
-  readonly confirmed: number
-  readonly bytesRead: number
+  return {
+    ...resultBetween(options.mode, before, after, setupSeconds, failure),
+    backlog: after.published - after.delivered / Math.max(1, options.consumers),
+  }
 }
 
 async function logIn(options: LoadOptions, count: number, kind: string): Promise<MqttLoad[]> {
@@ -165,34 +160,5 @@ class Publishing {
       this.#lastCount = inFlight
       this.#movedAt = now
     } else if (inFlight > 0 && now - this.#movedAt > STALL_MS) this.#given += inFlight
-  }
-}
-
-function result(
-  options: LoadOptions,
-  before: Counters,
-  after: Counters,
-  setupSeconds: number,
-  failure: Error | undefined,
-): LoadResult {
-  const seconds = (after.usage.atMs - before.usage.atMs) / 1000
-  const cpuUs = after.usage.cpuUs - before.usage.cpuUs
-  const delivered = after.delivered - before.delivered
-  const published = after.published - before.published
-  return {
-    mode: options.mode,
-    seconds,
-    deliveredPerS: delivered / seconds,
-    publishedPerS: published / seconds,
-    confirmedPerS: (after.confirmed - before.confirmed) / seconds,
-    roundsPerS: 0,
-    megabytesPerS: (after.bytesRead - before.bytesRead) / 1e6 / seconds,
-    setupSeconds,
-    generatorCpuShare: cpuUs / 1e6 / seconds,
-    generatorUsPerMessage: delivered > 0 ? cpuUs / delivered : 0,
-    nacked: 0,
-    backlog: after.published - after.delivered / Math.max(1, options.consumers),
-    saturated: false,
-    ...(failure === undefined ? {} : { error: failure.message }),
   }
 }

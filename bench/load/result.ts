@@ -38,6 +38,44 @@ export function usageNow(): Usage {
   return { atMs: performance.now(), cpuUs: user + system }
 }
 
+/** What the clients of a run have done by one moment, to be subtracted. */
+export type Counters = {
+  readonly usage: Usage
+  readonly delivered: number
+  readonly published: number
+  readonly confirmed: number
+  readonly bytesRead: number
+}
+
+/** The rates between two moments of a run; nothing was refused, nothing is left over. */
+export function resultBetween(
+  mode: string,
+  before: Counters,
+  after: Counters,
+  setupSeconds: number,
+  failure: Error | undefined,
+): LoadResult {
+  const seconds = (after.usage.atMs - before.usage.atMs) / 1000
+  const cpuUs = after.usage.cpuUs - before.usage.cpuUs
+  const delivered = after.delivered - before.delivered
+  return {
+    mode,
+    seconds,
+    deliveredPerS: delivered / seconds,
+    publishedPerS: (after.published - before.published) / seconds,
+    confirmedPerS: (after.confirmed - before.confirmed) / seconds,
+    roundsPerS: 0,
+    megabytesPerS: (after.bytesRead - before.bytesRead) / 1e6 / seconds,
+    setupSeconds,
+    generatorCpuShare: cpuUs / 1e6 / seconds,
+    generatorUsPerMessage: delivered > 0 ? cpuUs / delivered : 0,
+    nacked: 0,
+    backlog: 0,
+    saturated: false,
+    ...(failure === undefined ? {} : { error: failure.message }),
+  }
+}
+
 /** Two halves of a split run as one: the consumer's deliveries, the producer's publishes. */
 export function mergeResults(publish: LoadResult, consume: LoadResult): LoadResult {
   const error = publish.error ?? consume.error

@@ -4,8 +4,8 @@ import type { Socket } from 'node:net'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { LoadOptions } from './options.ts'
-import type { LoadResult, Usage } from './result.ts'
-import { usageNow } from './result.ts'
+import type { Counters, LoadResult } from './result.ts'
+import { resultBetween, usageNow } from './result.ts'
 import { StompScanner, stompFrame, upgradeRequest, webMessage } from './stomp-wire.ts'
 
 /** Bytes of SENDs that are written at once. */
@@ -87,6 +87,7 @@ export async function runStomp(options: LoadOptions): Promise<LoadResult> {
     usage: usageNow(),
     delivered: delivered(),
     published: sends.reduce((sum, send) => sum + send.published(), 0),
+    confirmed: 0,
     bytesRead: consumers.reduce((sum, { bytesRead }) => sum + bytesRead, 0),
   })
   for (const send of sends) send.start()
@@ -97,42 +98,7 @@ export async function runStomp(options: LoadOptions): Promise<LoadResult> {
   for (const send of sends) send.stop()
   const failure = [...consumers, ...producers].find((client) => client.failure !== undefined)
   for (const client of [...producers, ...consumers]) client.end()
-  return result(before, after, setupSeconds, failure?.failure)
-}
-
-type Counters = {
-  readonly usage: Usage
-  readonly delivered: number
-  readonly published: number
-  readonly bytesRead: number
-}
-
-function result(
-  before: Counters,
-  after: Counters,
-  setupSeconds: number,
-  failure: Error | undefined,
-): LoadResult {
-  const seconds = (after.usage.atMs - before.usage.atMs) / 1000
-  const cpuUs = after.usage.cpuUs - before.usage.cpuUs
-  const delivered = after.delivered - before.delivered
-  const published = after.published - before.published
-  return {
-    mode: 'stomp',
-    seconds,
-    deliveredPerS: delivered / seconds,
-    publishedPerS: published / seconds,
-    confirmedPerS: 0,
-    roundsPerS: 0,
-    megabytesPerS: (after.bytesRead - before.bytesRead) / 1e6 / seconds,
-    setupSeconds,
-    generatorCpuShare: cpuUs / 1e6 / seconds,
-    generatorUsPerMessage: delivered > 0 ? cpuUs / delivered : 0,
-    nacked: 0,
-    backlog: 0,
-    saturated: false,
-    ...(failure === undefined ? {} : { error: failure.message }),
-  }
+  return resultBetween('stomp', before, after, setupSeconds, failure?.failure)
 }
 
 async function logIn(options: LoadOptions): Promise<StompLoad> {

@@ -10,7 +10,7 @@ import { openIdleConnections } from './idle.ts'
 import type { LoadOptions } from './options.ts'
 import type { Producer } from './producer.ts'
 import { openProducer } from './producer.ts'
-import type { LoadResult, Usage } from './result.ts'
+import type { Counters, LoadResult } from './result.ts'
 import { usageNow } from './result.ts'
 import type { Topology } from './topology.ts'
 import { declareTopology, deleteTopology, planTopology } from './topology.ts'
@@ -28,14 +28,6 @@ type Run = {
   readonly latency: Histogram
   readonly confirmTimes: Histogram
   readonly setupSeconds: number
-}
-
-type Counters = {
-  readonly usage: Usage
-  readonly delivered: number
-  readonly published: number
-  readonly confirmed: number
-  readonly bytesRead: number
 }
 
 /**
