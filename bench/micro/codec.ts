@@ -2,6 +2,7 @@
 
 import { FrameDecoder, FrameKind } from '../../gateways/amqp091/codec/frame.ts'
 import { encodeAck, encodeDelivery } from '../../gateways/amqp091/codec/frame-writer.ts'
+import { viewOf } from '../../shared/bytes/view.ts'
 import { buildPublishBlock } from '../load/publish-block.ts'
 import { ACK_FRAME_SIZE, writeAck } from '../load/wire.ts'
 import type { Micro } from './harness.ts'
@@ -73,13 +74,13 @@ function encodeDeliveries(name: string, bodySize: number): Micro {
     for (let i = 0; i < count; i++) {
       tag++
       at = encodeDelivery(
-        out,
+        viewOf(out),
         at,
         1,
-        consumerTag,
+        viewOf(consumerTag),
         tag,
         false,
-        entry,
+        viewOf(entry),
         0,
         exrk.length,
         0,

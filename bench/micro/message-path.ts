@@ -15,6 +15,7 @@ import {
 import { encodeMethodFrame } from '../../gateways/amqp091/codec/method.ts'
 import { copyBytes } from '../../shared/bytes/copy.ts'
 import { shortstrBytes } from '../../shared/bytes/utf8.ts'
+import { viewOf } from '../../shared/bytes/view.ts'
 import { Writer } from '../../shared/bytes/writer.ts'
 import { encodeProperties, PropertyScan } from '../../shared/message/properties.ts'
 import type { Micro } from './harness.ts'
@@ -134,13 +135,13 @@ function deliver(name: string, bodySize: number, props: Uint8Array): Micro {
     for (let i = 0; i < count; i++) {
       tag = (tag + 1) & 0xff_ffff
       at = encodeDelivery(
-        out,
+        viewOf(out),
         at,
         1,
-        CONSUMER_TAG,
+        viewOf(CONSUMER_TAG),
         tag,
         false,
-        slab,
+        viewOf(slab),
         i * entrySize,
         EXRK.length,
         0,

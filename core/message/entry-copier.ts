@@ -3,7 +3,8 @@
 import type { Arena } from '../../shared/bus/arena.ts'
 import type { SlabWriter } from '../../shared/bus/slab-writer.ts'
 import { entryWords, extentsMax, extentWords } from '../../shared/bus/wire.ts'
-import { copyBytes } from '../../shared/bytes/copy.ts'
+import { copyViewed } from '../../shared/bytes/copy.ts'
+import { viewOf } from '../../shared/bytes/view.ts'
 import { EntrySource } from './entry-source.ts'
 
 /** What lies before the body of an entry: keys, further keys and native part, properties. */
@@ -40,7 +41,7 @@ export class EntryCopier {
     if (!this.open(prefix, body)) return false
     for (let i = 2; i < 6; i++) this.words[i] = source[e + i] as number
     this.source.start(source, e, prefix + body)
-    this.source.copyTo(this.arena.slab(this.slabs.slab), this.slabs.at, this.slabs.size)
+    this.source.copyTo(this.arena.slabView(this.slabs.slab), this.slabs.at, this.slabs.size)
     return this.copyRest(prefix + body - this.slabs.size)
   }
 
@@ -52,7 +53,7 @@ export class EntryCopier {
     const body = words[5] as number
     if (!this.open(prefix, body)) return false
     this.source.startAt(bytes, at, prefix + body)
-    this.source.copyTo(this.arena.slab(this.slabs.slab), this.slabs.at, this.slabs.size)
+    this.source.copyTo(this.arena.slabView(this.slabs.slab), this.slabs.at, this.slabs.size)
     return this.copyRest(prefix + body - this.slabs.size)
   }
 
@@ -67,8 +68,8 @@ export class EntryCopier {
     words[3] = head.extraSize
     words[4] = head.propsSize
     words[5] = body
-    const to = this.arena.slab(this.slabs.slab)
-    copyBytes(head.bytes, 0, to, this.slabs.at, prefix)
+    const to = this.arena.slabView(this.slabs.slab)
+    copyViewed(viewOf(head.bytes), 0, to, this.slabs.at, prefix)
     this.source.start(source, e, old + body)
     this.source.skip(old)
     this.source.copyTo(to, this.slabs.at + prefix, this.slabs.size - prefix)
@@ -109,7 +110,7 @@ export class EntryCopier {
       this.words[at + 2] = this.slabs.size
       this.words[6] = (this.words[6] as number) + 1
       this.taken.push(this.slabs.slab)
-      this.source.copyTo(this.arena.slab(this.slabs.slab), this.slabs.at, this.slabs.size)
+      this.source.copyTo(this.arena.slabView(this.slabs.slab), this.slabs.at, this.slabs.size)
       left -= this.slabs.size
     }
     return true

@@ -2,13 +2,15 @@
 
 import type { Arena } from '../../shared/bus/arena.ts'
 import { entryWords, extentWords } from '../../shared/bus/wire.ts'
-import { copyBytes } from '../../shared/bytes/copy.ts'
+import { copyViewed } from '../../shared/bytes/copy.ts'
+import type { ByteView } from '../../shared/bytes/view.ts'
+import { viewOf } from '../../shared/bytes/view.ts'
 
 export class EntrySource {
   private readonly arena: Arena
   private words: Int32Array
   private nextExtent: number
-  private bytes: Buffer
+  private view: ByteView
   private at: number
   private left: number
 
@@ -16,7 +18,7 @@ export class EntrySource {
     this.arena = arena
     this.words = new Int32Array(0)
     this.nextExtent = 0
-    this.bytes = Buffer.alloc(0)
+    this.view = viewOf(Buffer.alloc(0))
     this.at = 0
     this.left = 0
   }
@@ -26,7 +28,7 @@ export class EntrySource {
   start(words: Int32Array, e: number, size: number): void {
     this.words = words
     this.nextExtent = e + entryWords
-    this.bytes = this.arena.slab(words[e] as number)
+    this.view = this.arena.slabView(words[e] as number)
     this.at = words[e + 1] as number
     this.left = size
     const end = this.nextExtent + (words[e + 6] as number) * extentWords
@@ -35,7 +37,7 @@ export class EntrySource {
 
   /** Turns to an entry that lies in one piece at `bytes[at..]`. */
   startAt(bytes: Buffer, at: number, size: number): void {
-    this.bytes = bytes
+    this.view = viewOf(bytes)
     this.at = at
     this.left = size
   }
@@ -47,13 +49,13 @@ export class EntrySource {
   }
 
   // HOT: once per persistent or forwarded message
-  /** Copies the next `size` bytes to `to[at..]`. */
-  copyTo(to: Buffer, at: number, size: number): void {
+  /** Copies the next `size` bytes to `at` in `to`. */
+  copyTo(to: ByteView, at: number, size: number): void {
     let done = 0
     while (done < size) {
       if (this.left === 0) this.turn()
       const piece = Math.min(this.left, size - done)
-      copyBytes(this.bytes, this.at, to, at + done, piece)
+      copyViewed(this.view, this.at, to, at + done, piece)
       this.at += piece
       this.left -= piece
       done += piece
@@ -61,7 +63,7 @@ export class EntrySource {
   }
 
   private turn(): void {
-    this.bytes = this.arena.slab(this.words[this.nextExtent] as number)
+    this.view = this.arena.slabView(this.words[this.nextExtent] as number)
     this.at = this.words[this.nextExtent + 1] as number
     this.left = this.words[this.nextExtent + 2] as number
     this.nextExtent += extentWords

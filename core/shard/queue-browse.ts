@@ -2,6 +2,7 @@
 
 import type { ControlReply } from '../../shared/bus/control.ts'
 import { EntryFlag, entryWords, extentsMax, extentWords } from '../../shared/bus/wire.ts'
+import { viewOf } from '../../shared/bytes/view.ts'
 import { decodeProperties } from '../../shared/message/properties.ts'
 import type { QueueLog } from '../log/log.ts'
 import { EntrySource } from '../message/entry-source.ts'
@@ -201,7 +202,7 @@ function tell(
   const source = new EntrySource(arena)
   source.start(words, 0, head + bodySize)
   source.skip(head)
-  source.copyTo(body, 0, body.length)
+  source.copyTo(viewOf(body), 0, body.length)
   const mark = queue.marks?.get(position) ?? 0
   return {
     position,

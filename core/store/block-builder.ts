@@ -1,6 +1,8 @@
 // Builds one block of the log in memory: ops behind a header, then the checksum.
 
 import { crc32 } from 'node:zlib'
+import type { ByteView } from '../../shared/bytes/view.ts'
+import { viewOf } from '../../shared/bytes/view.ts'
 import {
   BlockWord,
   blockAlign,
@@ -27,6 +29,8 @@ export interface BlockHead {
 export class BlockBuilder {
   readonly words: Int32Array
   readonly bytes: Buffer
+  /** Of `bytes`. */
+  readonly view: ByteView
   /** Word behind the last op. */
   at: number
 
@@ -38,6 +42,7 @@ export class BlockBuilder {
     const memory = new ArrayBuffer(size + blockAlign)
     this.words = new Int32Array(memory, 0, size >> 2)
     this.bytes = Buffer.from(memory)
+    this.view = viewOf(this.bytes)
     this.at = blockHeaderBytes >> 2
   }
 

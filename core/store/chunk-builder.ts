@@ -74,11 +74,12 @@ export class ChunkBuilder {
     encoder.prepare(slab, words[e + 1] as number, exrkSize, extraSize, propsSize)
     const size = encoder.size(bodySize)
     this.makeRoom(4 + size, 1)
-    viewOf(this.bytes).setUint32(this.at, size)
+    const to = viewOf(this.bytes)
+    to.setUint32(this.at, size)
     const bodyAt = encoder.writeHead(this.bytes, this.at + 4, bodySize)
     source.start(words, e, headSize + bodySize)
     source.skip(headSize)
-    source.copyTo(this.bytes, bodyAt, bodySize)
+    source.copyTo(to, bodyAt, bodySize)
     this.at += 4 + size
     this.entries++
     this.records++
@@ -95,7 +96,7 @@ export class ChunkBuilder {
     const { source } = this
     source.start(words, e, headSize + bodySize)
     source.skip(headSize + skipped)
-    source.copyTo(this.bytes, this.at, size)
+    source.copyTo(viewOf(this.bytes), this.at, size)
     this.at += size
     this.entries += entries
     this.records += records

@@ -324,7 +324,7 @@ export class LogThread {
     const end = at + opWords - target
     if (bytes > 0) {
       to[end - 1] = 0
-      this.source.copyTo(block.bytes, (at + enqueueHeadWords) * 4, bytes)
+      this.source.copyTo(block.view, (at + enqueueHeadWords) * 4, bytes)
     }
     to[end] = words[i + 2] as number
     to[end + 1] = words[i + 3] as number
@@ -410,7 +410,7 @@ export class LogThread {
       block.words[block.at] = (opWords << 8) | Op.part
       block.words[block.at + 1] = piece
       block.words[block.at + opWords - 1] = 0
-      this.source.copyTo(block.bytes, (block.at + partHeadWords) * 4, piece)
+      this.source.copyTo(block.view, (block.at + partHeadWords) * 4, piece)
       block.at += opWords
       left -= piece
     }

@@ -2,6 +2,8 @@
 // that go to the socket without a copy.
 
 import { assert } from '../../shared/assert.ts'
+import type { ByteView } from '../../shared/bytes/view.ts'
+import { viewOf } from '../../shared/bytes/view.ts'
 import type { BlockPool } from './block-pool.ts'
 import { smallBlockBytes } from './block-pool.ts'
 import type { Outbox } from './protocol.ts'
@@ -17,6 +19,7 @@ export interface OutboxBatch {
 /** The outbox of one connection. */
 export class BlockOutbox implements Outbox {
   bytes: Buffer
+  dataView: ByteView
   at: number
   private start: number
   private lastFlushBytes: number
@@ -30,6 +33,7 @@ export class BlockOutbox implements Outbox {
     this.pool = pool
     this.onTouch = onTouch
     this.bytes = noBytes
+    this.dataView = noView
     this.at = 0
     this.start = 0
     this.lastFlushBytes = 0
@@ -60,6 +64,7 @@ export class BlockOutbox implements Outbox {
   collect(compact: boolean): OutboxBatch | undefined {
     this.cut()
     this.bytes = noBytes
+    this.dataView = noView
     this.at = 0
     this.start = 0
     const pieces = this.pieces
@@ -109,11 +114,13 @@ export class BlockOutbox implements Outbox {
     const block = this.pool.take(busy ? blockBytes : size)
     this.blocks.push(block)
     this.bytes = block
+    this.dataView = viewOf(block)
     this.at = 0
     this.start = 0
   }
 }
 
 const noBytes = Buffer.alloc(0)
+const noView = viewOf(noBytes)
 const noBlocks: readonly Buffer[] = []
 const noCalls: readonly (() => void)[] = []

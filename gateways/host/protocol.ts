@@ -1,6 +1,7 @@
 // What a protocol offers to the host, and what the host offers to a session.
 
 import type { GatewayPort } from '../../shared/bus/gateway-port.ts'
+import type { ByteView } from '../../shared/bytes/view.ts'
 import type { Log } from '../../shared/log.ts'
 import type { LogFiles } from '../../shared/stream/log-cursor.ts'
 
@@ -39,6 +40,8 @@ export interface WebFacts {
 export interface Outbox {
   /** The current block; write at `at` after `reserve`, then advance `at`. */
   bytes: Buffer
+  /** Of `bytes`. */
+  dataView: ByteView
   at: number
   /** Makes sure that `size` (at most `blockBytes`) contiguous bytes are free at `at`; may change `bytes` and `at`. */
   reserve(size: number): void

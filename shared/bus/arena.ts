@@ -1,6 +1,9 @@
 // Message bytes lie in slabs of one large shared buffer. The buffer is reserved, not committed:
 // the operating system backs a page only when it is first touched.
 
+import type { ByteView } from '../bytes/view.ts'
+import { viewOf } from '../bytes/view.ts'
+
 export const slabBytes: number = 2 * 1024 * 1024
 
 /**
@@ -37,20 +40,28 @@ export class Arena {
   // Per slab: 0 free, else the tag of the link that writes it. Behind them: the number of slabs in
   // use, and 1 while somebody waits for a slab.
   private readonly owners: Int32Array
-  private readonly views: (Buffer | undefined)[]
+  private readonly slabs: (Buffer | undefined)[]
+  private readonly views: (ByteView | undefined)[]
 
   constructor(memory: ArenaMemory) {
     this.slabBytes = memory.slabBytes
     this.data = memory.data
     this.owners = new Int32Array(memory.owners)
     this.slabCount = this.owners.length - 2
-    this.views = new Array<Buffer | undefined>(this.slabCount).fill(undefined)
+    this.slabs = new Array<Buffer | undefined>(this.slabCount).fill(undefined)
+    this.views = new Array<ByteView | undefined>(this.slabCount).fill(undefined)
   }
 
   // HOT: once per delivery and publish
   /** The bytes of one slab. */
   slab(index: number): Buffer {
-    return this.views[index] ?? this.view(index)
+    return this.slabs[index] ?? this.open(index)
+  }
+
+  // HOT: once per delivery and publish
+  /** As `slab`, as the view of those bytes. */
+  slabView(index: number): ByteView {
+    return this.views[index] ?? this.openView(index)
   }
 
   /**
@@ -95,8 +106,14 @@ export class Arena {
     return Atomics.load(this.owners, this.slabCount)
   }
 
-  private view(index: number): Buffer {
+  private open(index: number): Buffer {
     const made = Buffer.from(this.data, index * this.slabBytes, this.slabBytes)
+    this.slabs[index] = made
+    return made
+  }
+
+  private openView(index: number): ByteView {
+    const made = viewOf(this.slab(index))
     this.views[index] = made
     return made
   }

@@ -65,8 +65,13 @@ export class PropertyScan {
   // HOT: once per publish, no allocation; bench/micro/message-path.ts
   /** Scans `bytes[at..at + size)`. Throws DecodeError (501) unless they are well-formed and whole. */
   scan(bytes: Uint8Array, at: number, size: number): void {
+    this.scanView(viewOf(bytes), at, size)
+  }
+
+  // HOT: as `scan`
+  /** As `scan`, where the view is at hand. */
+  scanView(view: DataView, at: number, size: number): void {
     if (size < 2) malformed()
-    const view = viewOf(bytes)
     const flags = view.getUint16(at)
     const end = at + size
     this.clear(at + 2)

@@ -2,6 +2,7 @@
 // caller has reserved the room (the ...Size functions give exact sizes). Nothing is allocated.
 
 import { copyBytes, copyLong, copyWords, WORD_COPY_MAX } from '../../../shared/bytes/copy.ts'
+import type { ByteView } from '../../../shared/bytes/view.ts'
 import { viewOf } from '../../../shared/bytes/view.ts'
 import {
   BASIC_ACK,
@@ -54,20 +55,19 @@ export function bodyFramesSize(bodySize: number, frameMax: number): number {
 
 // HOT: the three frames of most deliveries in one go; bench/micro/message-path.ts
 /**
- * basic.deliver, content header and, unless the body is empty, one body frame, from an entry that
- * lies contiguously in `entry` at `at`: exrk, `skip` bytes that clients do not see, props, body.
- *
- * `consumerTag` is a shortstr with its length byte. Takes deliverFrameSize + headerFrameSize +
+ * basic.deliver, content header and, unless the body is empty, one body frame, into `view` at `outAt`,
+ * from an entry that lies contiguously in `source` at `at`: exrk, `skip` bytes that clients do not see,
+ * props, body. `consumerTag` is a shortstr with its length byte. Takes deliverFrameSize + headerFrameSize +
  * bodyFramesSize bytes; the body must fit one frame.
  */
 export function encodeDelivery(
-  out: Uint8Array,
+  view: ByteView,
   outAt: number,
   channel: number,
-  consumerTag: Uint8Array,
+  consumerTag: ByteView,
   deliveryTag: number,
   redelivered: boolean,
-  entry: Uint8Array,
+  source: ByteView,
   at: number,
   exrkSize: number,
   skip: number,
@@ -76,14 +76,12 @@ export function encodeDelivery(
 ): number {
   // Written out flat: with the put functions below it would pass V8's inlining budget, and the calls
   // that remain cost a third of the whole.
-  const view = viewOf(out)
-  const source = viewOf(entry)
-  const tagSize = consumerTag.length
+  const tagSize = consumerTag.byteLength
   view.setInt32(outAt, (FrameType.method << 24) | (channel << 8))
   view.setInt32(outAt + 3, DELIVER_FIXED_SIZE - FRAME_OVERHEAD + tagSize + exrkSize)
   view.setInt32(outAt + 7, BASIC_DELIVER)
   let to = outAt + 11
-  copyWords(viewOf(consumerTag), 0, view, to, tagSize)
+  copyWords(consumerTag, 0, view, to, tagSize)
   to += tagSize
   putTag(view, to, deliveryTag)
   view.setUint8(to + 8, redelivered ? 1 : 0)
@@ -100,7 +98,7 @@ export function encodeDelivery(
   to += 20
   let from = at + exrkSize + skip
   if (propsSize <= WORD_COPY_MAX) copyWords(source, from, view, to, propsSize)
-  else copyLong(entry, from, out, to, propsSize)
+  else copyLong(source.bytes, from, view.bytes, to, propsSize)
   to += propsSize
   from += propsSize
   view.setUint8(to, FRAME_END)
@@ -110,7 +108,7 @@ export function encodeDelivery(
   view.setInt32(to + 4, bodySize)
   to += 8
   if (bodySize <= WORD_COPY_MAX) copyWords(source, from, view, to, bodySize)
-  else copyLong(entry, from, out, to, bodySize)
+  else copyLong(source.bytes, from, view.bytes, to, bodySize)
   to += bodySize
   view.setUint8(to, FRAME_END)
   return to + 1

@@ -12,6 +12,7 @@
 import { copyBytes } from '../../../shared/bytes/copy.ts'
 import { DecodeError } from '../../../shared/bytes/decode-error.ts'
 import { isUtf8 } from '../../../shared/bytes/utf8.ts'
+import type { ByteView } from '../../../shared/bytes/view.ts'
 import { viewOf } from '../../../shared/bytes/view.ts'
 import { ReplyCode } from '../../../shared/errors.ts'
 import {
@@ -106,7 +107,8 @@ export class FrameDecoder {
   requeue = false
 
   private chunk: Uint8Array = NO_BYTES
-  private view: DataView = viewOf(NO_BYTES)
+  /** Of the chunk, where all that `takeContent` has found lies. */
+  view: ByteView = viewOf(NO_BYTES)
   private at = 0
   private end = 0
   // A method or header frame (or any frame's head) whose rest has not come yet.

@@ -4,6 +4,8 @@ import type { DeliverySink, GatewayLink } from '../../../shared/bus/gateway-port
 import type { UnackedTags } from '../../../shared/bus/unacked-tags.ts'
 import { deliveryCost, EntryFlag } from '../../../shared/bus/wire.ts'
 import { shortstrBytes } from '../../../shared/bytes/utf8.ts'
+import type { ByteView } from '../../../shared/bytes/view.ts'
+import { viewOf } from '../../../shared/bytes/view.ts'
 import type { ConnectionContext } from './connection-context.ts'
 import { hasCounts, writeCountedDelivery, writeDelivery } from './delivery.ts'
 import type { GlobalPrefetch } from './global-prefetch.ts'
@@ -32,7 +34,7 @@ export class Consumer implements DeliverySink {
   readonly replies: boolean
   private readonly context: ConnectionContext
   private readonly channel: DeliveringChannel
-  private readonly tagBytes: Uint8Array
+  private readonly tagView: ByteView
 
   constructor(
     context: ConnectionContext,
@@ -46,7 +48,7 @@ export class Consumer implements DeliverySink {
     this.tag = tag
     this.shard = shard
     this.replies = replies
-    this.tagBytes = shortstrBytes(tag)
+    this.tagView = viewOf(shortstrBytes(tag))
     this.slot = context.port.consumers.add(this)
     this.live = true
     this.cancelling = false
@@ -71,11 +73,11 @@ export class Consumer implements DeliverySink {
       channel.globalPrefetch.onDelivered()
     }
     if (hasCounts(flags)) {
-      writeCountedDelivery(context, channel.number, this.tagBytes, tag, flags, link, at)
+      writeCountedDelivery(context, channel.number, this.tagView.bytes, tag, flags, link, at)
       return
     }
     const redelivered = (flags & EntryFlag.redelivered) !== 0
-    writeDelivery(context, channel.number, this.tagBytes, tag, redelivered, link, at)
+    writeDelivery(context, channel.number, this.tagView, tag, redelivered, link, at)
   }
 
   onCancelled(): void {

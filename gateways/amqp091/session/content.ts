@@ -9,7 +9,8 @@
 
 import type { GatewayLink } from '../../../shared/bus/gateway-port.ts'
 import { EntryFlag } from '../../../shared/bus/wire.ts'
-import { copyBytes } from '../../../shared/bytes/copy.ts'
+import { copyBytes, copyViewed } from '../../../shared/bytes/copy.ts'
+import { viewOf } from '../../../shared/bytes/view.ts'
 import type { PeerError } from '../../../shared/errors.ts'
 import { PropertyScan, propertyFlags } from '../../../shared/message/properties.ts'
 import type { FrameDecoder } from '../codec/frame.ts'
@@ -107,12 +108,12 @@ export class ContentAssembly implements Unsent {
    * and nothing is remembered. Errors and `Wait.bus` as in `header`.
    */
   whole(decoder: FrameDecoder): PeerError | undefined {
-    const { bytes, exrkSize, bodySize } = decoder
+    const { bytes, view, exrkSize, bodySize } = decoder
     const { channel, context } = this
     if (bodySize > context.settings.messageSizeMax) {
       return messageTooLarge(bodySize, context.settings.messageSizeMax)
     }
-    scan.scan(bytes, decoder.propsAt, decoder.propsSize)
+    scan.scanView(view, decoder.propsAt, decoder.propsSize)
     const error = this.lookAtProperties(decoder)
     if (error !== undefined) return error
     const { exrkAt, exchangeSize, routingKeySize } = decoder
@@ -125,12 +126,13 @@ export class ContentAssembly implements Unsent {
       return undefined
     }
     const { slab, at } = slabs
-    const to = context.port.arena.slab(slab)
-    copyBytes(bytes, exrkAt, to, at, exrkSize)
+    const to = context.port.arena.slabView(slab)
+    copyViewed(view, exrkAt, to, at, exrkSize)
     const propsTo = at + exrkSize + extraSize
-    if (extraSize > 0) copyBytes(special.extra, 0, to, at + exrkSize, extraSize)
-    copyBytes(props, special.propsAt, to, propsTo, propsSize)
-    copyBytes(bytes, decoder.bodyAt, to, propsTo + propsSize, bodySize)
+    if (extraSize > 0) copyViewed(viewOf(special.extra), 0, to, at + exrkSize, extraSize)
+    const propsView = props === bytes ? view : viewOf(props)
+    copyViewed(propsView, special.propsAt, to, propsTo, propsSize)
+    copyViewed(view, decoder.bodyAt, to, propsTo + propsSize, bodySize)
     const flags = (decoder.mandatory ? EntryFlag.mandatory : 0) | this.scannedFlags()
     if (link.publish(channel.slot, flags, slab, at, exrkSize, extraSize, propsSize, bodySize)) {
       channel.onPublished()

@@ -12,6 +12,7 @@ import {
 } from '../../../shared/bus/wire.ts'
 import { copyBytes } from '../../../shared/bytes/copy.ts'
 import { shortstrBytes } from '../../../shared/bytes/utf8.ts'
+import type { ByteView } from '../../../shared/bytes/view.ts'
 import { withHeaders } from '../../../shared/message/properties.ts'
 import type { FieldTable } from '../../../shared/message/value.ts'
 import { longField } from '../../../shared/message/value.ts'
@@ -37,7 +38,7 @@ import { copyOut } from './copy-out.ts'
 export function writeDelivery(
   context: ConnectionContext,
   channel: number,
-  consumerTag: Uint8Array,
+  consumerTag: ByteView,
   deliveryTag: number,
   redelivered: boolean,
   link: GatewayLink,
@@ -47,21 +48,20 @@ export function writeDelivery(
   const exrkSize = words[at + 2] as number
   const propsSize = words[at + 4] as number
   const bodySize = words[at + 5] as number
-  const entry = context.port.arena.slab(words[at] as number)
   const entryAt = words[at + 1] as number
   const out = context.out
-  const headSize = deliverFrameSize(consumerTag.length, exrkSize)
+  const headSize = deliverFrameSize(consumerTag.byteLength, exrkSize)
   if (isPlain(context, propsSize, bodySize, words[at + 6] as number)) {
     const tailSize = bodySize === 0 ? 0 : bodySize + FRAME_OVERHEAD
     out.reserve(headSize + headerFrameSize(propsSize) + tailSize)
     out.at = encodeDelivery(
-      out.bytes,
+      out.dataView,
       out.at,
       channel,
       consumerTag,
       deliveryTag,
       redelivered,
-      entry,
+      context.port.arena.slabView(words[at] as number),
       entryAt,
       exrkSize,
       words[at + 3] as number,
@@ -74,10 +74,10 @@ export function writeDelivery(
       out.bytes,
       out.at,
       channel,
-      consumerTag,
+      consumerTag.bytes,
       deliveryTag,
       redelivered,
-      entry,
+      context.port.arena.slab(words[at] as number),
       entryAt,
       exrkSize,
     )

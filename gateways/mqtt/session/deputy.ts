@@ -4,6 +4,7 @@
 import { Buffer } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
 import { connectionWindow } from '../../../shared/bus/wire.ts'
+import { viewOf } from '../../../shared/bytes/view.ts'
 import type { Outbox, Peer, SessionHost } from '../../host/protocol.ts'
 import { publisherHash } from '../mapping/native-form.ts'
 import { Client } from './client.ts'
@@ -111,6 +112,9 @@ function deputyOf(client: Client): Deputy {
   }
 }
 
+/** What is written to nobody. */
+const noRoom = Buffer.alloc(64)
+
 /** A host without a socket. */
 class NoHost implements SessionHost {
   readonly port: SessionHost['port']
@@ -125,7 +129,8 @@ class NoHost implements SessionHost {
     this.log = hub.log
     this.peer = nobody
     this.out = {
-      bytes: Buffer.alloc(64),
+      bytes: noRoom,
+      dataView: viewOf(noRoom),
       at: 0,
       reserve: () => undefined,
       view: (_bytes, onSent) => onSent(),

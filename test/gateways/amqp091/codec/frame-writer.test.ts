@@ -21,6 +21,7 @@ import {
   SETTLE_FRAME_SIZE,
 } from '../../../../gateways/amqp091/codec/frame-writer.ts'
 import { shortstrBytes } from '../../../../shared/bytes/utf8.ts'
+import { viewOf } from '../../../../shared/bytes/view.ts'
 import { body, header, heartbeat, method, settle, shortstr, u16, u64 } from './frames.ts'
 
 const channelNumber = fc.nat(65_535)
@@ -79,13 +80,13 @@ describe('frame writer', () => {
             bodyFramesSize(payload.length, 8192)
           const out = written(size, (to, at) =>
             encodeDelivery(
-              to,
+              viewOf(to),
               at,
               channel,
-              tagBytes,
+              viewOf(tagBytes),
               tag,
               redelivered,
-              source,
+              viewOf(source),
               3,
               exrk.length,
               skip,

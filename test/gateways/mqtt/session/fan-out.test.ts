@@ -7,6 +7,8 @@ import { readSettings } from '../../../../gateways/mqtt/mapping/settings.ts'
 import { Client } from '../../../../gateways/mqtt/session/client.ts'
 import { Hub } from '../../../../gateways/mqtt/session/hub.ts'
 import { Record } from '../../../../shared/bus/wire.ts'
+import type { ByteView } from '../../../../shared/bytes/view.ts'
+import { viewOf } from '../../../../shared/bytes/view.ts'
 import { createLog } from '../../../../shared/log.ts'
 import { RingTap } from '../../../sim/ring-tap.ts'
 import type { SimGateway } from '../../../support/sim-node.ts'
@@ -20,6 +22,10 @@ const blockBytes = 256
 class Socket implements Outbox {
   bytes: Buffer = Buffer.alloc(blockBytes)
   at = 0
+
+  get dataView(): ByteView {
+    return viewOf(this.bytes)
+  }
 
   reserve(size: number): void {
     if (this.at + size > blockBytes) throw new Error('more than one message for a client')

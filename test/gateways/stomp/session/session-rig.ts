@@ -5,6 +5,8 @@ import { blockBytes } from '../../../../gateways/host/protocol.ts'
 import { stomp } from '../../../../gateways/stomp/index.ts'
 import { GatewayPort } from '../../../../shared/bus/gateway-port.ts'
 import { Record } from '../../../../shared/bus/wire.ts'
+import type { ByteView } from '../../../../shared/bytes/view.ts'
+import { viewOf } from '../../../../shared/bytes/view.ts'
 import { createLog } from '../../../../shared/log.ts'
 import type { Entry, Seen } from '../../../shared/bus/fake-shard.ts'
 import { createGatewayStart, FakeShard } from '../../../shared/bus/fake-shard.ts'
@@ -14,6 +16,10 @@ class TestOutbox implements Outbox {
   at = 0
   private readonly pieces: Uint8Array[] = []
   private start = 0
+
+  get dataView(): ByteView {
+    return viewOf(this.bytes)
+  }
 
   reserve(size: number): void {
     if (size > blockBytes) throw new Error(`reserve(${size})`)
