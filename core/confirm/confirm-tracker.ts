@@ -3,12 +3,16 @@
 
 const firstCapacity = 64
 const refused = 1
+/** See `push`. */
+const firm = 2
 
 /** Sequence numbers count up by one from 0 (wrapping int32). */
 export class ConfirmTracker {
   /** Publishes at the front that `advance` found finished and alike, not yet taken. */
   runCount: number
   runRefused: boolean
+  /** The furthest position of the log that they wait for. */
+  runPosition: number
   private next: number
   private base: number
   private waits: Int32Array
@@ -19,6 +23,7 @@ export class ConfirmTracker {
   constructor() {
     this.runCount = 0
     this.runRefused = false
+    this.runPosition = 0
     this.next = 0
     this.base = 0
     this.waits = new Int32Array(firstCapacity)
@@ -33,14 +38,17 @@ export class ConfirmTracker {
   }
 
   // HOT: once per publish to be confirmed
-  /** A publish waits for `answers` remote shards and for the log to reach `position`. Returns its number. */
-  push(answers: number, position: number): number {
+  /**
+   * A publish waits for `answers` remote shards and for the log to reach `position`. Returns its number.
+   * `isFirm`: who confirms it must know more than that the log is there (see `advance`).
+   */
+  push(answers: number, position: number, isFirm: boolean = false): number {
     if (((this.next - this.base) | 0) > this.mask) this.grow()
     const sequence = this.next
     const slot = sequence & this.mask
     this.waits[slot] = answers
     this.positions[slot] = position
-    this.marks[slot] = 0
+    this.marks[slot] = isFirm ? firm : 0
     this.next = (sequence + 1) | 0
     return sequence
   }
@@ -52,27 +60,33 @@ export class ConfirmTracker {
 
   /** A queue refuses the publish: it will be answered with a nack. */
   refuse(sequence: number): void {
-    this.marks[sequence & this.mask] = refused
+    this.markRefused(sequence & this.mask)
   }
 
   /** One remote shard has answered for the publish. */
   answer(sequence: number, nack: boolean): void {
     const slot = sequence & this.mask
     this.waits[slot] = (this.waits[slot] as number) - 1
-    if (nack) this.marks[slot] = refused
+    if (nack) this.markRefused(slot)
   }
 
   // HOT: once per batch and channel
   /**
    * Extends the run at the front by publishes that are finished, given how far the log is. True when
    * the run is not empty; take it by `takeRun`, then call again, since the next run may differ in kind.
+   * `ahead`: somebody else watches the log, so that all but firm ones are finished without it; the run
+   * is due at `runPosition`.
    */
-  advance(committedUpTo: number): boolean {
+  advance(committedUpTo: number, ahead: boolean = false): boolean {
     while (this.base !== this.next) {
       const slot = this.base & this.mask
-      if (this.waits[slot] !== 0 || (this.positions[slot] as number) > committedUpTo) break
-      const nack = this.marks[slot] === refused
+      const mark = this.marks[slot] as number
+      const position = this.positions[slot] as number
+      if (this.waits[slot] !== 0) break
+      if (position > committedUpTo && (!ahead || (mark & firm) !== 0)) break
+      const nack = (mark & refused) !== 0
       if (this.runCount !== 0 && nack !== this.runRefused) break
+      if (position > this.runPosition) this.runPosition = position
       this.runRefused = nack
       this.runCount++
       this.base = (this.base + 1) | 0
@@ -82,6 +96,11 @@ export class ConfirmTracker {
 
   takeRun(): void {
     this.runCount = 0
+    this.runPosition = 0
+  }
+
+  private markRefused(slot: number): void {
+    this.marks[slot] = (this.marks[slot] as number) | refused
   }
 
   private grow(): void {

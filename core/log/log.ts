@@ -109,6 +109,11 @@ export interface Log {
   barrier(): number
   /** Everything up to this position is as durable as the log promises. */
   readonly committedUpTo: number
+  /**
+   * The turn ends. `isAwaited`: somebody waits for what this shard knows to be committed, so it wants to
+   * be woken by the next commit. True when there has been one meanwhile.
+   */
+  rest(isAwaited: boolean): boolean
   /** The batch ends: starts (in memory: ends) the commit of what was appended, and looks how far commits are. */
   flush(): void
 }
@@ -187,6 +192,10 @@ export class MemoryLog implements Log {
 
   barrier(): number {
     return this.appended
+  }
+
+  rest(): boolean {
+    return false
   }
 
   flush(): void {

@@ -434,6 +434,11 @@ export class ControlDesk {
     this.claims.claim(connection, op.name, () => this.state.reply(end, request, {}))
   }
 
+  /** A sync waits for the log. */
+  get awaitsLog(): boolean {
+    return this.syncs.length > 0
+  }
+
   /** After the log has come further, too. True when one was answered. */
   answerSyncs(): boolean {
     if (this.syncs.length === 0) return false

@@ -179,6 +179,11 @@ export class Deduplication {
     peer.forward(this.words, 0, flags, queues, source, 0)
   }
 
+  /** Something that has arrived waits for the log. */
+  get awaitsLog(): boolean {
+    return this.unsynced.length > 0
+  }
+
   /** Tells those who wait for what is safe now. */
   private confirm(): boolean {
     const { committedUpTo } = this.state.log

@@ -17,6 +17,8 @@ export class GatewayEnd implements Outlet {
   readonly bell: Doorbell
   readonly assembler: ControlAssembler
   readonly lastReference: Float64Array
+  /** It may be sent confirms whose messages are not durable yet. */
+  readonly holdsConfirms: boolean
   readonly stalled: Consumer[]
   readonly connections: (ShardConnection | undefined)[]
   readonly channels: (ShardChannel | undefined)[]
@@ -35,6 +37,7 @@ export class GatewayEnd implements Outlet {
     this.in = new RingReader(memory.toShard)
     this.assembler = new ControlAssembler()
     this.lastReference = reclaimer.watch(memory.id, writer, new Int32Array(memory.pins))
+    this.holdsConfirms = memory.confirms !== undefined
     this.stalled = []
     this.connections = []
     this.channels = []

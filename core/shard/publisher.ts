@@ -187,7 +187,7 @@ export class Publisher {
     let sequence = 0
     if ((flags & EntryFlag.confirm) !== 0) {
       const later = route.gated ? countAwaiting(local) : 0
-      sequence = channel.confirms.push(remote.length + later, position)
+      sequence = channel.confirms.push(remote.length + later, position, route.logsAll)
       if (later > 0) awaitAll(local, channel, sequence)
       if (refused) channel.confirms.refuse(sequence)
       this.context.confirmed(channel)

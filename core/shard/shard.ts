@@ -4,7 +4,14 @@
 import { assert } from '../../shared/assert.ts'
 import type { ArenaMemory } from '../../shared/bus/arena.ts'
 import type { LinkMemory } from '../../shared/bus/link.ts'
-import { confirmWords, EntryFlag, entryWords, extentWords, Record } from '../../shared/bus/wire.ts'
+import {
+  confirmAtWords,
+  confirmWords,
+  EntryFlag,
+  entryWords,
+  extentWords,
+  Record,
+} from '../../shared/bus/wire.ts'
 import { Compactor } from '../message/compactor.ts'
 import { Block } from '../queue/consumer.ts'
 import type { Queue } from '../queue/queue.ts'
@@ -54,6 +61,8 @@ export class Shard {
   private lastCommitted: number
   /** A message from another shard found no slab: nobody rings when there is one. */
   private starved: boolean
+  /** Slabs wait for their readers, of which the log is one. */
+  private slabsWait: boolean
   /** Deduplicating exchanges that confirm what has just arrived by themselves. */
   private readonly gated: Gate[]
 
@@ -81,6 +90,7 @@ export class Shard {
     this.lastCommitted = 0
     this.gated = []
     this.starved = false
+    this.slabsWait = false
   }
 
   /** Joins the rings to and from another shard. */
@@ -144,7 +154,7 @@ export class Shard {
     if (state.gates.turn()) any = true
     this.serve()
     this.flush()
-    return any
+    return state.log.rest(this.awaitsLog()) || any
   }
 
   /** What time it is, for what happens between turns; as in `turn`. */
@@ -163,6 +173,7 @@ export class Shard {
     const used = arena.used()
     const waiting = reclaimer.sweep()
     const moving = this.compactor.step()
+    this.slabsWait = waiting > 0
     if (arena.used() < used && arena.takeWaiting()) for (const end of ends) end.bell.ring()
     return (
       moving ||
@@ -317,6 +328,17 @@ export class Shard {
     state.granted.length = 0
   }
 
+  /** Whether anything here goes on only when the log has come further. */
+  private awaitsLog(): boolean {
+    const { state } = this
+    if (this.waitingForLog.length > 0 || this.slabsWait || this.control.awaitsLog) return true
+    if (state.gates.awaitsLog) return true
+    for (const peer of state.peers) {
+      if (peer !== undefined && peer.arrivals.outstanding() > 0) return true
+    }
+    return false
+  }
+
   /** Commits, confirms, publishes the rings. */
   private flush(): void {
     const { state } = this
@@ -358,20 +380,26 @@ export class Shard {
   /** False when the gateway's ring is full. */
   private confirm(channel: ShardChannel): boolean {
     const { confirms } = channel
-    while (confirms.advance(this.state.log.committedUpTo)) {
+    const { committedUpTo } = this.state.log
+    const ahead = channel.outlet.holdsConfirms && channel.commitRequest === 0
+    while (confirms.advance(committedUpTo, ahead)) {
       const count = confirms.runCount
       if (channel.commitRequest !== 0) {
         this.control.committed(channel, count, confirms.runRefused)
       } else if (!channel.closed && !channel.outlet.lost) {
         const { lane } = channel.outlet
-        const index = lane.reserve(confirmWords)
+        const isDue = confirms.runPosition <= committedUpTo
+        const size = isDue ? confirmWords : confirmAtWords
+        const index = lane.reserve(size)
         if (index < 0) return false
         const { words } = lane.ring
-        words[index] = (confirmWords << 8) | Record.confirm
+        words[index] = (size << 8) | (isDue ? Record.confirm : Record.confirmAt)
         words[index + 1] = channel.id
         words[index + 2] = count
         words[index + 3] = confirms.runRefused ? 1 : 0
-        lane.ring.commit(confirmWords)
+        // The log counts in the same words, from 0 mod 2^32.
+        if (!isDue) words[index + 4] = (confirms.runPosition % 2 ** 32) | 0
+        lane.ring.commit(size)
       }
       confirms.takeRun()
     }

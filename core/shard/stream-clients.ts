@@ -135,7 +135,7 @@ export class StreamClients {
         reference === ''
           ? stream.acceptBatch(words, e, 0, entries, messages)
           : this.publishOnce(publisher, words, i, e)
-      channel.confirms.push(0, position)
+      channel.confirms.push(0, position, true)
       this.charge(channel, publisher, messages)
     }
     state.confirmed(channel)

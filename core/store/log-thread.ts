@@ -8,6 +8,7 @@ import type { RingReader } from '../../shared/bus/ring.ts'
 import { EntrySource } from '../message/entry-source.ts'
 import { BlockBuilder } from './block-builder.ts'
 import { DeadPositions } from './dead-positions.ts'
+import type { DurableMark } from './durable-mark.ts'
 import { GenerationSpan } from './generation-span.ts'
 import type { LogBackground } from './log-background.ts'
 import { enqueueEntryAt, LogRecord, StreamRecord } from './log-wire.ts'
@@ -28,7 +29,8 @@ import {
 
 export interface LogThreadParts {
   readonly ring: RingReader
-  /** Rung when something became durable. */
+  readonly durable: DurableMark
+  /** Rung when something became durable that the shard awaits. */
   readonly shardBell: Doorbell
   /** How long settles may wait for a message to share a sync with, in milliseconds. */
   readonly settleWaitMs: number
@@ -142,7 +144,7 @@ export class LogThread {
       this.troubled = false
       this.parts.onRelief()
     }
-    // Of a commit the shard knows: each ring may wake it.
+    // Of a commit the shard knows, if it wants to: each ring may wake it.
     if (committed && !any) return 'busy'
     if (!any) {
       if (this.wal?.prepare() === true) return 'busy'
@@ -179,12 +181,14 @@ export class LogThread {
     this.parts.streams.write(this.ring.words)
     this.wal?.sync()
     this.parts.streams.sync()
-    this.parts.streams.announce()
+    const announced = this.parts.streams.announce()
     this.startRetiring(false)
     this.deadBefore = this.dead
     this.retireBefore = this.toRetire
     this.ring.release()
-    this.parts.shardBell.ring()
+    const { durable, shardBell } = this.parts
+    durable.advance(this.ring.releasedPosition())
+    if (announced || durable.isShardAwaiting()) shardBell.ring()
   }
 
   /** All that the shard has said before it asked for it is synced. */

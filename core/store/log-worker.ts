@@ -1,13 +1,14 @@
 // Thread entry of a log: writes what its shard appends, until the process ends.
 
-import { parentPort, workerData } from 'node:worker_threads'
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { assert } from '../../shared/assert.ts'
 import { Arena } from '../../shared/bus/arena.ts'
 import { Doorbell } from '../../shared/bus/doorbell.ts'
 import { NodeWord } from '../../shared/bus/link.ts'
-import type { LogStart, ThreadReport } from '../../shared/bus/mail.ts'
+import type { LogMail, LogStart, ThreadReport } from '../../shared/bus/mail.ts'
 import { RingReader, RingWriter } from '../../shared/bus/ring.ts'
 import { nodeDisk } from './disk.ts'
+import { DurableMark } from './durable-mark.ts'
 import { asideFolder, segmentFolder, walFolder } from './layout.ts'
 import { LogBackground } from './log-background.ts'
 import { LogThread } from './log-thread.ts'
@@ -34,8 +35,10 @@ const bell = new Doorbell(memory.bell)
 const arena = new Arena(start.arena)
 const folder = walFolder(start.folder)
 
+const durable = new DurableMark(memory.durable)
 const log = new LogThread({
   ring: new RingReader(memory.ring),
+  durable,
   shardBell: new Doorbell(start.shardBell),
   settleWaitMs,
   retireWaitMs,
@@ -86,11 +89,21 @@ const log = new LogThread({
 let lastBusy = 0
 for (;;) {
   const seen = bell.seen()
+  if (bell.takeMail()) readMail()
   const outcome = log.turn()
   const now = performance.now()
   if (outcome === 'busy') lastBusy = now
   else if (outcome === 'failed') Atomics.wait(pause, 0, 0, retryMs)
   else bell.sleep(seen, now - lastBusy < idleMs ? settleWaitMs : idleMs)
+}
+
+function readMail(): void {
+  assert(port !== null, 'a log runs in a worker thread')
+  for (let got = receiveMessageOnPort(port); got !== undefined; got = receiveMessageOnPort(port)) {
+    const mail = got.message as LogMail
+    if (mail.mail === 'gateway') durable.add(mail.link, mail.bell, mail.awaits)
+    else durable.remove(mail.link)
+  }
 }
 
 function report(level: 'info' | 'error', msg: string, fields: object): void {

@@ -42,6 +42,8 @@ export interface ShardStoreParts {
   readonly generationBytes: number
   /** Of the log thread. */
   readonly bell: SharedArrayBuffer
+  /** See ConfirmGate. */
+  readonly durable: SharedArrayBuffer
   /** Of the shard: rung by the log thread. */
   readonly shardBell: SharedArrayBuffer
   readonly streams: StreamMemory
@@ -71,6 +73,7 @@ export class ShardStore implements ShardStorage {
       requests: new RingWriter(requests),
       replies: new RingReader(replies),
       bell: new Doorbell(bell),
+      durable: this.parts.durable,
       arena: memory.arena,
       slabs: memory.slabs,
       readSlabs: memory.readSlabs,
@@ -237,7 +240,7 @@ export class ShardStore implements ShardStorage {
       log.urge()
       const left = deadline - performance.now()
       if (log.isSettled() || left <= 0) return
-      bell.sleep(seen, left)
+      if (!log.rest(true)) bell.sleep(seen, left)
     }
   }
 

@@ -5,6 +5,7 @@ import { assert } from '../../shared/assert.ts'
 import type { Arena } from '../../shared/bus/arena.ts'
 import { BytesAhead } from '../../shared/bus/bytes-ahead.ts'
 import type { Doorbell } from '../../shared/bus/doorbell.ts'
+import { DurableWord } from '../../shared/bus/link.ts'
 import type { RingReader, RingWriter } from '../../shared/bus/ring.ts'
 import type { SlabReclaimer } from '../../shared/bus/slab-reclaimer.ts'
 import type { SlabWriter } from '../../shared/bus/slab-writer.ts'
@@ -47,6 +48,8 @@ export interface WalLogParts {
   readonly replies: RingReader
   /** Of the log thread. */
   readonly bell: Doorbell
+  /** See ConfirmGate. */
+  readonly durable: SharedArrayBuffer
   readonly arena: Arena
   readonly slabs: SlabWriter
   readonly readSlabs: SlabWriter
@@ -97,6 +100,12 @@ export class WalLog implements Log, StreamAppender {
   private generationSize: number
   private readonly generationBytes: number
   private readonly unsynced: BytesAhead
+  /** See ConfirmGate. */
+  private readonly gate: Int32Array
+  /** Somebody found no room in this turn. */
+  private refusedRoom: boolean
+  /** The log thread rings the shard after each commit. */
+  private wantsCommits: boolean
   /** Something was appended that somebody waits for. */
   private urgent: boolean
   /** Settle records since the log thread was rung. */
@@ -138,6 +147,9 @@ export class WalLog implements Log, StreamAppender {
       },
     })
     this.unsynced = new BytesAhead()
+    this.gate = new Int32Array(parts.durable)
+    this.refusedRoom = false
+    this.wantsCommits = true
     this.urgent = false
     this.quietSettles = 0
     this.settles = 0
@@ -196,12 +208,28 @@ export class WalLog implements Log, StreamAppender {
   }
 
   hasRoom(extents: number, queues: number): boolean {
-    if (this.overflow.length > 0 && !this.drained()) return false
-    if (this.unsynced.bytes > unsyncedBytesMax) return false
     const targets = queues * (targetRecordWords + expiryWords)
     const words = enqueueEntryAt + entryWords + extents * extentWords + expiryWords + targets
     // Several enqueue records, should the targets be many.
-    return this.hasWords(words + Math.ceil(queues / targetsMax) * 1024)
+    const wanted = words + Math.ceil(queues / targetsMax) * 1024
+    const has =
+      (this.overflow.length === 0 || this.drained()) &&
+      this.unsynced.bytes <= unsyncedBytesMax &&
+      this.hasWords(wanted)
+    if (!has) this.refusedRoom = true
+    return has
+  }
+
+  rest(isAwaited: boolean): boolean {
+    const wants =
+      isAwaited || this.refusedRoom || this.overflow.length > 0 || this.checkpoint !== undefined
+    this.refusedRoom = false
+    if (wants !== this.wantsCommits) {
+      this.wantsCommits = wants
+      Atomics.store(this.gate, DurableWord.unwanted, wants ? 0 : 1)
+    }
+    // The log thread may have committed before it was told.
+    return wants && this.ring.releasedTotal() !== this.committedUpTo
   }
 
   // HOT: once per persistent message and durable queue
@@ -470,7 +498,7 @@ export class WalLog implements Log, StreamAppender {
   }
 
   private hasWords(words: number): boolean {
-    // The log thread rings after every commit, so room needs no request.
+    // Who is refused is rung after the next commit (see `rest`), so room needs no request.
     return this.ring.hasRoom(words)
   }
 

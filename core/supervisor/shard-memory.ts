@@ -4,6 +4,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { ArenaMemory } from '../../shared/bus/arena.ts'
 import { createDoorbell } from '../../shared/bus/doorbell.ts'
+import { createDurableWords } from '../../shared/bus/link.ts'
 import type { ShardStart } from '../../shared/bus/mail.ts'
 import { createRing } from '../../shared/bus/ring.ts'
 import type { Config } from '../../shared/config/schema.ts'
@@ -54,6 +55,7 @@ export function shardStarts(
       requests: createRing(requestRingWords),
       replies: createRing(requestRingWords),
       bell: createDoorbell(),
+      durable: createDurableWords(),
       salt: disk.salt,
       streams: createStreamMemory(),
     },

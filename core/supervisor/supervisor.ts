@@ -12,6 +12,7 @@ import { Alarm, createLink, createNodeWords, NodeWord } from '../../shared/bus/l
 import type {
   GatewayMail,
   GatewayStart,
+  LogMail,
   LogStart,
   ShardMail,
   ShardStart,
@@ -75,6 +76,11 @@ interface ShardSlot {
   stoppedCleanly: boolean
 }
 
+interface LogSlot {
+  readonly thread: Thread
+  readonly bell: Doorbell
+}
+
 interface MetadataSlot {
   readonly thread: Thread
   stopped: boolean
@@ -98,7 +104,8 @@ export class Supervisor {
   private readonly arena: Arena
   private readonly shardBells: SharedArrayBuffer[]
   private readonly shards: ShardSlot[]
-  private readonly logs: Thread[]
+  private readonly logs: LogSlot[]
+  private readonly readers: Thread[]
   private shardStarts: readonly ShardStart[]
   private metadata: MetadataSlot | undefined
   private readonly gateways: GatewaySlot[]
@@ -122,6 +129,7 @@ export class Supervisor {
     this.shardBells = []
     this.shards = []
     this.logs = []
+    this.readers = []
     this.shardStarts = []
     this.metadata = undefined
     this.gateways = []
@@ -217,7 +225,8 @@ export class Supervisor {
   terminate(): void {
     for (const { thread } of this.shards) thread.terminate()
     this.metadata?.thread.terminate()
-    for (const thread of this.logs) thread.terminate()
+    for (const { thread } of this.logs) thread.terminate()
+    for (const thread of this.readers) thread.terminate()
     for (const { thread } of this.gateways) thread?.terminate()
   }
 
@@ -265,7 +274,7 @@ export class Supervisor {
       onReport: (report) => this.onCommonReport(report),
       onEnd: (cause) => this.onShardEnd(shard, cause),
     })
-    this.logs.push(thread)
+    this.logs.push({ thread, bell: new Doorbell(log.bell) })
   }
 
   /** The streams of a shard are read for the first time. */
@@ -279,7 +288,7 @@ export class Supervisor {
       onReport: (report) => this.onCommonReport(report),
       onEnd: (cause) => this.onShardEnd(shard, cause),
     })
-    this.logs.push(thread)
+    this.readers.push(thread)
   }
 
   private startGateway(slot: GatewaySlot): void {
@@ -287,7 +296,11 @@ export class Supervisor {
     const { isolation, name, services } = slot.plan
     const bell = createDoorbell()
     slot.bell = new Doorbell(bell)
-    slot.links = this.shards.map(() => createLink(++this.lastLink, this.arena.slabCount))
+    slot.links = this.shardStarts.map(({ log }) => {
+      // A process has no memory in common with the log.
+      const durable = isolation === 'process' ? undefined : log.durable
+      return createLink(++this.lastLink, this.arena.slabCount, undefined, durable)
+    })
     slot.serving = false
     slot.stopped = false
     const start: GatewayStart = {
@@ -303,7 +316,12 @@ export class Supervisor {
     }
     for (const [index, shard] of this.shards.entries()) {
       const link = slot.links[index]
-      if (link !== undefined) this.postShard(shard, { mail: 'gateway', link, bell, name })
+      if (link === undefined) continue
+      const { id, confirms } = link
+      // First: what waits for the log is woken by it from the first confirm on.
+      if (confirms !== undefined)
+        this.postLog(index, { mail: 'gateway', link: id, bell, awaits: confirms.awaits })
+      this.postShard(shard, { mail: 'gateway', link, bell, name })
     }
     const url = isolation === 'process' ? bridgeUrl : gatewayUrl
     slot.thread = startThread(url, `gateway ${name}`, start, {
@@ -401,7 +419,9 @@ export class Supervisor {
     thread.terminate()
     for (const [index, shard] of this.shards.entries()) {
       const link = links[index]
-      if (link !== undefined) this.postShard(shard, { mail: 'gatewayLost', link: link.id })
+      if (link === undefined) continue
+      this.postLog(index, { mail: 'gatewayLost', link: link.id })
+      this.postShard(shard, { mail: 'gatewayLost', link: link.id })
     }
     const delayMs = slot.backoff.crashed(performance.now())
     this.options.log.error(
@@ -487,6 +507,12 @@ export class Supervisor {
   private postShard(slot: ShardSlot, mail: ShardMail): void {
     slot.thread.post(mail)
     slot.bell.ringMail()
+  }
+
+  private postLog(shard: number, mail: LogMail): void {
+    const slot = this.logs[shard]
+    slot?.thread.post(mail)
+    slot?.bell.ringMail()
   }
 
   private postGateway(slot: GatewaySlot, mail: GatewayMail): void {

@@ -5,6 +5,7 @@ import { BytesAhead } from './bytes-ahead.ts'
 import type { ControlOp, ControlReply, PeerError, ShardEvent } from './control.ts'
 import { pack, unpack } from './control.ts'
 import { Doorbell } from './doorbell.ts'
+import { HeldConfirms } from './held-confirms.ts'
 import { ControlAssembler, Lane } from './lane.ts'
 import type { LinkMemory } from './link.ts'
 import type { GatewayStart } from './mail.ts'
@@ -97,6 +98,8 @@ export class GatewayLink {
    * a reader that is behind: a ring bounds records, not the bytes in slabs that they refer to.
    */
   held: boolean
+  /** Undefined where the shard holds confirms itself. */
+  readonly confirms: HeldConfirms | undefined
   private readonly pins: Int32Array
 
   constructor(shard: number, memory: LinkMemory, arena: Arena, shardBell: Doorbell) {
@@ -110,6 +113,7 @@ export class GatewayLink {
     this.slabs = new SlabWriter(arena, memory.id, spareSlabs, (slab) => this.toSeal.push(slab))
     this.assembler = new ControlAssembler()
     this.pins = new Int32Array(memory.pins)
+    this.confirms = memory.confirms === undefined ? undefined : new HeldConfirms(memory.confirms)
   }
 
   /** Keeps a slab from reuse after the record that named it is released; undo with `unpin`. */
@@ -309,6 +313,21 @@ export class GatewayLink {
   }
 }
 
+/** The channels of a gateway: what is held for one that goes is nobody's. */
+class ChannelSlots extends SlotTable<ChannelSink> {
+  private readonly links: readonly GatewayLink[]
+
+  constructor(links: readonly GatewayLink[]) {
+    super()
+    this.links = links
+  }
+
+  override remove(slot: number): ChannelSink | undefined {
+    for (const link of this.links) link.confirms?.forget(slot)
+    return super.remove(slot)
+  }
+}
+
 /** The bus as a gateway thread sees it. */
 export class GatewayPort {
   readonly arena: Arena
@@ -317,7 +336,7 @@ export class GatewayPort {
   readonly connections: SlotTable<ConnectionSink>
   /** By id: streams that this thread has subscriptions to. */
   readonly streams: Map<number, StreamSink>
-  readonly channels: SlotTable<ChannelSink>
+  readonly channels: ChannelSlots
   readonly consumers: SlotTable<DeliverySink>
   readonly nodeWords: Int32Array
   private readonly bell: Doorbell
@@ -336,7 +355,7 @@ export class GatewayPort {
     this.nodeWords = new Int32Array(start.nodeWords)
     this.connections = new SlotTable()
     this.streams = new Map()
-    this.channels = new SlotTable()
+    this.channels = new ChannelSlots(this.links)
     this.consumers = new SlotTable()
     this.requests = new SlotTable()
   }
@@ -399,12 +418,21 @@ export class GatewayPort {
   drain(): boolean {
     let any = false
     for (const link of this.links) {
+      const { confirms } = link
+      if (confirms !== undefined && !confirms.isEmpty() && confirms.release(this.onConfirm)) {
+        any = true
+      }
       if (!link.in.look()) continue
       any = true
       this.drainLink(link)
       if (link.in.release()) (this.shardBells[link.shard] as Doorbell).ring()
+      if (confirms !== undefined && !confirms.isEmpty()) confirms.release(this.onConfirm)
     }
     return any
+  }
+
+  private readonly onConfirm = (channel: number, count: number, nack: boolean): void => {
+    this.channels.get(channel)?.onConfirm(count, nack)
   }
 
   /**
@@ -435,8 +463,17 @@ export class GatewayPort {
           words[i + 3] as number,
         )
       } else if (type === Record.confirm) {
-        const channel = this.channels.get(words[i + 1] as number)
-        channel?.onConfirm(words[i + 2] as number, words[i + 3] === 1)
+        const channel = words[i + 1] as number
+        if (link.confirms?.holdsFor(channel) !== true) {
+          this.onConfirm(channel, words[i + 2] as number, words[i + 3] === 1)
+        } else link.confirms.holdBehind(channel, words[i + 2] as number, words[i + 3] as number)
+      } else if (type === Record.confirmAt) {
+        link.confirms?.hold(
+          words[i + 1] as number,
+          words[i + 2] as number,
+          words[i + 3] as number,
+          words[i + 4] as number,
+        )
       } else {
         this.onRare(link, type, i)
       }

@@ -35,6 +35,8 @@ export interface LogMemory {
   readonly requests: SharedArrayBuffer
   readonly replies: SharedArrayBuffer
   readonly bell: SharedArrayBuffer
+  /** See ConfirmGate. */
+  readonly durable: SharedArrayBuffer
   /** What checksums on disk start from (see core/store/wal-format.ts). */
   readonly salt: number
   readonly streams: StreamMemory
@@ -67,6 +69,16 @@ export interface LogStart {
   readonly log: LogMemory
   readonly shardBell: SharedArrayBuffer
 }
+
+/** Main -> log thread: a gateway that holds confirms has come, or has gone. */
+export type LogMail =
+  | {
+      readonly mail: 'gateway'
+      readonly link: number
+      readonly bell: SharedArrayBuffer
+      readonly awaits: SharedArrayBuffer
+    }
+  | { readonly mail: 'gatewayLost'; readonly link: number }
 
 /** Main -> shard. */
 export type ShardMail =

@@ -155,6 +155,11 @@ export class RingReader {
     this.position = this.released
   }
 
+  /** Words released so far, mod 2^32; the writer's `total`, likewise, when it has been given back all. */
+  releasedPosition(): number {
+    return this.released
+  }
+
   /** Gives the space of all records read so far back. True when the writer waits for it. */
   release(): boolean {
     if (this.position === this.released) return false

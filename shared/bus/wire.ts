@@ -71,6 +71,11 @@ export const Record = {
    * [4..5] last chunk [6..7] base [8..9] position; low word first
    */
   streamAdvanced: 19,
+  /**
+   * Shard -> gateway, as `confirm`, but due only when the shard's log is so far (see ConfirmGate).
+   * [4] position
+   */
+  confirmAt: 20,
 } as const
 
 /** Flags of linkCredit and linkState. */
@@ -158,6 +163,7 @@ export const deliverWords: number = deliverEntryAt + entryWords
 export const settleWords = 5
 export const linkCreditWords = 5
 export const confirmWords = 4
+export const confirmAtWords = 5
 export const controlHeaderWords = 4
 
 /** Bytes of window that a delivery costs; shard and gateway count alike. */

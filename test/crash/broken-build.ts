@@ -17,7 +17,8 @@ export function brokenBuild(): { readonly main: string; readonly remove: () => v
   const right = readFileSync(file, 'utf8')
   const wrong = right.replace(
     /this\.wal\?\.sync\(\);(\s+this\.parts\.streams\.sync\(\))/,
-    'this.ring.release(); this.parts.shardBell.ring(); this.wal?.sync();$1',
+    'this.ring.release(); this.parts.durable.advance(this.ring.releasedPosition());' +
+      'this.parts.shardBell.ring(); this.wal?.sync();$1',
   )
   if (wrong === right) throw new Error(`${file} is not as this test knows it`)
   writeFileSync(file, wrong)

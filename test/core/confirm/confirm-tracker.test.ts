@@ -54,6 +54,36 @@ describe('a run', () => {
   })
 })
 
+describe('ahead of the log', () => {
+  test('a run tells where the log must be', () => {
+    const tracker = new ConfirmTracker()
+    for (const position of [5, 9, 7]) tracker.push(0, position)
+    expect(tracker.advance(0)).toBe(false)
+    expect(tracker.advance(0, true)).toBe(true)
+    expect([tracker.runCount, tracker.runPosition]).toEqual([3, 9])
+    tracker.takeRun()
+    tracker.push(0, 8)
+    tracker.advance(0, true)
+    expect([tracker.runCount, tracker.runPosition]).toEqual([1, 8])
+  })
+
+  test('firm ones and those that wait for other shards hold up the rest', () => {
+    const tracker = new ConfirmTracker()
+    tracker.push(0, 1)
+    tracker.push(0, 2, true)
+    const sequence = tracker.push(1, 3)
+    tracker.refuse(tracker.push(0, 4, true))
+    tracker.advance(0, true)
+    expect(tracker.runCount).toBe(1)
+    tracker.advance(2, true)
+    expect(tracker.runCount).toBe(2)
+    tracker.answer(sequence, false)
+    tracker.advance(2, true)
+    expect([tracker.runCount, tracker.runRefused]).toEqual([3, false])
+    expect(runs(tracker, 4)).toEqual([3, -1])
+  })
+})
+
 describe('a publish waits', () => {
   test('for each remote shard, and holds up those behind it', () => {
     const tracker = new ConfirmTracker()

@@ -10,6 +10,7 @@ import { Unacked } from '../../../core/queue/unacked.ts'
 import { ShardState } from '../../../core/shard/shard-state.ts'
 import type { Disk } from '../../../core/store/disk.ts'
 import { nodeDisk } from '../../../core/store/disk.ts'
+import { DurableMark } from '../../../core/store/durable-mark.ts'
 import { asideFolder, logMark, segmentFolder, walFolder } from '../../../core/store/layout.ts'
 import { LogBackground } from '../../../core/store/log-background.ts'
 import { LogThread } from '../../../core/store/log-thread.ts'
@@ -25,6 +26,7 @@ import { plainSettings } from '../../../core/topology/queue-settings.ts'
 import { createArena } from '../../../shared/bus/arena.ts'
 import { createDoorbell, Doorbell } from '../../../shared/bus/doorbell.ts'
 import { Lane } from '../../../shared/bus/lane.ts'
+import { createDurableWords } from '../../../shared/bus/link.ts'
 import { createRing, RingReader, RingWriter } from '../../../shared/bus/ring.ts'
 import {
   EntryFlag,
@@ -121,6 +123,7 @@ export class StoreBench {
     const ring = createRing(logRingWords)
     const bell = createDoorbell()
     const shardBell = createDoorbell()
+    const durable = createDurableWords()
     const requests = createRing(requestRingWords)
     const replies = createRing(requestRingWords)
     const streams = createStreamMemory()
@@ -136,6 +139,7 @@ export class StoreBench {
       salt,
       stoppedCleanly,
       bell,
+      durable,
       shardBell,
       streams,
       onReaderNeeded: () => {},
@@ -171,6 +175,7 @@ export class StoreBench {
     })
     if (!retires) background.retire = () => {}
     this.thread = new LogThread({
+      durable: new DurableMark(durable),
       ring: new RingReader(ring),
       shardBell: new Doorbell(shardBell),
       settleWaitMs,
