@@ -224,8 +224,12 @@ export class Bounds implements ExpiryOwner, TimerOwner {
 
   /** After a restart: the message at `position` expires at the wall-clock time `wallAt`. */
   restoreExpiry(position: number, wallAt: number): void {
+    const { clock } = this.context
+    // Where the wall clock has gone back meanwhile, no message has longer than it was given.
+    const latest = clock.now + (this.queue.settings.declaredTtlMs ?? never)
     // What expired before the clock began expires now; times are above 0.
-    this.expiry.set(position, Math.max(1, this.context.clock.fromWall(wallAt)), true)
+    const at = Math.max(1, Math.min(latest, clock.fromWall(wallAt)))
+    this.expiry.set(position, at, true)
   }
 
   /** What was on disk only is in memory: it may have other sizes than was thought. */

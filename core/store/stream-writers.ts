@@ -131,7 +131,8 @@ export class StreamWriters {
   /** Looks after limits by age. */
   retain(): void {
     const now = this.parts.clock()
-    if (now < this.retainAt) return
+    // Later than that it never is, unless the clock has gone back.
+    if (now < this.retainAt && this.retainAt - now <= retainMs) return
     this.retainAt = now + retainMs
     for (const stream of this.streams.values()) {
       if (stream.writer === undefined && stream.settings.ageMaxMs === undefined) continue
