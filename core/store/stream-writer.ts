@@ -2,6 +2,7 @@
 // the last segment, segments rolled over and let go. What was written counts only once it is synced;
 // after a failure everything goes back to what was.
 
+import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
 import type { StreamEnd } from '../../shared/stream/chunk.ts'
 import {
@@ -72,9 +73,11 @@ export class StreamWriter {
   private allocated: number
   private indexFd: number
   private unsynced: boolean
+  /** File that is to be there once something is synced; undefined: it is there, or not wanted. */
+  private mark: string | undefined
 
-  /** Continues what is in `folder`, which is made if it is not there. */
-  constructor(disk: Disk, folder: string, settings: StreamSettings) {
+  /** Continues what is in `folder`, which is made if it is not there. `mark`: see streamMark. */
+  constructor(disk: Disk, folder: string, settings: StreamSettings, mark?: string) {
     disk.makeFolder(folder)
     const state: StreamState = scanStream(disk, folder, false)
     const { end } = state
@@ -96,6 +99,7 @@ export class StreamWriter {
     this.allocated = 0
     this.indexFd = -1
     this.unsynced = false
+    this.mark = mark
     this.durable = { ...end, chunks: this.chunks }
   }
 
@@ -155,6 +159,20 @@ export class StreamWriter {
     durable.next = this.next
     durable.lastChunk = this.lastChunk
     durable.chunks = this.chunks
+    if (this.mark !== undefined) this.setMark(this.mark)
+  }
+
+  /** Behind the first sync: a mark without messages would tell of a loss that never was. */
+  private setMark(path: string): void {
+    const { disk } = this
+    try {
+      disk.makeFolder(dirname(path))
+      disk.close(disk.open(path, true))
+      disk.syncFolder(dirname(path))
+      this.mark = undefined
+    } catch {
+      // The messages are durable without it; the next sync tries again.
+    }
   }
 
   /** A write or a sync failed: what was appended since the last `sync` is to be appended anew. */
