@@ -1,7 +1,7 @@
 // The registry's tables in LMDB: opened, read whole at start, written in transactions that are synced
 // before they count. Used by one thread alone.
 
-import { existsSync, mkdirSync, statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RootDatabase } from 'lmdb'
 import { open } from 'lmdb'
@@ -27,7 +27,7 @@ export class Metadata {
     const damage = existsSync(file) ? damageOf(file) : undefined
     if (damage !== undefined) throw new MetadataError(`${file} is damaged: ${damage}`)
     try {
-      mkdirSync(folder, { recursive: true })
+      nodeDisk.makeFolder(folder)
       // Without overlapping sync a transaction that has returned is on disk.
       this.db = open<Buffer, Buffer>({
         path: folder,
