@@ -43,6 +43,8 @@ let refused = false
 let tablesRefuse = false
 /** How often that was told. */
 let refusals = 0
+/** What is on disk is not known any more: the node ends, and nobody is told anything until then. */
+let failed = false
 const metadata = openMetadata()
 if (metadata !== undefined) serve(metadata)
 
@@ -106,7 +108,9 @@ function take(request: MetadataRequest): void {
 }
 
 function work(opened: Metadata): void {
+  if (failed) return
   const tablesWork = attempt(metadataFolder(dataDir), () => writeWaiting(opened))
+  if (failed) return
   if (!tablesWork && !tablesRefuse) {
     tablesRefuse = true
     waiting = []
@@ -181,6 +185,7 @@ function onFailure(folder: string, error: unknown): void {
   const isRefusal =
     refusalText.test(text) || (/input\/output error/i.test(text) && !hasRoom(folder))
   if (!isRefusal) {
+    failed = true
     report({ report: 'failed', text: `the metadata in ${dataDir} cannot be written: ${text}` })
     return
   }

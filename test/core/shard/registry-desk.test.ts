@@ -142,6 +142,24 @@ describe('a full disk', () => {
     expect(new Set(ids).size).toBe(ids.length)
   })
 
+  test('keeps what a start cannot do without until there is room', () => {
+    const bench = new Bench()
+    bench.desk.insist({ op: 'addVhost', name: 'v' }, () => bench.answers.push('vhost'))
+    bench.desk.markProvisioned(() => bench.answers.push('provisioned'))
+    bench.disk.refuse()
+    bench.node.settle()
+    bench.desk.insist({ op: 'addVhost', name: 'w' }, () => bench.answers.push('another'))
+    bench.node.settle()
+    expect(bench.answers).toEqual([])
+    bench.disk.makeRoom()
+    bench.node.settle()
+    bench.disk.sync()
+    bench.node.settle()
+    expect(bench.answers).toEqual(['vhost', 'provisioned', 'another'])
+    expect([...bench.disk.restored().vhosts.keys()]).toEqual(['/', 'v', 'w'])
+    expect(bench.disk.load().provisioned).toBe(true)
+  })
+
   test('keeps what nobody can be told: the end of an unused queue', () => {
     const bench = new Bench()
     bench.run('auto', queueDeclare('auto', { autoDelete: true }))
