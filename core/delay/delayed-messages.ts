@@ -278,7 +278,7 @@ export class DelayedMessages implements MessageTarget, BacklogOwner, TimerOwner 
   /** BacklogOwner. */
   restore(row: number, position: number): void {
     this.keep(row, position)
-    this.heap.push(this.dueOf(row), position)
+    this.heap.push(this.restoredDue(row), position)
   }
 
   /** BacklogOwner: the times of these are only on disk too. */
@@ -337,7 +337,7 @@ export class DelayedMessages implements MessageTarget, BacklogOwner, TimerOwner 
   load(row: number, position: number): void {
     const { messages, memoryBudget } = this.context
     if (this.unindexed > 0) {
-      const due = this.dueOf(row)
+      const due = this.restoredDue(row)
       this.unindexed--
       this.heap.push(due, position)
       if (this.bytes <= memoryBudget) this.keep(row, position)
@@ -441,6 +441,18 @@ export class DelayedMessages implements MessageTarget, BacklogOwner, TimerOwner 
     const { messages, arena, clock } = this.context
     const view = viewOf(arena.slab(messages.slab[row] as number))
     return clock.fromWall(view.getFloat64(messages.at[row] as number, true))
+  }
+
+  /** `dueOf` after a restart: where the wall clock has gone back meanwhile, nothing waits longer than it asked. */
+  private restoredDue(row: number): number {
+    const { messages, arena, clock } = this.context
+    const bytes = arena.slab(messages.slab[row] as number)
+    const propsAt =
+      (messages.at[row] as number) +
+      (messages.exrkSize[row] as number) +
+      (messages.extraSize[row] as number)
+    const served = -delayOf(bytes, propsAt, messages.propsSize[row] as number)
+    return Math.min(this.dueOf(row), clock.now + Math.max(0, served))
   }
 
   private arm(): void {

@@ -7,6 +7,7 @@ import type { MessageTable } from '../message/message-table.ts'
 import type { ShardClock } from '../time/clock.ts'
 import type { TimerWheel } from '../time/timer-wheel.ts'
 import type { Annotations } from './annotations.ts'
+import type { DeathReason } from './death.ts'
 import type { Marks } from './marks.ts'
 import { reasonOf } from './marks.ts'
 import type { ReadyList } from './ready-list.ts'
@@ -220,13 +221,14 @@ export class Backlog implements BacklogOwner {
   /** After a restart: what was dying then and is on disk only does not wait. */
   private shelveDying(): void {
     if (this.list.stored.onDisk === 0) return
-    const dying: number[] = []
+    const dying = new Map<number, DeathReason>()
     this.queue.marks?.each((position, word) => {
-      if (reasonOf(word) !== undefined && this.isStored(position)) dying.push(position)
+      const reason = reasonOf(word)
+      if (reason !== undefined && this.isStored(position)) dying.set(position, reason)
     })
-    for (const position of dying) {
+    for (const [position, reason] of dying) {
       this.list.remove(position, true)
-      this.shelf.lapse(position)
+      this.shelf.lapse(position, reason)
     }
   }
 }

@@ -31,8 +31,8 @@ export interface BoundedQueue {
   isIdle(): boolean
   /** A message that was taken out of `ready` dies. */
   die(row: number, position: number, reason: DeathReason): void
-  /** A message that was on disk only, and was taken out of `ready`, has expired. */
-  dieOnDisk(position: number): void
+  /** A message that is on disk only, and was taken out of `ready`, dies. */
+  dieOnDisk(position: number, reason: DeathReason): void
   /** Whether the message is in the log and not settled. */
   isLogged(position: number): boolean
   /** The first position from `from` on of what waits and is on disk only. */
@@ -76,6 +76,8 @@ export class Bounds implements ExpiryOwner, TimerOwner {
   /** For the first message of `lowest`, if that is in a run; -1: none, and when it fires. */
   private runsTimer: number
   private runsDue: number
+  /** What was on disk only below this has been dropped. */
+  private droppedTo: number
 
   constructor(queue: BoundedQueue, context: BoundsContext, settings: QueueSettings) {
     this.queue = queue
@@ -88,6 +90,7 @@ export class Bounds implements ExpiryOwner, TimerOwner {
     this.sweep = -1
     this.runsTimer = -1
     this.runsDue = never
+    this.droppedTo = 0
     this.configure(settings)
   }
 
@@ -224,8 +227,12 @@ export class Bounds implements ExpiryOwner, TimerOwner {
 
   /** After a restart: the message at `position` expires at the wall-clock time `wallAt`. */
   restoreExpiry(position: number, wallAt: number): void {
+    const { clock } = this.context
+    // Where the wall clock has gone back meanwhile, no message has longer than it was given.
+    const latest = clock.now + (this.queue.settings.declaredTtlMs ?? never)
     // What expired before the clock began expires now; times are above 0.
-    this.expiry.set(position, Math.max(1, this.context.clock.fromWall(wallAt)), true)
+    const at = Math.max(1, Math.min(latest, clock.fromWall(wallAt)))
+    this.expiry.set(position, at, true)
   }
 
   /** What was on disk only is in memory: it may have other sizes than was thought. */
@@ -280,14 +287,17 @@ export class Bounds implements ExpiryOwner, TimerOwner {
   /** Drops the first message, which is on disk only. False where it has to be read for that. */
   private dropStored(limit: LengthLimit): boolean {
     const { queue } = this
-    // Bytes have to be known to count, and a body to be dead-lettered.
-    if (limit.countsBytes || queue.settings.deadLetterExchange !== undefined) return false
+    // How large each is, is known of those in memory alone.
+    if (limit.countsBytes) return false
     if (queue.ready !== queue.lowest) return false
     const { stored } = queue.lowest
-    const position = this.nextStored(stored.diskFrom)
+    const position = this.nextStored(Math.max(stored.diskFrom, this.droppedTo))
     if (position >= stored.to || queue.lowest.remove(position, true) !== removedOnDisk) return false
-    stored.skipTo(position + 1)
-    queue.dieOnDisk(position)
+    this.droppedTo = position + 1
+    queue.dieOnDisk(position, this.isLate(position) ? 'expired' : 'maxlen')
+    // To be dead-lettered it is read, best in one go with what comes next.
+    if (queue.settings.deadLetterExchange === undefined) stored.skipTo(position + 1)
+    else queue.fetch()
     return true
   }
 
@@ -300,7 +310,7 @@ export class Bounds implements ExpiryOwner, TimerOwner {
       queue.die(row, position, 'expired')
     } else if (row === removedOnDisk) {
       if (this.limit?.countsBytes === true) this.limit.bytes -= queue.ready.removedBytes
-      queue.dieOnDisk(position)
+      queue.dieOnDisk(position, 'expired')
     } else if (row === notThere && this.sweep < 0) {
       const { clock, timers } = this.context
       const wait = sweepMs + queue.ready.returnedCount() / sweptPerMs

@@ -532,8 +532,8 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
     )
   }
 
-  /** A message that is on disk only has expired, and is in no list any more. */
-  dieOnDisk(position: number): void {
+  /** BoundedQueue: with a dead-letter exchange, it is read back for that. */
+  dieOnDisk(position: number, reason: DeathReason): void {
     if (this.owed.count > 0) this.context.wake(this)
     const log = this.levels.logOf(position)
     if (log === undefined) return
@@ -544,7 +544,7 @@ export class ClassicQueue implements Queue, LeveledQueue, DyingQueue, BoundedQue
       return
     }
     this.bounds?.dying(position)
-    this.levels.lapse(position)
+    this.levels.lapse(position, reason)
   }
 
   isLogged(position: number): boolean {

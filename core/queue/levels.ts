@@ -5,6 +5,7 @@ import type { QueueLog } from '../log/log.ts'
 import { levelOf, levelSpan } from '../log/log.ts'
 import type { BacklogContext, BacklogQueue } from './backlog.ts'
 import { Backlog } from './backlog.ts'
+import type { DeathReason } from './death.ts'
 import { ReadyList } from './ready-list.ts'
 
 /** The queue whose levels these are. */
@@ -70,8 +71,8 @@ export class Levels {
   }
 
   /** The message at `position`, which is on disk only and waits no more, dies once it is read back. */
-  lapse(position: number): void {
-    this.at(position)?.shelf.lapse(position)
+  lapse(position: number, reason: DeathReason): void {
+    this.at(position)?.shelf.lapse(position, reason)
   }
 
   /** Too many are dying: the message stays, out of memory if need be, until fewer are. False for one that is not logged. */

@@ -14,7 +14,7 @@ import { PositionHeap } from './position-heap.ts'
 export interface ShelfQueue {
   /** Messages that are dying. */
   readonly dyingCount: number
-  /** Why the message was to die; undefined: its time is over. */
+  /** Why the message was to die; undefined: that is in no mark. */
   dyingOf(position: number): DeathReason | undefined
   die(row: number, position: number, reason: DeathReason): void
 }
@@ -49,6 +49,8 @@ export class Shelf implements SomeSink, TimerOwner {
   private readonly inMemory: PositionHeap
   /** Those on disk only. */
   private readonly lapsed: AliveSet
+  /** Of those, the ones that were too many; the others' time is over, or marks say why they die. */
+  private readonly crowded: AliveSet
   /** All messages below can be read back. */
   private readableTo: number
   /** What dies now was read back just now: it stays, since no more is read before it is gone. */
@@ -67,6 +69,7 @@ export class Shelf implements SomeSink, TimerOwner {
     this.level = level
     this.inMemory = new PositionHeap()
     this.lapsed = new AliveSet()
+    this.crowded = new AliveSet()
     this.readableTo = 0
     this.taking = false
     this.readOn = undefined
@@ -86,8 +89,9 @@ export class Shelf implements SomeSink, TimerOwner {
   }
 
   /** The message at `position`, which is on disk only and waits no more, dies once it is read back. */
-  lapse(position: number): void {
+  lapse(position: number, reason: DeathReason): void {
     this.lapsed.add(position)
+    if (reason === 'maxlen') this.crowded.add(position)
     if (this.readOn === undefined) this.wait()
   }
 
@@ -110,7 +114,8 @@ export class Shelf implements SomeSink, TimerOwner {
    */
   meets(row: number, position: number): boolean {
     if (this.lapsed.count === 0 || !this.lapsed.has(position)) return false
-    if (this.isFull()) this.context.messages.release(row)
+    // Those that are too many in front would be read again and again.
+    if (this.isFull() && !this.crowded.has(position)) this.context.messages.release(row)
     else this.take(row, position)
     return true
   }
@@ -171,6 +176,7 @@ export class Shelf implements SomeSink, TimerOwner {
   destroy(): void {
     while (this.inMemory.count > 0) this.context.messages.release(this.inMemory.pop())
     this.lapsed.removeRange(0, Number.POSITIVE_INFINITY)
+    this.crowded.removeRange(0, Number.POSITIVE_INFINITY)
     this.readOn = undefined
     if (this.timer >= 0) this.context.timers.cancel(this.timer)
     this.timer = -1
@@ -180,7 +186,8 @@ export class Shelf implements SomeSink, TimerOwner {
     this.lapsed.remove(position)
     this.found = true
     this.taking = true
-    this.queue.die(row, position, this.reasonOf(position))
+    const reason = this.crowded.remove(position) ? 'maxlen' : this.reasonOf(position)
+    this.queue.die(row, position, reason)
     this.taking = false
   }
 
@@ -205,6 +212,7 @@ export class Shelf implements SomeSink, TimerOwner {
     const { log } = this.level
     for (let at = lapsed.firstAlive(0); log !== undefined && at < Number.POSITIVE_INFINITY; ) {
       lapsed.remove(at)
+      this.crowded.remove(at)
       this.context.log.settle(log, at, 1)
       at = lapsed.firstAlive(at + 1)
     }

@@ -16,10 +16,14 @@ export type LoadedMetadata = Extract<MetadataReport, { readonly report: 'loaded'
 
 export class MetadataPort implements MetadataStore {
   durableUpTo: number
+  refuses: boolean
+  refused: boolean
   keyedDurableUpTo: number
   private readonly port: MessagePort
   private readonly onLoaded: (loaded: LoadedMetadata) => void
   private lastPosition: number
+  /** How many were accepted. */
+  private refusals: number
   private lastKeyed: number
   private readonly reads: Map<number, (reply: ControlReply) => void>
   private lastRead: number
@@ -29,8 +33,11 @@ export class MetadataPort implements MetadataStore {
     this.port = port
     this.onLoaded = onLoaded
     this.durableUpTo = 0
+    this.refuses = false
+    this.refused = false
     this.keyedDurableUpTo = 0
     this.lastPosition = 0
+    this.refusals = 0
     this.lastKeyed = 0
     this.reads = new Map()
     this.lastRead = 0
@@ -38,9 +45,15 @@ export class MetadataPort implements MetadataStore {
 
   write(rows: Uint8Array<ArrayBuffer>): number {
     this.lastPosition++
-    const write: MetadataWrite = { position: this.lastPosition, rows }
+    const { lastPosition: position, refusals } = this
+    const write: MetadataWrite = { position, refusals, rows }
     this.port.postMessage(write, [rows.buffer])
-    return this.lastPosition
+    return position
+  }
+
+  acceptRefusal(): void {
+    this.refused = false
+    this.refusals++
   }
 
   writeKeyed(rows: Uint8Array<ArrayBuffer>): number {
@@ -67,6 +80,10 @@ export class MetadataPort implements MetadataStore {
     ) {
       const report = got.message as MetadataReport
       if (report.report === 'durable') this.durableUpTo = report.position
+      else if (report.report === 'refused') {
+        this.refuses = true
+        this.refused = true
+      } else if (report.report === 'room') this.refuses = false
       else if (report.report === 'keyedDurable') this.keyedDurableUpTo = report.position
       else if (report.report === 'keyedAnswer') this.onAnswer(report.request, report.reply)
       else this.onLoaded(report)

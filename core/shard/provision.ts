@@ -49,7 +49,7 @@ export function provision(
   const ops = provisioned ? missingOps(config, desk.topology) : initialOps(config)
   // All at once, so that they reach the disk together.
   for (const op of [...ops]) {
-    desk.run(op, undefined, (reply) => {
+    desk.insist(op, (reply) => {
       if (reply.error !== undefined) throw new Error(`configuration: ${reply.error.text}`)
     })
   }

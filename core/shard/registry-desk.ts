@@ -4,6 +4,9 @@
 // The registry decides on a topology of its own, which a decision changes at once: so many decisions
 // can wait for the disk together. The shards' topologies follow when a decision is on disk: nothing
 // is routed to, nor logged for, a queue that a crash could take back.
+//
+// What a full disk does not take is undone: the registry's topology becomes what the shards have, and
+// who asked is told so. What has to happen all the same (an owner is gone) is kept until there is room.
 
 import type { ControlReply } from '../../shared/bus/control.ts'
 import { unpack } from '../../shared/bus/control.ts'
@@ -13,10 +16,12 @@ import type { MetadataStore } from '../store/metadata-store.ts'
 import { RowBatch } from '../store/row-batch.ts'
 import type { QueueStats } from '../topology/decision.ts'
 import type { QueueRecord } from '../topology/records.ts'
+import { preconditionFailed } from '../topology/refusals.ts'
 import type { Registry } from '../topology/registry.ts'
-import type { Actor, RegistryOp } from '../topology/registry-op.ts'
+import type { Actor, AdminOp, RegistryOp } from '../topology/registry-op.ts'
 import type { Topology } from '../topology/topology.ts'
 import type { TopologyChange } from '../topology/topology-change.ts'
+import { changesThatMake } from '../topology/topology-copy.ts'
 import type { PeerDesk } from './peer-desk.ts'
 import type { ShardState } from './shard-state.ts'
 
@@ -29,11 +34,22 @@ export interface RegistryDeskContext {
   readonly statsOf: (queue: number) => QueueStats
 }
 
+/** Who asked, and what becomes of it. */
+interface Asked {
+  /** Decides anew, on what is there then. */
+  readonly again: () => void
+  /** Says that the disk does not take it; undefined: it waits until the disk does. */
+  readonly refuse: (() => void) | undefined
+}
+
 /** A decision on its way. */
 interface OpenDecision {
   readonly changes: readonly TopologyChange[]
   /** What of the metadata has to be on disk before it is applied. */
   readonly position: number
+  /** It has rows of its own there. */
+  readonly stored: boolean
+  readonly asked: Asked
   readonly answer: () => void
   /** Every shard has it. */
   applied: boolean
@@ -49,6 +65,8 @@ export class RegistryDesk {
   private readonly open: OpenDecision[]
   private sent: number
   private lastPosition: number
+  /** What waits for room on the disk, oldest first. */
+  private held: (() => void)[]
 
   constructor(registry: Registry, topology: Topology, context: RegistryDeskContext) {
     this.registry = registry
@@ -58,15 +76,39 @@ export class RegistryDesk {
     this.open = []
     this.sent = 0
     this.lastPosition = 0
+    this.held = []
   }
 
   /** Carries out one op; `done` gets the answer once every shard has applied what was decided. */
   run(op: RegistryOp, actor: Actor | undefined, done: (reply: ControlReply) => void): void {
-    this.decide(op, actor, undefined, done)
+    const again = (): void => this.run(op, actor, done)
+    const refuse = (): void => done({ error: notStored })
+    const mayRefuse = op.op !== 'ownerGone' && op.op !== 'queueGone'
+    this.decide(op, actor, undefined, done, { again, refuse: mayRefuse ? refuse : undefined })
   }
 
-  /** What came on disk goes on. True when something did. */
+  /** As `run` for an operator's op, which waits for room on a full disk. */
+  insist(op: AdminOp, done: (reply: ControlReply) => void): void {
+    const again = (): void => this.insist(op, done)
+    this.decide(op, undefined, undefined, done, { again, refuse: undefined })
+  }
+
+  /** What came on disk goes on, what the disk refused is undone. True when something was. */
   turn(): boolean {
+    const { metadata } = this.context
+    let any = this.sendDurable()
+    if (metadata.refused) {
+      any = true
+      this.undo()
+    }
+    if (!metadata.refuses && this.held.length > 0) {
+      any = true
+      for (const again of this.held.splice(0)) again()
+    }
+    return any
+  }
+
+  private sendDurable(): boolean {
     const { metadata } = this.context
     let any = false
     for (let next = this.open[this.sent]; next !== undefined; next = this.open[this.sent]) {
@@ -98,8 +140,13 @@ export class RegistryDesk {
 
   /** Notes that the node has its first vhost and user; `done` when that is on disk. */
   markProvisioned(done: () => void): void {
+    const again = (): void => this.markProvisioned(done)
+    if (this.context.metadata.refuses) {
+      this.held.push(again)
+      return
+    }
     collectNodeRow({ change: 'provisioned' }, this.batch)
-    this.enter([], done)
+    this.enter([], done, { again, refuse: undefined })
   }
 
   private decide(
@@ -107,17 +154,43 @@ export class RegistryDesk {
     actor: Actor | undefined,
     stats: QueueStats | undefined,
     done: (reply: ControlReply) => void,
+    asked: Asked,
   ): void {
     const decision = this.registry.decide(op, actor, stats)
     if (decision.kind === 'refused') {
       done({ error: decision.error })
     } else if (decision.kind === 'needsQueueStats') {
-      this.askStats(decision.queue, (found) => this.decide(op, actor, found, done))
+      this.askStats(decision.queue, (found) => this.decide(op, actor, found, done, asked))
     } else if (decision.changes.length === 0 && !this.mustWait(op)) {
       done(decision.reply)
+    } else if (this.context.metadata.refuses && this.mustStore(decision.changes)) {
+      if (asked.refuse === undefined) this.held.push(asked.again)
+      else asked.refuse()
     } else {
       this.persist(decision.changes)
-      this.enter(decision.changes, () => done(decision.reply))
+      this.enter(decision.changes, () => done(decision.reply), asked)
+    }
+  }
+
+  private mustStore(changes: readonly TopologyChange[]): boolean {
+    const rows = new RowBatch()
+    return changes.some((change) => {
+      collectRows(this.topology, change, rows)
+      return !rows.isEmpty()
+    })
+  }
+
+  /** What is not on disk never was: what had rows is refused or held, the rest is decided anew. */
+  private undo(): void {
+    const { metadata, state } = this.context
+    metadata.acceptRefusal()
+    const undone = this.open.splice(this.sent)
+    this.lastPosition = metadata.durableUpTo
+    this.topology.become(changesThatMake(state.topology))
+    for (const { stored, asked } of undone) {
+      if (!stored) asked.again()
+      else if (asked.refuse === undefined) this.held.push(asked.again)
+      else asked.refuse()
     }
   }
 
@@ -142,10 +215,12 @@ export class RegistryDesk {
     }
   }
 
-  private enter(changes: readonly TopologyChange[], answer: () => void): void {
-    if (!this.batch.isEmpty()) this.lastPosition = this.context.metadata.write(this.batch.take())
-    this.open.push({ changes, position: this.lastPosition, answer, applied: false })
-    this.turn()
+  private enter(changes: readonly TopologyChange[], answer: () => void, asked: Asked): void {
+    const stored = !this.batch.isEmpty()
+    if (stored) this.lastPosition = this.context.metadata.write(this.batch.take())
+    const position = this.lastPosition
+    this.open.push({ changes, position, stored, asked, answer, applied: false })
+    this.sendDurable()
   }
 
   private send(decision: OpenDecision): void {
@@ -182,3 +257,7 @@ export class RegistryDesk {
     )
   }
 }
+
+const notStored = preconditionFailed(
+  'the disk is full or refuses writes: nothing was changed, try again when it takes them',
+)

@@ -3,6 +3,7 @@
 import {
   closeSync,
   constants,
+  existsSync,
   fdatasyncSync,
   fstatSync,
   fsyncSync,
@@ -14,6 +15,7 @@ import {
   renameSync,
   rmSync,
   statfsSync,
+  statSync,
   writeSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
@@ -84,14 +86,27 @@ export const nodeDisk: Disk = {
   },
 }
 
-/** Makes a folder where there is none, and every one above it, each synced into its parent. */
+/**
+ * Makes a folder where there is none, and every one above it, each synced into its parent. One by one:
+ * where a folder that is there takes none (/proc), Node's recursive way goes round forever.
+ */
 export function makeFolder(path: string, mode: number): void {
-  const first = mkdirSync(path, { recursive: true, mode })
-  if (first === undefined) return
-  for (let at = path; ; at = dirname(at)) {
-    syncFolder(dirname(at))
-    if (at === first || dirname(at) === at) return
+  const missing: string[] = []
+  for (let at = path; !existsSync(at) && dirname(at) !== at; at = dirname(at)) missing.push(at)
+  for (let folder = missing.pop(); folder !== undefined; folder = missing.pop()) {
+    try {
+      mkdirSync(folder, { mode })
+    } catch (error) {
+      // Somebody else has made it; a file in its place shows in what follows.
+      if (!isThere(error)) throw error
+    }
+    syncFolder(dirname(folder))
   }
+  if (!statSync(path).isDirectory()) throw new Error(`${path} is a file, not a folder`)
+}
+
+function isThere(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EEXIST'
 }
 
 /** Makes renames, new and removed files in the folder durable. */

@@ -1,11 +1,12 @@
 // The keyed store on disk: rows that gateways keep, in an LMDB environment of its own, so that a
 // million of them cost the start of a node nothing. It is opened when it is first asked for anything.
 
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RootDatabase } from 'lmdb'
 import { open } from 'lmdb'
 import type { KeyedOp } from '../../shared/bus/control.ts'
+import { nodeDisk } from './disk.ts'
 import { behind, keyBytesMax, tableKey } from './keyed-key.ts'
 import { keyedFolder } from './layout.ts'
 import { PathFilter } from './path-filter.ts'
@@ -81,7 +82,7 @@ export class Keyed {
 
   private opened(): RootDatabase<Buffer, Buffer> {
     if (this.db !== undefined) return this.db
-    mkdirSync(this.folder, { recursive: true })
+    nodeDisk.makeFolder(this.folder)
     // As for the metadata: a transaction that has returned is on disk.
     this.db = open<Buffer, Buffer>({
       path: this.folder,

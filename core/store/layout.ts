@@ -45,6 +45,16 @@ export function streamFolder(shardFolder: string, queue: number): string {
   return join(streamsFolder(shardFolder), String(queue))
 }
 
+/** Holds a mark for each stream of the shard that has messages, so that they are missed when they are gone. */
+export function streamMarksFolder(shardFolder: string): string {
+  return join(shardFolder, 'streams-begun')
+}
+
+/** There since something of the stream was first synced. */
+export function streamMark(shardFolder: string, queue: number): string {
+  return join(streamMarksFolder(shardFolder), String(queue))
+}
+
 /** What could not be read, kept for whoever can. */
 export function asideFolder(shardFolder: string): string {
   return join(shardFolder, 'damaged')

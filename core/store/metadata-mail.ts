@@ -15,6 +15,8 @@ export interface MetadataStart {
 /** Shard 0 -> metadata thread: rows to write (see RowBatch). Positions go up by one. */
 export interface MetadataWrite {
   readonly position: number
+  /** How many refusals shard 0 has taken account of; with fewer than there were, it is not written. */
+  readonly refusals: number
   readonly rows: Uint8Array<ArrayBuffer>
 }
 
@@ -43,6 +45,10 @@ export type MetadataReport =
     }
   /** Everything up to `position` is on disk. */
   | { readonly report: 'durable'; readonly position: number }
+  /** Nothing after the last 'durable' was or will be written, until shard 0 has counted this. */
+  | { readonly report: 'refused' }
+  /** After 'refused': the disk takes metadata again. */
+  | { readonly report: 'room' }
   | { readonly report: 'keyedDurable'; readonly position: number }
   /** `reply`: packed. */
   | { readonly report: 'keyedAnswer'; readonly request: number; readonly reply: Uint8Array }

@@ -7,6 +7,12 @@ import type { ControlReply } from '../../shared/bus/control.ts'
 export interface MetadataStore {
   /** Every batch up to this position is on disk. */
   readonly durableUpTo: number
+  /** The disk takes nothing now; batches in want of it are better not handed over. */
+  readonly refuses: boolean
+  /** Nothing behind `durableUpTo` was or will be written, nor what comes until `acceptRefusal`. */
+  readonly refused: boolean
+  /** What is handed over from now on takes no account of what was refused. */
+  acceptRefusal(): void
   /** Hands over a batch (see RowBatch) to be written as one; the position to wait for. */
   write(rows: Uint8Array<ArrayBuffer>): number
   /** As `durableUpTo`, for the keyed store. */
@@ -20,7 +26,11 @@ export interface MetadataStore {
 /** Keeps nothing: for a node without a disk. */
 export class NoMetadata implements MetadataStore {
   durableUpTo: number = 0
+  readonly refuses: boolean = false
+  readonly refused: boolean = false
   readonly keyedDurableUpTo: number = 0
+
+  acceptRefusal(): void {}
 
   write(_rows: Uint8Array<ArrayBuffer>): number {
     return 0

@@ -9,9 +9,9 @@ import { pack, unpack } from '../../shared/bus/control.ts'
 import { Doorbell } from '../../shared/bus/doorbell.ts'
 import { NodeWord } from '../../shared/bus/link.ts'
 import type { ThreadReport } from '../../shared/bus/mail.ts'
-import { nodeDisk } from './disk.ts'
 import { Keyed } from './keyed.ts'
-import { Metadata, MetadataError } from './metadata.ts'
+import { keyedFolder, metadataFolder } from './layout.ts'
+import { hasRoom, Metadata, MetadataError } from './metadata.ts'
 import type {
   KeyedRead,
   KeyedWrite,
@@ -22,8 +22,8 @@ import type {
 } from './metadata-mail.ts'
 import { changesPerPart } from './metadata-mail.ts'
 
-/** A write that stopped short has left less than this. */
-const shortWriteBytes: number = 1024 * 1024
+/** A quota, and the limit that a process may have for the size of a file, are like a full disk. */
+const refusalText: RegExp = /no space left|quota exceeded|file too large|read-only file system/i
 /** A full disk is tried again this often. */
 const retryMs = 1000
 
@@ -37,8 +37,14 @@ let waiting: MetadataWrite[] = []
 const keyedWaiting: (KeyedWrite | KeyedRead)[] = []
 const keyed = new Keyed(dataDir)
 let retry: NodeJS.Timeout | undefined
-/** The disk has refused the last attempt. */
+/** The disk has refused the last attempt, of the metadata or of the keyed store. */
 let refused = false
+/** It refuses the metadata. */
+let tablesRefuse = false
+/** How often that was told. */
+let refusals = 0
+/** What is on disk is not known any more: the node ends, and nobody is told anything until then. */
+let failed = false
 const metadata = openMetadata()
 if (metadata !== undefined) serve(metadata)
 
@@ -96,32 +102,46 @@ function serve(opened: Metadata): void {
 }
 
 function take(request: MetadataRequest): void {
-  if ('position' in request) waiting.push(request)
-  else keyedWaiting.push(request)
+  if (!('position' in request)) keyedWaiting.push(request)
+  // Decided on what was refused.
+  else if (request.refusals === refusals) waiting.push(request)
 }
 
 function work(opened: Metadata): void {
-  if (!attempt(opened, () => writeWaiting(opened))) return
-  attempt(opened, workKeyed)
+  if (failed) return
+  const tablesWork = attempt(metadataFolder(dataDir), () => writeWaiting(opened))
+  if (failed) return
+  if (!tablesWork && !tablesRefuse) {
+    tablesRefuse = true
+    waiting = []
+    refusals++
+    tell({ report: 'refused' })
+  }
+  const keyedWorks = attempt(keyedFolder(dataDir), workKeyed)
+  if (refused && tablesWork && keyedWorks) onSpace()
 }
 
 /** False when the disk has refused: `work` is tried again later. */
-function attempt(opened: Metadata, what: () => void): boolean {
+function attempt(folder: string, what: () => void): boolean {
   try {
     what()
   } catch (error) {
-    onFailure(opened, error)
+    onFailure(folder, error)
     return false
   }
   return true
 }
 
 function writeWaiting(opened: Metadata): void {
+  if (tablesRefuse) {
+    if (!hasRoom(metadataFolder(dataDir))) throw new Error('no space left for metadata')
+    tablesRefuse = false
+    tell({ report: 'room' })
+  }
   const last = waiting.at(-1)
   if (last === undefined) return
   opened.write(waiting.map(({ rows }) => rows))
   waiting = []
-  if (refused) onSpace()
   tell({ report: 'durable', position: last.position })
 }
 
@@ -141,7 +161,6 @@ function workKeyed(): void {
     }
     keyed.write(writes.map(({ rows }) => rows))
     keyedWaiting.splice(0, writes.length)
-    if (refused) onSpace()
     const last = writes.at(-1)
     if (last !== undefined) tell({ report: 'keyedDurable', position: last.keyedPosition })
   }
@@ -161,24 +180,24 @@ function readKeyed({ request, op: packed }: KeyedRead): void {
  * that of a sync, no write can be trusted. LMDB calls a write that a full disk took a part of an input or
  * output error: what was committed before is on other pages, so that is a full disk too.
  */
-function onFailure(opened: Metadata, error: unknown): void {
+function onFailure(folder: string, error: unknown): void {
   const text = error instanceof Error ? error.message : String(error)
   const isRefusal =
-    /no space left|quota exceeded|read-only file system/i.test(text) ||
-    (/input\/output error/i.test(text) && nodeDisk.freeBytes(dataDir) < shortWriteBytes)
+    refusalText.test(text) || (/input\/output error/i.test(text) && !hasRoom(folder))
   if (!isRefusal) {
+    failed = true
     report({ report: 'failed', text: `the metadata in ${dataDir} cannot be written: ${text}` })
     return
   }
   if (!refused) {
     refused = true
     Atomics.add(new Int32Array(nodeWords), NodeWord.failingLogs, 1)
-    const msg = 'the disk refuses the metadata: declarations wait until it takes them'
+    const msg = 'the disk refuses the metadata: so do declarations until it takes them'
     report({ report: 'log', level: 'error', msg, fields: { dataDir, cause: text } })
   }
-  retry = setTimeout(() => {
+  retry ??= setTimeout(() => {
     retry = undefined
-    work(opened)
+    if (metadata !== undefined) work(metadata)
   }, retryMs)
 }
 

@@ -1,10 +1,11 @@
 // The registry's tables in LMDB: opened, read whole at start, written in transactions that are synced
 // before they count. Used by one thread alone.
 
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RootDatabase } from 'lmdb'
 import { open } from 'lmdb'
+import { nodeDisk } from './disk.ts'
 import { metadataFolder } from './layout.ts'
 import { findDamagedPages } from './lmdb-pages.ts'
 import type { Restoration } from './restoration.ts'
@@ -26,7 +27,7 @@ export class Metadata {
     const damage = existsSync(file) ? damageOf(file) : undefined
     if (damage !== undefined) throw new MetadataError(`${file} is damaged: ${damage}`)
     try {
-      mkdirSync(folder, { recursive: true })
+      nodeDisk.makeFolder(folder)
       // Without overlapping sync a transaction that has returned is on disk.
       this.db = open<Buffer, Buffer>({
         path: folder,
@@ -60,6 +61,28 @@ export class Metadata {
 
   async close(): Promise<void> {
     await this.db.close()
+  }
+}
+
+/** More than what one transaction of ordinary declarations adds. */
+const roomBytes: number = 1024 * 1024
+
+/** Whether LMDB's file in `folder` could grow, which free space does not tell where there are quotas. */
+export function hasRoom(folder: string): boolean {
+  const path = join(folder, 'room')
+  try {
+    const size = statSync(join(folder, 'data.mdb')).size
+    const fd = nodeDisk.open(path, true)
+    try {
+      nodeDisk.write(fd, Buffer.alloc(roomBytes), roomBytes, size)
+      nodeDisk.sync(fd)
+    } finally {
+      nodeDisk.close(fd)
+      nodeDisk.remove(path)
+    }
+    return true
+  } catch {
+    return false
   }
 }
 

@@ -188,19 +188,25 @@ function writeFile(folder: string, name: string, text: string): void {
 /** What errors of a disk mean that is not written to; of others, what they say. */
 function causeOf(path: string, error: unknown): string {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
-  // Node says ENOENT of a folder that it cannot make on a read-only file system.
-  const found = code === 'ENOENT' ? refusalAbove(path) : code
+  // So says a file system that takes no folders; and Node of any folder on one that is read-only.
+  const found = code === 'ENOENT' ? refusalIn(nearestFolder(path)) : code
   if (found === 'EROFS') return 'its file system is read-only'
   if (found === 'EACCES') return 'it may not be written to by this user'
+  if (code === 'ENOENT') return `no folder can be made in ${nearestFolder(path)}`
   return textOf(error)
 }
 
-/** Why nothing can be made in the nearest folder above `path` that there is. */
-function refusalAbove(path: string): unknown {
+/** At `path` or above it. */
+function nearestFolder(path: string): string {
   let at = path
   while (!existsSync(at) && dirname(at) !== at) at = dirname(at)
+  return at
+}
+
+/** Why nothing can be written there. */
+function refusalIn(folder: string): unknown {
   try {
-    accessSync(at, constants.W_OK)
+    accessSync(folder, constants.W_OK)
     return undefined
   } catch (error) {
     return (error as NodeJS.ErrnoException).code

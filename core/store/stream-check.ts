@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import type { Findings } from './directory-check.ts'
 import type { Disk } from './disk.ts'
-import { streamsFolder } from './layout.ts'
+import { streamMarksFolder, streamsFolder } from './layout.ts'
 import type { StoredQueue } from './restoration.ts'
 import { inspectSegment, segmentBases, segmentPath } from './stream-scan.ts'
 
@@ -16,19 +16,32 @@ export function checkStreams(
   findings: Findings,
 ): void {
   const parent = streamsFolder(folder)
-  if (!existsSync(parent)) return
-  for (const name of disk.list(parent).sort((a, b) => Number(a) - Number(b))) {
+  const marked = new Set(listed(disk, streamMarksFolder(folder)))
+  for (const name of listed(disk, parent)) {
     const queue = queues.get(Number(name))
     if (queue === undefined) {
       findings.note(`${basename(folder)}: stream ${name}, which is gone`)
-      continue
+    } else if (checkStream(disk, join(parent, name), titleOf(queue), findings) > 0) {
+      marked.delete(name)
     }
-    const title = `stream '${queue.name}' in vhost '${queue.vhost}'`
-    checkStream(disk, join(parent, name), title, findings)
+  }
+  for (const name of marked) {
+    const queue = queues.get(Number(name))
+    if (queue !== undefined) findings.problem(`${titleOf(queue)}: its messages are gone`)
   }
 }
 
-function checkStream(disk: Disk, folder: string, title: string, findings: Findings): void {
+function listed(disk: Disk, folder: string): string[] {
+  if (!existsSync(folder)) return []
+  return disk.list(folder).sort((a, b) => Number(a) - Number(b))
+}
+
+function titleOf({ name, vhost }: StoredQueue): string {
+  return `stream '${name}' in vhost '${vhost}'`
+}
+
+/** How many segments there are. */
+function checkStream(disk: Disk, folder: string, title: string, findings: Findings): number {
   const bases = segmentBases(disk, folder)
   let next = bases[0] ?? 0
   let messages = 0
@@ -50,4 +63,5 @@ function checkStream(disk: Disk, folder: string, title: string, findings: Findin
     else findings.problem(`${title}: ${text}`)
   }
   findings.note(`${title}: ${messages} messages in ${bases.length} segments`)
+  return bases.length
 }

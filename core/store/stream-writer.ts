@@ -2,6 +2,7 @@
 // the last segment, segments rolled over and let go. What was written counts only once it is synced;
 // after a failure everything goes back to what was.
 
+import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
 import type { StreamEnd } from '../../shared/stream/chunk.ts'
 import {
@@ -64,15 +65,19 @@ export class StreamWriter {
   private position: number
   private lastChunk: number
   private lastTimestamp: number
+  /** What the clock said when time last went on though the clock was behind it. */
+  private advancedAt: number
   private chunks: number
   private fd: number
   /** Bytes of the segment's file, with the zeros behind what was written. */
   private allocated: number
   private indexFd: number
   private unsynced: boolean
+  /** File that is to be there once something is synced; undefined: it is there, or not wanted. */
+  private mark: string | undefined
 
-  /** Continues what is in `folder`, which is made if it is not there. */
-  constructor(disk: Disk, folder: string, settings: StreamSettings) {
+  /** Continues what is in `folder`, which is made if it is not there. `mark`: see streamMark. */
+  constructor(disk: Disk, folder: string, settings: StreamSettings, mark?: string) {
     disk.makeFolder(folder)
     const state: StreamState = scanStream(disk, folder, false)
     const { end } = state
@@ -88,11 +93,13 @@ export class StreamWriter {
     this.next = end.next
     this.lastChunk = end.lastChunk
     this.lastTimestamp = state.lastTimestamp
+    this.advancedAt = -2
     this.chunks = end.base < 0 ? 0 : indexRecordsOf(disk, folder, end.base)
     this.fd = -1
     this.allocated = 0
     this.indexFd = -1
     this.unsynced = false
+    this.mark = mark
     this.durable = { ...end, chunks: this.chunks }
   }
 
@@ -152,6 +159,20 @@ export class StreamWriter {
     durable.next = this.next
     durable.lastChunk = this.lastChunk
     durable.chunks = this.chunks
+    if (this.mark !== undefined) this.setMark(this.mark)
+  }
+
+  /** Behind the first sync: a mark without messages would tell of a loss that never was. */
+  private setMark(path: string): void {
+    const { disk } = this
+    try {
+      disk.makeFolder(dirname(path))
+      disk.close(disk.open(path, true))
+      disk.syncFolder(dirname(path))
+      this.mark = undefined
+    } catch {
+      // The messages are durable without it; the next sync tries again.
+    }
   }
 
   /** A write or a sync failed: what was appended since the last `sync` is to be appended anew. */
@@ -172,6 +193,7 @@ export class StreamWriter {
   /** Lets go of whole segments beyond the limits, the oldest first. True when any went. */
   retain(now: number): boolean {
     const { bytesMax, ageMaxMs } = this.settings
+    if (ageMaxMs !== undefined) this.ageFromNow(now)
     let total = 0
     for (const { size } of this.segments) total += size
     let gone = 0
@@ -197,6 +219,15 @@ export class StreamWriter {
     this.disk.removeFolder(this.folder)
   }
 
+  /** Segments of a time that is still to come, since the clock has gone back, grow old from here on. */
+  private ageFromNow(now: number): void {
+    for (let i = this.segments.length - 1; i >= 0; i--) {
+      const segment = this.segments[i] as StreamSegment
+      if (this.ageOf(segment, now) >= 0) return
+      segment.lastTimestamp = now
+    }
+  }
+
   private ageOf(segment: StreamSegment, now: number): number {
     if (segment.lastTimestamp < 0) {
       segment.lastTimestamp = lastTimestampOf(this.disk, this.folder, segment.base)
@@ -218,8 +249,7 @@ export class StreamWriter {
     const size = chunkHeaderBytes + bloomSize + dataSize + trailerSize
     this.makeRoom(size, type, now)
     const { header } = this
-    // Times never go back within a log, so that it can be searched by them.
-    this.lastTimestamp = Math.max(this.lastTimestamp, now)
+    this.advance(now)
     header.type = type
     header.entries = entries
     header.records = records
@@ -243,6 +273,18 @@ export class StreamWriter {
     if (segment === undefined) return
     segment.size = this.position
     segment.lastTimestamp = this.lastTimestamp
+  }
+
+  /**
+   * Times never go back within a log, so that it can be searched by them. Nor do they stand still while
+   * the clock is behind them, since they tell commits apart: they go on slowly, so that it comes up.
+   */
+  private advance(now: number): void {
+    if (now >= this.lastTimestamp) this.lastTimestamp = now
+    else if (Math.abs(now - this.advancedAt) >= 2) {
+      this.lastTimestamp++
+      this.advancedAt = now
+    }
   }
 
   private makeRoom(size: number, type: number, now: number): void {

@@ -7,7 +7,7 @@ import { TrackingType } from '../../shared/stream/chunk.ts'
 import type { StreamSettings } from '../log/stream-log.ts'
 import { ChunkBuilder } from './chunk-builder.ts'
 import type { Disk } from './disk.ts'
-import { streamFolder } from './layout.ts'
+import { streamFolder, streamMark } from './layout.ts'
 import {
   StreamRecord,
   StreamReply,
@@ -131,7 +131,8 @@ export class StreamWriters {
   /** Looks after limits by age. */
   retain(): void {
     const now = this.parts.clock()
-    if (now < this.retainAt) return
+    // Later than that it never is, unless the clock has gone back.
+    if (now < this.retainAt && this.retainAt - now <= retainMs) return
     this.retainAt = now + retainMs
     for (const stream of this.streams.values()) {
       if (stream.writer === undefined && stream.settings.ageMaxMs === undefined) continue
@@ -231,9 +232,10 @@ export class StreamWriters {
     this.streams.delete(stream.id)
     this.dirty = this.dirty.filter((other) => other !== stream)
     this.changed = this.changed.filter((other) => other !== stream)
-    if (stream.writer === undefined) {
-      this.parts.disk.removeFolder(streamFolder(this.parts.folder, stream.id))
-    } else stream.writer.remove()
+    const { disk, folder } = this.parts
+    disk.remove(streamMark(folder, stream.id))
+    if (stream.writer === undefined) disk.removeFolder(streamFolder(folder, stream.id))
+    else stream.writer.remove()
   }
 
   private markChanged(stream: OpenStream): void {
@@ -244,7 +246,12 @@ export class StreamWriters {
 
   private writerOf(stream: OpenStream): StreamWriter {
     const { disk, folder } = this.parts
-    stream.writer ??= new StreamWriter(disk, streamFolder(folder, stream.id), stream.settings)
+    stream.writer ??= new StreamWriter(
+      disk,
+      streamFolder(folder, stream.id),
+      stream.settings,
+      streamMark(folder, stream.id),
+    )
     return stream.writer
   }
 }

@@ -12,6 +12,8 @@ import type { QueueTypeName } from './records.ts'
 export interface QueueSettings {
   readonly type: QueueTypeName
   readonly messageTtlMs: number | undefined
+  /** The part of the arguments in `messageTtlMs`: whatever policies say or said, it was never more. */
+  readonly declaredTtlMs: number | undefined
   readonly expiresMs: number | undefined
   readonly lengthMax: number | undefined
   readonly bytesMax: number | undefined
@@ -72,6 +74,7 @@ export function queueSettings(
   return {
     type,
     messageTtlMs: number('message-ttl', 'least'),
+    declaredTtlMs: argumentNumber(args, 'x-message-ttl'),
     expiresMs: number('expires', 'least'),
     lengthMax: number('max-length', 'least'),
     bytesMax: number('max-length-bytes', type === 'stream' ? 'policy' : 'least'),

@@ -74,6 +74,19 @@ export class Topology {
   /** The largest id of a vhost, exchange or queue so far. */
   lastId = 0
 
+  /** Forgets everything and becomes what `changes` make of a blank one; `lastId` never goes down. */
+  become(changes: Iterable<TopologyChange>): void {
+    const { lastId } = this
+    this.vhosts.clear()
+    this.vhostsById.clear()
+    this.queuesById.clear()
+    this.queuesByOwner.clear()
+    this.users.clear()
+    this.globalParameters.clear()
+    for (const change of changes) this.apply(change)
+    this.lastId = Math.max(lastId, this.lastId)
+  }
+
   /** Applies one decided change and says what the shard has to do about it. */
   apply(change: TopologyChange): readonly TopologyEffect[] {
     this.version++

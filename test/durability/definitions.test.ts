@@ -1,6 +1,6 @@
 // What is declared, across stops and kills of the broker.
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Channel } from 'amqplib'
@@ -214,6 +214,28 @@ describe('a data directory', () => {
     await kill(node)
     await stop(await start())
     expect(readdirSync(dataDir)).not.toContain('lock')
+  })
+
+  test.skipIf(!existsSync('/proc/self'))('where none can be made is refused at once', async () => {
+    const file = join(tmpdir(), `warren-file-${process.pid}`)
+    writeFileSync(file, '')
+    const cause = /data directory (\S+) cannot be used: (.*)\n$/
+    try {
+      for (const [dir, why] of [
+        ['/proc/warren/data', /no folder can be made in \/proc|may not be written/],
+        [join(file, 'data'), /ENOTDIR/],
+        [file, /is a file/],
+      ] as const) {
+        const child = runWarren(['start', '--data-dir', dir])
+        const { code } = await within(`it refuses ${dir}`, child.exited, 10_000)
+        expect(code).toBe(1)
+        const [, named, text] = cause.exec(child.output()) ?? []
+        expect(named).toBe(dir)
+        expect(text).toMatch(why)
+      }
+    } finally {
+      rmSync(file)
+    }
   })
 
   test('of a newer format is refused', async () => {

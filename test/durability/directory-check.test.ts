@@ -1,6 +1,14 @@
 // `warren check-data` on directories that a broker has left behind.
 
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connectAsync } from 'mqtt'
@@ -115,6 +123,20 @@ test('finds damage in streams and in what gateways keep, and what does not belon
   expect(output).toMatch(/PROBLEM: .*keyed.*data\.mdb: page \d+/)
   expect(output).toMatch(/PROBLEM: .*shard-7: there are 1 shards/)
   expect(output).toMatch(/notes\.txt: not a part of the data directory/)
+  expect(code).toBe(1)
+})
+
+test.each([
+  ['its folder', (id: string) => join('streams', id)],
+  ['the folder of all streams', () => 'streams'],
+])('misses a stream when %s is gone', async (_, place) => {
+  const shard = join(dataDir, 'shard-0')
+  const [id = ''] = readdirSync(join(shard, 'streams'))
+  const [path, aside] = [join(shard, place(id)), join(dataDir, '..', `gone-${id}-${process.pid}`)]
+  renameSync(path, aside)
+  const { code, output } = await check()
+  renameSync(aside, path)
+  expect(output).toContain("PROBLEM: stream 'log' in vhost '/': its messages are gone\n")
   expect(code).toBe(1)
 })
 

@@ -107,6 +107,79 @@ describe('a decision', () => {
   })
 })
 
+describe('a full disk', () => {
+  const bind = { op: 'queueBind', exchange: 'amq.topic', routingKey: 'k', arguments: [] } as const
+
+  test('undoes what it has not taken, and what was built on it; transient things go on', () => {
+    const bench = new Bench()
+    bench.run('kept', queueDeclare('kept'))
+    bench.disk.sync()
+    bench.node.settle()
+    const before = describeDurable(bench.desk.topology)
+    bench.run('q', queueDeclare('q'))
+    bench.run('bind', { ...bind, queue: 'q' })
+    bench.run('delete', { op: 'queueDelete', queue: 'kept', ifUnused: false, ifEmpty: false })
+    bench.run('own', queueDeclare('own', { exclusive: true }))
+    bench.run('passive', queueDeclare('q', { passive: true }))
+    bench.disk.refuse()
+    bench.node.settle()
+    const refusals = ['q: 406', 'bind: 406', 'passive: 404', 'delete: 406']
+    expect(bench.answers).toEqual(['kept', ...refusals, 'own'])
+    expect(bench.queues()).toEqual(['kept own', 'kept own', 'kept own'])
+    expect(describeDurable(bench.desk.topology)).toEqual(before)
+    bench.run('later', queueDeclare('later'))
+    expect(bench.answers.at(-1)).toBe('later: 406')
+
+    bench.disk.makeRoom()
+    bench.run('q again', queueDeclare('q'))
+    bench.disk.sync()
+    bench.node.settle()
+    expect(bench.answers.at(-1)).toBe('q again')
+    expect(bench.queues()).toEqual(['kept own q', 'kept own q', 'kept own q'])
+    const { topology } = bench.node.shard(2).state
+    expect(describeDurable(topology)).toEqual(describeDurable(bench.disk.restored()))
+    const ids = [...topology.queuesById.keys()]
+    expect(new Set(ids).size).toBe(ids.length)
+  })
+
+  test('keeps what a start cannot do without until there is room', () => {
+    const bench = new Bench()
+    bench.desk.insist({ op: 'addVhost', name: 'v' }, () => bench.answers.push('vhost'))
+    bench.desk.markProvisioned(() => bench.answers.push('provisioned'))
+    bench.disk.refuse()
+    bench.node.settle()
+    bench.desk.insist({ op: 'addVhost', name: 'w' }, () => bench.answers.push('another'))
+    bench.node.settle()
+    expect(bench.answers).toEqual([])
+    bench.disk.makeRoom()
+    bench.node.settle()
+    bench.disk.sync()
+    bench.node.settle()
+    expect(bench.answers).toEqual(['vhost', 'provisioned', 'another'])
+    expect([...bench.disk.restored().vhosts.keys()]).toEqual(['/', 'v', 'w'])
+    expect(bench.disk.load().provisioned).toBe(true)
+  })
+
+  test('keeps what nobody can be told: the end of an unused queue', () => {
+    const bench = new Bench()
+    bench.run('auto', queueDeclare('auto', { autoDelete: true }))
+    bench.disk.sync()
+    bench.node.settle()
+    const [queueId = 0] = bench.desk.topology.queuesById.keys()
+    bench.run('gone', { op: 'queueGone', queueId }, undefined)
+    bench.disk.refuse()
+    bench.node.settle()
+    expect(bench.answers).toEqual(['auto'])
+    bench.disk.makeRoom()
+    bench.node.settle()
+    bench.disk.sync()
+    bench.node.settle()
+    expect(bench.answers).toEqual(['auto', 'gone'])
+    expect(bench.queues()).toEqual(['', '', ''])
+    expect(describeDurable(bench.disk.restored())).toEqual(describeDurable(bench.desk.topology))
+  })
+})
+
 test('restored changes are on every shard, and no id comes twice', () => {
   const before = new Bench()
   before.run('q', queueDeclare('q'))

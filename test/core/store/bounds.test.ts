@@ -4,6 +4,7 @@
 import { rmSync } from 'node:fs'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
+import type { ShardState } from '../../../core/shard/shard-state.ts'
 import { plainSettings } from '../../../core/topology/queue-settings.ts'
 import { Outcome } from '../../../shared/bus/wire.ts'
 import { BoundsModel } from '../../support/bounds-model.ts'
@@ -241,6 +242,50 @@ test('a limit of messages drops what is on disk only, at once and unread', () =>
   expect(after.drain(1)).toEqual(Array.from({ length: 2500 }, (_, i) => `${i + 501}`))
 })
 
+test('a limit of messages dead-letters what is on disk only, each once, and never lets in more', () => {
+  const folder = newFolder()
+  const limited = { ...plainSettings, lengthMax: 2500, deadLetterExchange: 'dlx' }
+  const options = { ...small, settings: limited }
+  const dead: number[] = []
+  const open = (): StoreBench => {
+    const store = new StoreBench(folder, [1], options)
+    store.state.deaths.add = (queue, row, position, reason) => {
+      expect(reason).toBe('maxlen')
+      dead.push(position)
+      queue.buried(row, position)
+    }
+    return store
+  }
+  const settle = (store: StoreBench, count: number): void => {
+    for (let i = 0; i < 60 && dead.length < count; i++) {
+      store.commit()
+      store.pass(5)
+    }
+    expect(dead.splice(0)).toEqual(Array.from({ length: count }, (_, i) => i))
+  }
+  const store = open()
+  store.queue(1).configure({ ...plainSettings, deadLetterExchange: 'dlx' })
+  for (let i = 0; i < 3000; i++) {
+    store.publish(1, `${i}`)
+    if (i % 50 === 49) store.commit()
+  }
+  store.commit()
+  store.queue(1).configure(limited)
+  for (let i = 3000; i < 3200; i++) {
+    expect(store.queue(1).readyCount()).toBe(2500)
+    store.publish(1, `${i}`)
+  }
+  // Nothing was read yet: after a crash now, the same ones die.
+  expect(dead).toEqual([])
+  store.commit()
+  settle(store, 700)
+  expect(store.queue(1).readyCount()).toBe(2500)
+  const after = open()
+  expect(after.drain(1)).toEqual(Array.from({ length: 2500 }, (_, i) => `${i + 700}`))
+  expect(dead).toEqual([])
+  expect(after.state.timers.count).toBe(0)
+})
+
 describe('random programs', () => {
   const step = fc.oneof(
     {
@@ -284,11 +329,15 @@ describe('random programs', () => {
   function run(
     priorityMax: number | undefined,
     lengthMax: number | undefined,
+    deadLetterExchange: string | undefined,
     program: readonly Step[],
   ): void {
     const folder = newFolder()
-    const settings = { ...plainSettings, priorityMax, lengthMax }
-    const options = { generationBytes: 16_384, queueMemoryBudget: 4096, settings }
+    const settings = { ...plainSettings, priorityMax, lengthMax, deadLetterExchange }
+    const prepare = (state: ShardState): void => {
+      state.deaths.add = (queue, row, position) => queue.buried(row, position)
+    }
+    const options = { generationBytes: 16_384, queueMemoryBudget: 4096, settings, prepare }
     const model = new BoundsModel(1000, settings)
     let clock = wall
     let store = new StoreBench(folder, [1], { ...options, wall: clock })
@@ -354,6 +403,7 @@ describe('random programs', () => {
       fc.property(
         fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined, freq: 2 }),
         fc.option(fc.integer({ min: 50, max: 500 }), { nil: undefined, freq: 2 }),
+        fc.constantFrom(undefined, 'dlx'),
         fc.array(step, { maxLength: 30 }),
         run,
       ),

@@ -11,6 +11,8 @@ import type { TopologyChange } from '../../../core/topology/topology-change.ts'
 /** A disk that is written to when the test says so. */
 export class StoredRows extends NoMetadata {
   override durableUpTo = 0
+  override refuses = false
+  override refused = false
   /** By key, as hexadecimal text. */
   readonly rows: Map<string, Uint8Array> = new Map()
   /** How many batches were written. */
@@ -21,6 +23,21 @@ export class StoredRows extends NoMetadata {
     this.waiting.push(rows)
     this.written++
     return this.written
+  }
+
+  /** What was handed over is refused, and so is all until `makeRoom`. */
+  refuse(): void {
+    this.refuses = true
+    this.refused = true
+  }
+
+  makeRoom(): void {
+    this.refuses = false
+  }
+
+  override acceptRefusal(): void {
+    this.refused = false
+    this.waiting = []
   }
 
   /** What was handed over comes on disk. */

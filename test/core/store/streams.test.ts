@@ -3,10 +3,13 @@
 
 import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { StreamSettings } from '../../../core/log/stream-log.ts'
 import { nodeDisk } from '../../../core/store/disk.ts'
+import { streamFolder, streamMark, streamMarksFolder } from '../../../core/store/layout.ts'
+import type { StreamDesk } from '../../../core/store/stream-desk.ts'
+import { recoverStreams } from '../../../core/store/stream-recovery.ts'
 import { inspectSegment, scanStream } from '../../../core/store/stream-scan.ts'
 import { StreamWriter } from '../../../core/store/stream-writer.ts'
 import { chunkHeaderBytes } from '../../../shared/stream/chunk.ts'
@@ -288,6 +291,50 @@ describe('retention of a stream', () => {
     expect(existsSync(folder)).toBe(false)
   })
 })
+
+describe('a stream that has vanished', () => {
+  const [kept, gone, deleted, blank] = [3, 4, 5, 6]
+
+  /** A start that knows of three of the streams; what it reports. */
+  function recover(folder: string): string[] {
+    const reports: string[] = []
+    const desk = { ids: () => [kept, gone, blank], restore: () => {} } as unknown as StreamDesk
+    recoverStreams(nodeDisk, folder, desk, true, (level, text, fields) => {
+      reports.push(`${level}: ${text} ${JSON.stringify(fields)}`)
+    })
+    return reports
+  }
+
+  test.each([
+    ['its folder', (folder: string) => streamFolder(folder, gone)],
+    ['its segments', (folder: string) => join(streamFolder(folder, gone), '*')],
+  ])('is told once: %s', (_, place) => {
+    const folder = newFolder()
+    for (const id of [kept, gone, deleted]) {
+      const path = streamFolder(folder, id)
+      const writer = new StreamWriter(nodeDisk, path, unlimited, streamMark(folder, id))
+      expect(existsSync(streamMark(folder, id))).toBe(false)
+      appendOne(writer)
+      writer.sync()
+      writer.close()
+    }
+    nodeDisk.removeFolder(streamFolder(folder, deleted))
+    const path = place(folder)
+    if (path.endsWith('*')) {
+      for (const name of readdirSync(dirname(path))) nodeDisk.remove(join(dirname(path), name))
+    } else nodeDisk.removeFolder(path)
+    const text = 'error: the messages of a stream are gone: it starts empty'
+    const where = JSON.stringify({ stream: gone, path: streamFolder(folder, gone) })
+    expect(recover(folder)).toEqual([`${text} ${where}`])
+    expect(readdirSync(streamMarksFolder(folder))).toEqual([`${kept}`])
+    expect(recover(folder)).toEqual([])
+  })
+})
+
+function appendOne(writer: StreamWriter): void {
+  const bytes = Buffer.alloc(chunkHeaderBytes + 1000)
+  writer.append(bytes, chunkHeaderBytes, 1000, 10, 10, 0, 0, 1000)
+}
 
 test('readers begin at the chunk that holds an offset or time', () => {
   const folder = newFolder()
