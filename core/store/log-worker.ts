@@ -1,5 +1,6 @@
 // Thread entry of a log: writes what its shard appends, until the process ends.
 
+import { setPriority } from 'node:os'
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { assert } from '../../shared/assert.ts'
 import { Arena } from '../../shared/bus/arena.ts'
@@ -22,6 +23,8 @@ const retryMs = 200
 const settleWaitMs = 10
 /** A generation of which little is left to settle waits so long before that is copied. */
 const retireWaitMs = 200
+/** Others wait for a log, while it waits for the disk most of the time: it goes first when it has work. */
+const niceness = -10
 /** An idle log looks around this often: for settles, which ring no bell. */
 const idleMs = 1000
 
@@ -86,6 +89,7 @@ const log = new LogThread({
   },
 })
 
+askForPriority()
 let lastBusy = 0
 for (;;) {
   const seen = bell.seen()
@@ -95,6 +99,16 @@ for (;;) {
   if (outcome === 'busy') lastBusy = now
   else if (outcome === 'failed') Atomics.wait(pause, 0, 0, retryMs)
   else bell.sleep(seen, now - lastBusy < idleMs ? settleWaitMs : idleMs)
+}
+
+/** On Linux a priority is the calling thread's; it takes CAP_SYS_NICE or a limit that allows it. */
+function askForPriority(): void {
+  if (process.platform !== 'linux') return
+  try {
+    setPriority(0, niceness)
+  } catch {
+    // As it is, then.
+  }
 }
 
 function readMail(): void {
