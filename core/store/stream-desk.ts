@@ -10,6 +10,7 @@ import type { SlabReclaimer } from '../../shared/bus/slab-reclaimer.ts'
 import { SlotTable } from '../../shared/bus/slot-table.ts'
 import { entryWords, extentWords } from '../../shared/bus/wire.ts'
 import type { StreamEnd } from '../../shared/stream/chunk.ts'
+import type { OffsetSpec } from '../../shared/stream/log-cursor.ts'
 import type {
   CursorOptions,
   CursorOwner,
@@ -131,7 +132,7 @@ export class StreamDesk {
     const cursor = new DiskCursor(this.parts.toReader, stream, owner)
     cursor.id = this.cursors.add(cursor)
     stream.cursors++
-    const { from } = options
+    const from = fixedFrom(options.from, stream.end)
     const open: OpenCursor = {
       cursor: cursor.id,
       stream: stream.id,
@@ -193,6 +194,17 @@ export class StreamDesk {
     }
     if (fromReader.release()) readerBell.ring()
   }
+}
+
+/**
+ * What stands in relation to the end is settled now: the reader comes to it later, and what has been
+ * published meanwhile is behind `next`.
+ */
+function fixedFrom(from: OffsetSpec, end: StreamEnd): OffsetSpec {
+  if (from.kind === 'next') return { kind: 'offset', value: end.next }
+  if (from.kind === 'fromEnd') return { kind: 'offset', value: Math.max(0, end.next - from.value) }
+  if (from.kind !== 'last') return from
+  return { kind: 'offset', value: end.lastChunk < 0 ? end.next : end.lastChunk }
 }
 
 class DiskStream implements StreamLog {

@@ -464,9 +464,10 @@ export class Supervisor {
     })
     if (change === undefined) return
     const limit = Math.round(this.options.watermarkBytes / 1024 / 1024)
+    // What the log says holds when it says it.
+    this.setAlarm(Alarm.memory, change)
     if (change) this.options.log.warn(`memory alarm: above ${limit} MiB, publishers are blocked`)
     else this.options.log.info(`memory alarm cleared: below ${limit} MiB`)
-    this.setAlarm(Alarm.memory, change)
   }
 
   private watchDisk(): void {
@@ -485,10 +486,10 @@ export class Supervisor {
     const { log, config } = this.options
     const limit = `${Math.round(this.diskWatch.limitBytes / 1e6)} MB`
     const fields = { data_dir: config.data_dir, freeBytes: sample.freeBytes }
+    this.setAlarm(Alarm.disk, change)
     if (!change) log.info('disk alarm cleared', fields)
     else if (sample.refused > 0) log.warn('disk alarm: writes fail, publishers are blocked', fields)
     else log.warn(`disk alarm: less than ${limit} free, publishers are blocked`, fields)
-    this.setAlarm(Alarm.disk, change)
   }
 
   private setAlarm(alarm: number, raised: boolean): void {

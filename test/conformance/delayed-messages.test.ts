@@ -130,14 +130,20 @@ describe.each([1, 3])('delayed messages with %i shards', (shards) => {
     await start()
     const again = await clients.channel()
     const inbox = await consume(again, 'kept', { noAck: true })
-    expect(await inbox.bodies(2)).toEqual(['soon', 'later'])
+    // The end of one that has left is logged when its queue's shard has it: it may come twice.
+    const came = async (last: string): Promise<string[]> => {
+      const bodies = (): string[] => inbox.messages.map(({ content }) => `${content}`)
+      await eventually(`${last} comes`, () => bodies().includes(last))
+      return [...new Set(bodies())]
+    }
+    expect(await came('later')).toEqual(['soon', 'later'])
     await eventually('one is left', async () => (await held('keep')) === 1)
     const last = await broker.admin({ op: 'listDelayed', vhost: '/', exchange: 'keep' })
     const [item] = last['items'] as { id: string; dueAt: number }[]
     expect((item?.dueAt ?? 0) - Date.now()).toBeGreaterThan(365 * 86_400_000)
     const deliver = { op: 'deliverDelayed', vhost: '/', exchange: 'keep', id: item?.id }
     expect(await broker.admin(deliver)).toEqual({ done: 1 })
-    expect(await inbox.bodies(3)).toEqual(['soon', 'later', 'next year'])
+    expect(await came('next year')).toEqual(['soon', 'later', 'next year'])
   })
 
   test.runIf(shards === 1)(
