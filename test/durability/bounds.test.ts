@@ -1,37 +1,15 @@
 // Times to live, limits of length and priorities across kills of the broker.
 
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterEach, describe, expect, test } from 'vitest'
-import type { Broker } from '../support/broker.ts'
-import { startWarren } from '../support/broker.ts'
+import { describe, expect, test } from 'vitest'
 import { Clients, drain } from '../support/clients.ts'
+import { keptData, killed } from '../support/kept-data.ts'
 import { eventually, pause } from '../support/wait.ts'
 
-let dataDir = ''
-const running: Broker[] = []
+const data = keptData()
 
 async function start(shards: number): Promise<Clients> {
-  if (dataDir === '') dataDir = mkdtempSync(join(tmpdir(), 'warren-bounds-'))
-  const broker = await startWarren({ dataDir, settings: [`shards=${shards}`] })
-  running.push(broker)
-  return new Clients(broker)
+  return new Clients(await data.start({ settings: [`shards=${shards}`] }))
 }
-
-async function kill({ broker }: Clients): Promise<void> {
-  broker.process?.kill('SIGKILL')
-  await broker.process?.exited
-}
-
-afterEach(async () => {
-  for (const broker of running.splice(0)) {
-    broker.process?.kill('SIGKILL')
-    await broker.process?.exited
-  }
-  if (dataDir !== '') rmSync(dataDir, { recursive: true, force: true })
-  dataDir = ''
-})
 
 describe.each([1, 3])('with %i shards, after kill -9', (shards) => {
   test('messages expire by the time they came with, priorities and limits hold', async () => {
@@ -51,7 +29,7 @@ describe.each([1, 3])('with %i shards, after kill -9', (shards) => {
       channel.sendToQueue('short', Buffer.from(`${i}`), persistent)
     }
     await channel.waitForConfirms()
-    await kill(first)
+    await killed(first.broker)
     await pause(1500)
     const second = await start(shards)
     const after = await second.channel()

@@ -3,11 +3,11 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Channel } from 'amqplib'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Broker } from '../support/broker.ts'
-import { freePort, runWarren, startWarren } from '../support/broker.ts'
-import { Clients, getOne } from '../support/clients.ts'
+import { freePort, runWarren } from '../support/broker.ts'
+import { Clients, exists, getOne } from '../support/clients.ts'
+import { keptData, killed } from '../support/kept-data.ts'
 import { eventually, within } from '../support/wait.ts'
 
 interface Node {
@@ -15,21 +15,17 @@ interface Node {
   readonly clients: Clients
 }
 
-let dataDir = ''
+const data = keptData()
 /** Among settings: the broker takes operators' commands. */
 const withAdmin = 'cluster_name=admin'
-const running: Broker[] = []
 
 async function start(...settings: readonly string[]): Promise<Node> {
-  if (dataDir === '') dataDir = mkdtempSync(join(tmpdir(), 'warren-durability-'))
-  const broker = await startWarren({ dataDir, settings, admin: settings.includes(withAdmin) })
-  running.push(broker)
+  const broker = await data.start({ settings, admin: settings.includes(withAdmin) })
   return { broker, clients: new Clients(broker) }
 }
 
 async function kill({ broker }: Node): Promise<void> {
-  broker.process?.kill('SIGKILL')
-  await broker.process?.exited
+  await killed(broker)
 }
 
 async function stop({ broker }: Node): Promise<void> {
@@ -40,29 +36,11 @@ async function stop({ broker }: Node): Promise<void> {
 async function refused(...settings: readonly string[]): Promise<string> {
   const port = `listeners.tcp.local=127.0.0.1:${await freePort()}`
   const set = [port, ...settings].flatMap((each) => ['--set', each])
-  const child = runWarren(['start', '--data-dir', dataDir, ...set])
+  const child = runWarren(['start', '--data-dir', data.path, ...set])
   const { code } = await within('it exits', child.exited, 10_000)
   expect(code).toBe(1)
   return child.output()
 }
-
-async function exists(clients: Clients, look: (channel: Channel) => Promise<unknown>) {
-  const channel = await clients.channel()
-  channel.on('error', () => {})
-  return await look(channel).then(
-    () => true,
-    () => false,
-  )
-}
-
-afterEach(async () => {
-  for (const broker of running.splice(0)) {
-    broker.process?.kill('SIGKILL')
-    await broker.process?.exited
-  }
-  if (dataDir !== '') rmSync(dataDir, { recursive: true, force: true })
-  dataDir = ''
-})
 
 describe.each([
   ['an orderly stop', stop, 'stopped in order'],
@@ -210,10 +188,12 @@ describe('a data directory', () => {
   test('is used by one process at a time', async () => {
     const node = await start()
     const pid = node.broker.process?.pid
-    expect(await refused()).toBe(`warren: data directory ${dataDir} is in use by process ${pid}\n`)
+    expect(await refused()).toBe(
+      `warren: data directory ${data.path} is in use by process ${pid}\n`,
+    )
     await kill(node)
     await stop(await start())
-    expect(readdirSync(dataDir)).not.toContain('lock')
+    expect(readdirSync(data.path)).not.toContain('lock')
   })
 
   test.skipIf(!existsSync('/proc/self'))('where none can be made is refused at once', async () => {
@@ -240,7 +220,7 @@ describe('a data directory', () => {
 
   test('of a newer format is refused', async () => {
     await stop(await start())
-    const file = join(dataDir, 'node.json')
+    const file = join(data.path, 'node.json')
     const facts = JSON.parse(readFileSync(file, 'utf8')) as object
     writeFileSync(file, JSON.stringify({ ...facts, format: 99, version: '9.9.9' }))
     expect(await refused()).toMatch(
@@ -260,7 +240,7 @@ describe('a data directory', () => {
     const channel = await node.clients.channel()
     for (let i = 0; i < 100; i++) await channel.assertQueue(`q${i}`, { durable: true })
     await stop(node)
-    const file = join(dataDir, 'metadata', 'data.mdb')
+    const file = join(data.path, 'metadata', 'data.mdb')
     const sound = readFileSync(file)
     const spoilt = Buffer.from(sound)
     // Inside of a row; everywhere, since LMDB leaves older copies in pages that nobody reads.
@@ -280,20 +260,20 @@ describe('a data directory', () => {
 
   test('whose metadata is missing is refused', async () => {
     const node = await start()
-    await eventually('the shard has its folder', () => readdirSync(dataDir).includes('shard-0'))
+    await eventually('the shard has its folder', () => readdirSync(data.path).includes('shard-0'))
     await stop(node)
-    rmSync(join(dataDir, 'metadata'), { recursive: true })
+    rmSync(join(data.path, 'metadata'), { recursive: true })
     expect(await refused()).toContain('data.mdb is missing, though messages are there')
-    rmSync(join(dataDir, 'node.json'))
+    rmSync(join(data.path, 'node.json'))
     expect(await refused()).toMatch(/holds shard-0 but no node\.json/)
   })
 
   test('that cannot be made is told', async () => {
-    dataDir = mkdtempSync(join(tmpdir(), 'warren-durability-'))
-    const whole = dataDir
+    data.path = mkdtempSync(join(tmpdir(), 'warren-durability-'))
+    const whole = data.path
     writeFileSync(join(whole, 'file'), '')
-    dataDir = join(whole, 'file', 'inside')
+    data.path = join(whole, 'file', 'inside')
     expect(await refused()).toMatch(/data directory .* cannot be used: ENOTDIR/)
-    dataDir = whole
+    data.path = whole
   })
 })

@@ -2,24 +2,20 @@
 // set and lifted while the broker runs, so that LMDB's own writes fail as on a full disk.
 
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { Broker } from '../support/broker.ts'
-import { startWarren } from '../support/broker.ts'
-import { Clients, getOne } from '../support/clients.ts'
+import { Clients, exists, getOne } from '../support/clients.ts'
+import { keptData, killed } from '../support/kept-data.ts'
 import { eventually } from '../support/wait.ts'
 
 const hasLimits = spawnSync('prlimit', ['--version']).status === 0
 
-let dataDir = ''
-const running: Broker[] = []
+const data = keptData()
 
-async function start(): Promise<Broker> {
-  const broker = await startWarren({ dataDir, settings: ['shards=1'] })
-  running.push(broker)
-  return broker
+function start(): Promise<Broker> {
+  return data.start({ settings: ['shards=1'] })
 }
 
 /** From now on no file of the broker may be larger; undefined: as large as it likes. */
@@ -43,35 +39,16 @@ async function declare(
   )
 }
 
-async function exists(clients: Clients, name: string): Promise<boolean> {
-  const channel = await clients.channel()
-  channel.on('error', () => {})
-  return await channel.checkQueue(name).then(
-    () => true,
-    () => false,
-  )
-}
-
-afterEach(async () => {
-  for (const broker of running.splice(0)) {
-    broker.process?.kill('SIGKILL')
-    await broker.process?.exited
-  }
-  if (dataDir !== '') rmSync(dataDir, { recursive: true, force: true })
-  dataDir = ''
-})
-
 test.skipIf(!hasLimits)(
   'a full disk refuses declarations whole, and takes them when there is room',
   async () => {
-    dataDir = mkdtempSync(join(tmpdir(), 'warren-full-'))
     const broker = await start()
     const clients = new Clients(broker)
     const channel = await (await clients.connect()).createConfirmChannel()
     await channel.assertQueue('before', { durable: true })
     channel.sendToQueue('before', Buffer.from('kept'), { persistent: true })
     await channel.waitForConfirms()
-    limitFiles(broker, statSync(join(dataDir, 'metadata', 'data.mdb')).size)
+    limitFiles(broker, statSync(join(data.path, 'metadata', 'data.mdb')).size)
 
     const taken: string[] = []
     const refusals: string[] = []
@@ -85,7 +62,7 @@ test.skipIf(!hasLimits)(
       }
       refusals.push(refusal)
       expect(refusal).toMatch(/406.*PRECONDITION_FAILED - the disk is full or refuses writes/)
-      expect(await exists(clients, name)).toBe(false)
+      expect(await exists(clients, (each) => each.checkQueue(name))).toBe(false)
     }
     expect(refusals).toHaveLength(3)
     expect(await declare(clients, 'transient', false)).toBe(undefined)
@@ -93,14 +70,14 @@ test.skipIf(!hasLimits)(
 
     limitFiles(broker, undefined)
     await eventually('there is room', async () => (await declare(clients, 'after')) === undefined)
-    broker.process?.kill('SIGKILL')
-    await broker.process?.exited
+    await killed(broker)
     expect(broker.process?.output()).toContain('the metadata can be written again')
 
     const again = new Clients(await start())
-    for (const name of ['before', 'after', ...taken]) expect(await exists(again, name)).toBe(true)
+    for (const name of ['before', 'after', ...taken])
+      expect(await exists(again, (each) => each.checkQueue(name))).toBe(true)
     for (let i = taken.length; i < taken.length + 3; i++) {
-      expect(await exists(again, `q${i}`.padEnd(200, 'x'))).toBe(false)
+      expect(await exists(again, (each) => each.checkQueue(`q${i}`.padEnd(200, 'x')))).toBe(false)
     }
   },
 )

@@ -1,28 +1,17 @@
 // Quorum queues and at-least-once dead letters, across kills of the broker.
 
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Channel, GetMessage } from 'amqplib'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Broker } from '../support/broker.ts'
-import { startWarren } from '../support/broker.ts'
 import { Clients, drain, getOne } from '../support/clients.ts'
+import { keptData, killed } from '../support/kept-data.ts'
 import { eventually } from '../support/wait.ts'
 
-let dataDir = ''
-const running: Broker[] = []
+const data = keptData()
 
 async function start(shards: number): Promise<{ broker: Broker; clients: Clients }> {
-  if (dataDir === '') dataDir = mkdtempSync(join(tmpdir(), 'warren-quorum-'))
-  const broker = await startWarren({ dataDir, settings: [`shards=${shards}`] })
-  running.push(broker)
+  const broker = await data.start({ settings: [`shards=${shards}`] })
   return { broker, clients: new Clients(broker) }
-}
-
-async function kill({ broker }: { broker: Broker }): Promise<void> {
-  broker.process?.kill('SIGKILL')
-  await broker.process?.exited
 }
 
 async function take(channel: Channel, queue: string): Promise<GetMessage> {
@@ -36,12 +25,6 @@ const keeps = {
   'x-dead-letter-strategy': 'at-least-once',
   'x-overflow': 'reject-publish',
 }
-
-afterEach(async () => {
-  for (const broker of running.splice(0)) await kill({ broker })
-  if (dataDir !== '') rmSync(dataDir, { recursive: true, force: true })
-  dataDir = ''
-})
 
 describe.each([1, 3])('with %i shards, after kill -9', (shards) => {
   test('a quorum queue has its messages and counts, and dying messages go on dying', async () => {
@@ -62,7 +45,7 @@ describe.each([1, 3])('with %i shards, after kill -9', (shards) => {
     // What a queue's shard has logged before these is on disk when they are.
     for (const queue of ['q', 'dying']) channel.sendToQueue(queue, Buffer.from('last'))
     await channel.waitForConfirms()
-    await kill(first)
+    await killed(first.broker)
 
     const second = await start(shards)
     const after = await second.clients.channel()

@@ -254,3 +254,16 @@ function reasonOf(error: Error): CloseReason {
   const text = /with message "(.*)"/s.exec(error.message)?.[1] ?? error.message
   return { code: code ?? 0, text, classId, methodId }
 }
+
+/** Whether `look` (a passive declaration) finds what it looks for. */
+export async function exists(
+  clients: Clients,
+  look: (channel: Channel) => Promise<unknown>,
+): Promise<boolean> {
+  const channel = await clients.channel()
+  channel.on('error', () => {})
+  return await look(channel).then(
+    () => true,
+    () => false,
+  )
+}
