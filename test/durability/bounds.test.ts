@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest'
 import { Clients, drain } from '../support/clients.ts'
-import { keptData, killed } from '../support/kept-data.ts'
+import { keptData, killed } from '../support/restarts.ts'
 import { eventually, pause } from '../support/wait.ts'
 
 const data = keptData()

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest'
 import type { Broker } from '../support/broker.ts'
 import { freePort, runWarren } from '../support/broker.ts'
 import { Clients, exists, getOne } from '../support/clients.ts'
-import { keptData, killed } from '../support/kept-data.ts'
+import { keptData, killed } from '../support/restarts.ts'
 import { eventually, within } from '../support/wait.ts'
 
 interface Node {

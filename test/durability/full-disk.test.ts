@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { Broker } from '../support/broker.ts'
 import { Clients, exists, getOne } from '../support/clients.ts'
-import { keptData, killed } from '../support/kept-data.ts'
+import { keptData, killed } from '../support/restarts.ts'
 import { eventually } from '../support/wait.ts'
 
 const hasLimits = spawnSync('prlimit', ['--version']).status === 0

@@ -4,7 +4,7 @@ import type { Channel, GetMessage } from 'amqplib'
 import { describe, expect, test } from 'vitest'
 import type { Broker } from '../support/broker.ts'
 import { Clients, drain, getOne } from '../support/clients.ts'
-import { keptData, killed } from '../support/kept-data.ts'
+import { keptData, killed } from '../support/restarts.ts'
 import { eventually } from '../support/wait.ts'
 
 const data = keptData()

@@ -1,6 +1,7 @@
 // The part of the configuration that an AMQP 0-9-1 session looks at, read once per gateway thread.
 
-import { settings as table } from '../../../shared/config/schema.ts'
+import type { Values } from '../../../shared/config/lookup.ts'
+import { flag, integer, text, words } from '../../../shared/config/lookup.ts'
 
 /** Sizes in bytes, times in milliseconds unless the name says otherwise; 0 is "no limit" or "off". */
 export interface AmqpSettings {
@@ -21,7 +22,7 @@ export interface AmqpSettings {
 }
 
 /** Picks what the session needs; a key that is missing or of another kind has its default. */
-export function readSettings(values: Readonly<Record<string, unknown>>): AmqpSettings {
+export function readSettings(values: Values): AmqpSettings {
   return {
     product: text(values, 'product.name'),
     version: text(values, 'product.version'),
@@ -38,27 +39,4 @@ export function readSettings(values: Readonly<Record<string, unknown>>): AmqpSet
     consumersPerChannelMax: integer(values, 'consumer_max_per_channel'),
     globalQosPermitted: flag(values, 'deprecated_features.permit.global_qos'),
   }
-}
-
-type Values = Readonly<Record<string, unknown>>
-type Key = keyof typeof table
-
-function text(values: Values, key: Key): string {
-  const value = values[key] ?? table[key].default
-  return typeof value === 'string' ? value : ''
-}
-
-function integer(values: Values, key: Key): number {
-  const value = values[key] ?? table[key].default
-  // `infinity` is how the table writes "no limit".
-  return typeof value === 'number' ? value : Number.POSITIVE_INFINITY
-}
-
-function flag(values: Values, key: Key): boolean {
-  return (values[key] ?? table[key].default) === true
-}
-
-function words(values: Values, key: Key): readonly string[] {
-  const value: unknown = values[key] ?? table[key].default
-  return Array.isArray(value) ? value.filter((word) => typeof word === 'string') : []
 }

@@ -6,12 +6,12 @@ import type { ControlReply } from '../../../shared/bus/control.ts'
 import { connectionWindow } from '../../../shared/bus/wire.ts'
 import { encodeUtf8 } from '../../../shared/bytes/utf8.ts'
 import type { PeerError } from '../../../shared/errors.ts'
+import { offeredMechanisms, readCredentials } from '../../../shared/login/sasl.ts'
 import { FRAME_OVERHEAD } from '../codec/constants.ts'
 import type { Method, MethodOf } from '../codec/method.ts'
 import { methodIds } from '../codec/method.ts'
 import { ANSWER_091, HeaderKind, protocolHeaderAnswer } from '../codec/protocol-header.ts'
 import { loginRefused, unexpectedMethod } from '../mapping/refusals.ts'
-import { offeredMechanisms, readCredentials } from '../mapping/sasl.ts'
 import {
   clientCapabilities,
   connectionName,

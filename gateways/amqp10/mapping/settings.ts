@@ -1,6 +1,7 @@
 // The part of the configuration that an AMQP 1.0 connection looks at, read once per gateway thread.
 
-import { settings as table } from '../../../shared/config/schema.ts'
+import type { Values } from '../../../shared/config/lookup.ts'
+import { flag, integer, text, words } from '../../../shared/config/lookup.ts'
 
 /** Sizes in bytes, times in milliseconds unless the name says otherwise. */
 export interface Amqp10Settings {
@@ -24,7 +25,7 @@ export interface Amqp10Settings {
 }
 
 /** Picks what a connection needs; a key that is missing or of another kind has its default. */
-export function readSettings(values: Readonly<Record<string, unknown>>): Amqp10Settings {
+export function readSettings(values: Values): Amqp10Settings {
   return {
     product: text(values, 'product.name_amqp10'),
     version: text(values, 'product.version'),
@@ -44,27 +45,4 @@ export function readSettings(values: Readonly<Record<string, unknown>>): Amqp10S
     incomingWindowMax: integer(values, 'max_incoming_window'),
     addressV1Permitted: flag(values, 'deprecated_features.permit.amqp_address_v1'),
   }
-}
-
-type Values = Readonly<Record<string, unknown>>
-type Key = keyof typeof table
-
-function text(values: Values, key: Key): string {
-  const value = values[key] ?? table[key].default
-  return typeof value === 'string' ? value : ''
-}
-
-function integer(values: Values, key: Key): number {
-  const value = values[key] ?? table[key].default
-  // `infinity` is how the table writes "no limit".
-  return typeof value === 'number' ? value : Number.POSITIVE_INFINITY
-}
-
-function flag(values: Values, key: Key): boolean {
-  return (values[key] ?? table[key].default) === true
-}
-
-function words(values: Values, key: Key): readonly string[] {
-  const value: unknown = values[key] ?? table[key].default
-  return Array.isArray(value) ? value.filter((word) => typeof word === 'string') : []
 }

@@ -7,15 +7,18 @@ import { connectionWindow } from '../../../shared/bus/wire.ts'
 import { encodeUtf8 } from '../../../shared/bytes/utf8.ts'
 import type { PeerError } from '../../../shared/errors.ts'
 import { ReplyCode } from '../../../shared/errors.ts'
+import { offeredMechanisms, readCredentials } from '../../../shared/login/sasl.ts'
 import { FrameType } from '../codec/frame.ts'
 import { HEADER_AMQP, HEADER_SASL } from '../codec/frame-writer.ts'
 import type { Composite, Performative } from '../codec/spec.ts'
 import type { AmqpError } from '../mapping/conditions.ts'
 import { amqpError, Condition, explanationOf, fromPeerError } from '../mapping/conditions.ts'
-import { offeredMechanisms, readCredentials, SaslCode } from '../mapping/sasl.ts'
 import { CAPABILITIES, serverProperties, vhostOf } from '../mapping/server-properties.ts'
 import type { ConnectionContext } from './connection-context.ts'
 import { registryShard } from './operation.ts'
+
+/** Codes of sasl-outcome that are used. */
+const SaslCode = { ok: 0, auth: 1 } as const
 
 /** What the handshake reports to its connection. */
 export interface HandshakeOwner {

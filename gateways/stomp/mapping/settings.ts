@@ -1,6 +1,7 @@
 // The part of the configuration that a STOMP session looks at, read once per gateway thread.
 
-import { settings as table } from '../../../shared/config/schema.ts'
+import type { Values } from '../../../shared/config/lookup.ts'
+import { flag, integer, text, words } from '../../../shared/config/lookup.ts'
 
 /** Sizes in bytes, times in milliseconds. */
 export interface StompSettings {
@@ -21,9 +22,6 @@ export interface StompSettings {
   readonly loopbackUsers: readonly string[]
 }
 
-type Values = Readonly<Record<string, unknown>>
-type Key = keyof typeof table
-
 /** Picks what the session needs; a key that is missing or of another kind has its default. */
 export function readSettings(values: Values): StompSettings {
   const server = `${text(values, 'product.name')}/${text(values, 'product.version')}`
@@ -43,23 +41,4 @@ export function readSettings(values: Values): StompSettings {
     messageSizeMax: integer(values, 'max_message_size'),
     loopbackUsers: words(values, 'loopback_users'),
   }
-}
-
-function text(values: Values, key: Key): string {
-  const value = values[key] ?? table[key].default
-  return typeof value === 'string' ? value : ''
-}
-
-function integer(values: Values, key: Key): number {
-  const value = values[key] ?? table[key].default
-  return typeof value === 'number' ? value : Number.POSITIVE_INFINITY
-}
-
-function flag(values: Values, key: Key): boolean {
-  return (values[key] ?? table[key].default) === true
-}
-
-function words(values: Values, key: Key): readonly string[] {
-  const value: unknown = values[key] ?? table[key].default
-  return Array.isArray(value) ? value.filter((word) => typeof word === 'string') : []
 }

@@ -4,8 +4,8 @@ import type { Buffer } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
 import { connectionWindow } from '../../../shared/bus/wire.ts'
 import { ReplyCode } from '../../../shared/errors.ts'
+import { offeredMechanisms, readCredentials } from '../../../shared/login/sasl.ts'
 import { Code, Key, responseBit } from '../codec/commands.ts'
-import { offeredMechanisms, readCredentials } from '../mapping/sasl.ts'
 import type { StreamConnection } from './connection.ts'
 
 /** The shard that decides on users and vhosts. */

@@ -1,14 +1,21 @@
-// SASL as AMQP 0-9-1 clients use it: which mechanisms are offered, and responses to credentials.
+// SASL, alike in AMQP 0-9-1, AMQP 1.0 and the stream protocol: which mechanisms are offered, and
+// responses to credentials.
 
 import { Buffer } from 'node:buffer'
-import { DecodeError } from '../../../shared/bytes/decode-error.ts'
-import { Reader } from '../../../shared/bytes/reader.ts'
-import { Writer } from '../../../shared/bytes/writer.ts'
-import { ReplyCode } from '../../../shared/errors.ts'
-import { readTable } from '../../../shared/message/field-table.ts'
-import type { FieldValue } from '../../../shared/message/value.ts'
-import { fieldOf } from '../../../shared/message/value.ts'
-import type { AmqpSettings } from './settings.ts'
+import { DecodeError } from '../bytes/decode-error.ts'
+import { Reader } from '../bytes/reader.ts'
+import { Writer } from '../bytes/writer.ts'
+import { ReplyCode } from '../errors.ts'
+import { readTable } from '../message/field-table.ts'
+import type { FieldValue } from '../message/value.ts'
+import { fieldOf } from '../message/value.ts'
+
+/** What a protocol's settings say of it. */
+export interface SaslSettings {
+  readonly mechanisms: readonly string[]
+  readonly anonymousUser: string
+  readonly anonymousPassword: string
+}
 
 /** Who the client says it is; `password` is undefined where the transport has proved it. */
 export interface Credentials {
@@ -18,23 +25,21 @@ export interface Credentials {
 
 /** The mechanisms for a connection, in order of preference; `certificateUser` as in the host's Peer. */
 export function offeredMechanisms(
-  settings: AmqpSettings,
+  settings: SaslSettings,
   certificateUser: string | undefined,
 ): readonly string[] {
   return settings.mechanisms.filter((name) => {
     if (name === 'EXTERNAL') return certificateUser !== undefined
-    if (name === 'ANONYMOUS') {
-      return settings.anonymousUser !== 'none' && settings.anonymousPassword !== 'none'
-    }
-    return true
+    if (name !== 'ANONYMOUS') return true
+    return settings.anonymousUser !== 'none' && settings.anonymousPassword !== 'none'
   })
 }
 
-/** The credentials in a start-ok response, or undefined where it is malformed. */
+/** The credentials in the client's (first) response, or undefined where it is malformed. */
 export function readCredentials(
   mechanism: string,
   response: Uint8Array,
-  settings: AmqpSettings,
+  settings: SaslSettings,
   certificateUser: string | undefined,
 ): Credentials | undefined {
   switch (mechanism) {
@@ -53,12 +58,13 @@ export function readCredentials(
   }
 }
 
-// RFC 4616 without the authorization identity: NUL user NUL password. RabbitMQ takes no other form.
+// RFC 4616: authorization identity, NUL, user, NUL, password. Acting for another user is not offered,
+// so the first may only be left out or, which RabbitMQ does not take, be the same.
 function readPlain(response: Uint8Array): Credentials | undefined {
   const parts = Buffer.from(response).toString('utf8').split('\0')
   const [authorization, user, password] = parts
-  if (parts.length !== 3 || authorization !== '') return undefined
-  return user === undefined ? undefined : { user, password }
+  if (parts.length !== 3 || user === undefined) return undefined
+  return authorization === '' || authorization === user ? { user, password } : undefined
 }
 
 // The entries of a field table without the size that usually goes in front.
