@@ -29,11 +29,14 @@ export function arenaBytes(watermark: number, available: number): number {
   return Math.max(overshootBytes, Math.min(watermark + overshootBytes, Math.floor(available * 0.9)))
 }
 
-/** Reserves the arena; where the system refuses so much address space, half of it, and so on. */
-export function reserveArena(bytes: number): ArenaMemory {
+/** Reserves the arena; where `create` is refused so much address space, half of it, and so on. */
+export function reserveArena(
+  bytes: number,
+  create: (size: number) => ArenaMemory = createArena,
+): ArenaMemory {
   for (let size = bytes; ; size = Math.floor(size / 2)) {
     try {
-      return createArena(size)
+      return create(size)
     } catch (error) {
       if (!(error instanceof RangeError) || size < overshootBytes / 8) throw error
     }

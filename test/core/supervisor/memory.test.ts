@@ -6,7 +6,7 @@ import {
   reserveArena,
 } from '../../../core/supervisor/memory-plan.ts'
 import { MemoryWatch } from '../../../core/supervisor/memory-watch.ts'
-import { slabBytes } from '../../../shared/bus/arena.ts'
+import { createArena, slabBytes } from '../../../shared/bus/arena.ts'
 
 const gib = 2 ** 30
 
@@ -24,8 +24,21 @@ describe('the memory plan', () => {
   })
 
   test('takes less where the system refuses the address space', () => {
-    const arena = reserveArena(2 ** 44)
+    expect(() => createArena(2 ** 44)).toThrow(RangeError)
+    // Not the system's own limit: what it grants just below would keep this process from forking.
+    const asked: number[] = []
+    const arena = reserveArena(2 ** 44, (size) => {
+      asked.push(size)
+      if (size > gib / 2) throw new RangeError('Array buffer allocation failed')
+      return createArena(size / 64)
+    })
+    expect(asked).toEqual(Array.from({ length: 16 }, (_, i) => 2 ** (44 - i)))
     expect(arena.data.byteLength).toBeGreaterThan(slabBytes)
+    expect(() =>
+      reserveArena(gib, () => {
+        throw new RangeError('Array buffer allocation failed')
+      }),
+    ).toThrow(RangeError)
   })
 })
 
