@@ -16,7 +16,7 @@ const compactFrom = 4096
 export class HeldConfirms {
   private readonly durable: Int32Array
   private readonly awaits: Int32Array
-  private held: number[]
+  private readonly held: number[]
   private from: number
   /** Held confirms by channel. */
   private readonly counts: Map<number, number>
@@ -105,10 +105,10 @@ export class HeldConfirms {
       any = true
       take(channel, count, nack === 1)
     }
-    if (this.from === held.length || this.from > compactFrom) {
-      held.splice(0, this.from)
-      this.from = 0
-    }
+    if (this.from === held.length) held.length = 0
+    else if (this.from > compactFrom) held.splice(0, this.from)
+    else return any
+    this.from = 0
     return any
   }
 

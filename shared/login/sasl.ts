@@ -8,7 +8,7 @@ import { Writer } from '../bytes/writer.ts'
 import { ReplyCode } from '../errors.ts'
 import { readTable } from '../message/field-table.ts'
 import type { FieldValue } from '../message/value.ts'
-import { fieldOf } from '../message/value.ts'
+import { fieldOf, textOf } from '../message/value.ts'
 
 /** What a protocol's settings say of it. */
 export interface SaslSettings {
@@ -21,6 +21,14 @@ export interface SaslSettings {
 export interface Credentials {
   readonly user: string
   readonly password: string | undefined
+}
+
+/** In what the protocols' readers differ; without it, what RabbitMQ takes. */
+export interface SaslForms {
+  /** PLAIN: the user may stand as its own authorization identity. */
+  readonly ownIdentity?: boolean
+  /** AMQPLAIN: a byte array is as good as a longstr. */
+  readonly byteArrays?: boolean
 }
 
 /** The mechanisms for a connection, in order of preference; `certificateUser` as in the host's Peer. */
@@ -41,12 +49,13 @@ export function readCredentials(
   response: Uint8Array,
   settings: SaslSettings,
   certificateUser: string | undefined,
+  forms: SaslForms = {},
 ): Credentials | undefined {
   switch (mechanism) {
     case 'PLAIN':
-      return readPlain(response)
+      return readPlain(response, forms.ownIdentity === true)
     case 'AMQPLAIN':
-      return readAmqplain(response)
+      return readAmqplain(response, forms.byteArrays === true)
     case 'ANONYMOUS':
       return { user: settings.anonymousUser, password: settings.anonymousPassword }
     case 'EXTERNAL':
@@ -58,23 +67,25 @@ export function readCredentials(
   }
 }
 
-// RFC 4616: authorization identity, NUL, user, NUL, password. Acting for another user is not offered,
-// so the first may only be left out or, which RabbitMQ does not take, be the same.
-function readPlain(response: Uint8Array): Credentials | undefined {
+// RFC 4616: authorization identity, NUL, user, NUL, password. Acting for another user is not offered:
+// the first is left out or, with `ownIdentity`, the same. RabbitMQ takes no other form than the former.
+function readPlain(response: Uint8Array, ownIdentity: boolean): Credentials | undefined {
   const parts = Buffer.from(response).toString('utf8').split('\0')
   const [authorization, user, password] = parts
   if (parts.length !== 3 || user === undefined) return undefined
-  return authorization === '' || authorization === user ? { user, password } : undefined
+  const isFor = authorization === '' || (ownIdentity && authorization === user)
+  return isFor ? { user, password } : undefined
 }
 
 // The entries of a field table without the size that usually goes in front.
-function readAmqplain(response: Uint8Array): Credentials | undefined {
+function readAmqplain(response: Uint8Array, byteArrays: boolean): Credentials | undefined {
   const writer = new Writer(response.length + 4)
   writer.longBytes(response)
   try {
     const table = readTable(new Reader(writer.bytes, 0, writer.at, ReplyCode.SYNTAX_ERROR))
-    const user = textIn(fieldOf(table, 'LOGIN'))
-    const password = textIn(fieldOf(table, 'PASSWORD'))
+    const read = byteArrays ? textIn : textOf
+    const user = read(fieldOf(table, 'LOGIN'))
+    const password = read(fieldOf(table, 'PASSWORD'))
     return user === undefined || password === undefined ? undefined : { user, password }
   } catch (error) {
     if (error instanceof DecodeError) return undefined

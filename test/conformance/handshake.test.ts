@@ -236,6 +236,7 @@ describeGateway('login', (use) => {
       ['PLAIN with one part', { response: 'guest' }],
       ['PLAIN with three parts', { response: '\0guest\0guest\0guest' }],
       ['PLAIN with an authorization id', { response: 'other\0guest\0guest' }],
+      ['PLAIN with the user as authorization id', { response: 'guest\0guest\0guest' }],
       [
         'AMQPLAIN without a password',
         {

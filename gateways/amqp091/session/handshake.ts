@@ -105,6 +105,7 @@ export class Handshake {
       method.response,
       context.settings,
       peer.certificateUser,
+      { byteArrays: true },
     )
     if (credentials === undefined) {
       this.owner.drop(`malformed response for authentication mechanism ${mechanism}`)

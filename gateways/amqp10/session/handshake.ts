@@ -99,7 +99,13 @@ export class Handshake {
       return
     }
     const response = initialResponse ?? new Uint8Array(0)
-    const credentials = readCredentials(mechanism, response, context.settings, peer.certificateUser)
+    const credentials = readCredentials(
+      mechanism,
+      response,
+      context.settings,
+      peer.certificateUser,
+      { ownIdentity: true },
+    )
     if (credentials === undefined) {
       this.owner.drop(`malformed response for mechanism ${mechanism}`, () => this.refuseLogin())
       return
