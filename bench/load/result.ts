@@ -58,17 +58,19 @@ export function resultBetween(
   const seconds = (after.usage.atMs - before.usage.atMs) / 1000
   const cpuUs = after.usage.cpuUs - before.usage.cpuUs
   const delivered = after.delivered - before.delivered
+  const published = after.published - before.published
+  const messages = delivered > 0 ? delivered : published
   return {
     mode,
     seconds,
     deliveredPerS: delivered / seconds,
-    publishedPerS: (after.published - before.published) / seconds,
+    publishedPerS: published / seconds,
     confirmedPerS: (after.confirmed - before.confirmed) / seconds,
     roundsPerS: 0,
     megabytesPerS: (after.bytesRead - before.bytesRead) / 1e6 / seconds,
     setupSeconds,
     generatorCpuShare: cpuUs / 1e6 / seconds,
-    generatorUsPerMessage: delivered > 0 ? cpuUs / delivered : 0,
+    generatorUsPerMessage: messages > 0 ? cpuUs / messages : 0,
     nacked: 0,
     backlog: 0,
     saturated: false,

@@ -11,7 +11,7 @@ import type { LoadOptions } from './options.ts'
 import type { Producer } from './producer.ts'
 import { openProducer } from './producer.ts'
 import type { Counters, LoadResult } from './result.ts'
-import { usageNow } from './result.ts'
+import { resultBetween, usageNow } from './result.ts'
 import type { Topology } from './topology.ts'
 import { declareTopology, deleteTopology, planTopology } from './topology.ts'
 
@@ -119,30 +119,15 @@ function countersOf(run: Run): Counters {
 }
 
 function resultOf(run: Run, before: Counters, after: Counters): LoadResult {
-  const seconds = (after.usage.atMs - before.usage.atMs) / 1000
-  const cpuUs = after.usage.cpuUs - before.usage.cpuUs
-  const delivered = after.delivered - before.delivered
-  const published = after.published - before.published
-  const messages = delivered > 0 ? delivered : published
-  const failure = failureOf(run)
-  const fanout = run.options.exchange === 'fanout' ? run.options.queues : 1
+  const { mode, exchange, queues, latency, confirm } = run.options
+  const fanout = exchange === 'fanout' ? queues : 1
   return {
-    mode: run.options.mode,
-    seconds,
-    deliveredPerS: delivered / seconds,
-    publishedPerS: published / seconds,
-    confirmedPerS: (after.confirmed - before.confirmed) / seconds,
-    roundsPerS: 0,
-    megabytesPerS: (after.bytesRead - before.bytesRead) / 1e6 / seconds,
-    setupSeconds: run.setupSeconds,
-    generatorCpuShare: cpuUs / 1e6 / seconds,
-    generatorUsPerMessage: messages > 0 ? cpuUs / messages : 0,
-    ...(run.options.latency ? { latencyUs: run.latency.summary() } : {}),
-    ...(run.options.confirm === 1 ? { confirmUs: run.confirmTimes.summary() } : {}),
+    ...resultBetween(mode, before, after, run.setupSeconds, failureOf(run)),
+    ...(latency ? { latencyUs: run.latency.summary() } : {}),
+    ...(confirm === 1 ? { confirmUs: run.confirmTimes.summary() } : {}),
     nacked: run.producers.reduce((sum, producer) => sum + producer.nacked(), 0),
     backlog: after.published - after.delivered / fanout,
     saturated: run.producers.some((producer) => producer.saturated()),
-    ...(failure === undefined ? {} : { error: failure.message }),
   }
 }
 

@@ -64,8 +64,9 @@ function encodeDeliveries(name: string, bodySize: number): Micro {
   const exrk = Buffer.from('\x00\x0bbench.queue', 'latin1')
   const props = Buffer.of(0x10, 0x00, 1)
   const entry = Buffer.concat([exrk, props, Buffer.alloc(bodySize)])
-  const consumerTag = Buffer.from('\x04ctag', 'latin1')
-  const out = new Uint8Array(OUT_SIZE)
+  const source = viewOf(entry)
+  const consumerTag = viewOf(Buffer.from('\x04ctag', 'latin1'))
+  const out = viewOf(new Uint8Array(OUT_SIZE))
   // A generous bound: what the three frames add to the entry is below 100 bytes.
   const count = Math.floor(OUT_SIZE / (entry.length + 100))
   let tag = 0
@@ -74,13 +75,13 @@ function encodeDeliveries(name: string, bodySize: number): Micro {
     for (let i = 0; i < count; i++) {
       tag++
       at = encodeDelivery(
-        viewOf(out),
+        out,
         at,
         1,
-        viewOf(consumerTag),
+        consumerTag,
         tag,
         false,
-        viewOf(entry),
+        source,
         0,
         exrk.length,
         0,

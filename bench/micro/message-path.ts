@@ -129,19 +129,22 @@ function deliver(name: string, bodySize: number, props: Uint8Array): Micro {
   const methodSize = deliverFrameSize(CONSUMER_TAG.length, EXRK.length)
   const contentSize = headerFrameSize(props.length) + bodyFramesSize(bodySize, FRAME_MAX)
   const out = Buffer.allocUnsafeSlow(count * (methodSize + contentSize))
+  const to = viewOf(out)
+  const consumerTag = viewOf(CONSUMER_TAG)
+  const source = viewOf(slab)
   let tag = 0
   const batch = (): void => {
     let at = 0
     for (let i = 0; i < count; i++) {
       tag = (tag + 1) & 0xff_ffff
       at = encodeDelivery(
-        viewOf(out),
+        to,
         at,
         1,
-        viewOf(CONSUMER_TAG),
+        consumerTag,
         tag,
         false,
-        viewOf(slab),
+        source,
         i * entrySize,
         EXRK.length,
         0,

@@ -109,6 +109,18 @@ function isThere(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'EEXIST'
 }
 
+/** Makes an empty file that is there after a crash; false where the disk refuses. */
+export function placeMark(disk: Disk, path: string): boolean {
+  try {
+    disk.makeFolder(dirname(path))
+    disk.close(disk.open(path, true))
+    disk.syncFolder(dirname(path))
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** Makes renames, new and removed files in the folder durable. */
 export function syncFolder(path: string): void {
   // Windows has no such thing as syncing a folder.

@@ -2,7 +2,6 @@
 // the last segment, segments rolled over and let go. What was written counts only once it is synced;
 // after a failure everything goes back to what was.
 
-import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
 import type { StreamEnd } from '../../shared/stream/chunk.ts'
 import {
@@ -16,6 +15,7 @@ import {
 } from '../../shared/stream/chunk.ts'
 import type { StreamSettings } from '../log/stream-log.ts'
 import type { Disk } from './disk.ts'
+import { placeMark } from './disk.ts'
 import type { StreamSegment, StreamState } from './stream-scan.ts'
 import {
   fileHeader,
@@ -159,20 +159,9 @@ export class StreamWriter {
     durable.next = this.next
     durable.lastChunk = this.lastChunk
     durable.chunks = this.chunks
-    if (this.mark !== undefined) this.setMark(this.mark)
-  }
-
-  /** Behind the first sync: a mark without messages would tell of a loss that never was. */
-  private setMark(path: string): void {
-    const { disk } = this
-    try {
-      disk.makeFolder(dirname(path))
-      disk.close(disk.open(path, true))
-      disk.syncFolder(dirname(path))
-      this.mark = undefined
-    } catch {
-      // The messages are durable without it; the next sync tries again.
-    }
+    // Behind the first sync: a mark without messages would tell of a loss that never was. Where it fails,
+    // the next sync tries again.
+    if (this.mark !== undefined && placeMark(this.disk, this.mark)) this.mark = undefined
   }
 
   /** A write or a sync failed: what was appended since the last `sync` is to be appended anew. */

@@ -4,6 +4,7 @@
 import { basename, dirname, join } from 'node:path'
 import { BlockBuilder } from './block-builder.ts'
 import type { Disk } from './disk.ts'
+import { placeMark } from './disk.ts'
 import { logMark } from './layout.ts'
 import { blockAlign, paddedSize, walFileBytes, walFileName } from './wal-format.ts'
 
@@ -137,19 +138,9 @@ export class WalFiles {
     this.durable = this.sequence
     this.firstSynced = this.first
     this.holdsSynced = true
-    if (!this.marked) this.mark()
-  }
-
-  /** Behind the first sync: a mark without a log would tell of a loss that never was. */
-  private mark(): void {
-    const path = logMark(dirname(this.folder))
-    try {
-      this.disk.close(this.disk.open(path, true))
-      this.disk.syncFolder(dirname(path))
-      this.marked = true
-    } catch {
-      // The log is durable without it; the next sync tries again.
-    }
+    // Behind the first sync: a mark without a log would tell of a loss that never was. Where it fails, the
+    // next sync tries again.
+    if (!this.marked) this.marked = placeMark(this.disk, logMark(dirname(this.folder)))
   }
 
   /** Starts a file of a new generation. What was appended must be synced. */
